@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Every way in which a request, a job or a transfer can fail, on one screen.
+
+| family | says |
+|---|---|
+| :class:`VideoApiError` | one call to a vendor failed; its subclass is the cause, ``outcome_unknown`` tells if a job may exist |
+| :class:`VideoJobError` | a render ended badly, or is not to be had; the job is named |
+| :class:`SubmissionError` | nothing was bought, or it cannot be known; what to check is in the text |
+| :class:`VideoTransferError` | a file did not land; nothing is left at the destination |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_video_providers.jobs import VideoJob
+
+
+class VideoProviderError(Exception):
+    """Base of all errors of this provider."""
+
+
+class VideoConfigurationError(VideoProviderError, ValueError):
+    """A connection or an argument cannot work as it is; the text says what to change. Nothing was sent."""
+
+
+# ---------------------------------------------------------------- one call to a vendor
+
+
+class VideoApiError(VideoProviderError):
+    """
+    A call to a vendor failed.
+
+    :param vendor: connection type of the vendor.
+    :param endpoint: method and path pattern, e.g. ``GET /jobs/{id}``.
+    :param status: HTTP status, or None where no answer came.
+    :param message: the vendor's own message, secrets removed.
+    :param code: the vendor's own error code.
+    :param retry_after: seconds that the vendor asked to wait, or None.
+    :param outcome_unknown: the call may have had its effect (a job may exist) although no good answer came.
+    """
+
+    hint = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        vendor: str,
+        endpoint: str,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+        outcome_unknown: bool = False,
+    ) -> None:
+        self.message = message
+        self.vendor = vendor
+        self.endpoint = endpoint
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+        self.outcome_unknown = outcome_unknown
+        answer = f" answered {status}" if status is not None else ""
+        coded = f" [{code}]" if code else ""
+        super().__init__(f"{vendor}: {endpoint}{answer}:{coded} {message}{' ' + self.hint if self.hint else ''}")
+
+
+class VideoApiAuthenticationError(VideoApiError):
+    """The vendor does not accept the credentials (401, or a refused token)."""
+
+    hint = "Check the key or the client id and secret of the Airflow connection."
+
+
+class VideoApiPermissionError(VideoApiError):
+    """The credentials are known but may not do this (403, 402)."""
+
+    hint = "Check the plan, the credits and the rights of this account at the vendor."
+
+
+class VideoApiNotFoundError(VideoApiError):
+    """The job, file or path does not exist, or no longer (404, 410)."""
+
+    hint = "Check the id; a vendor may also have removed it after its retention time."
+
+
+class VideoApiInvalidRequestError(VideoApiError):
+    """The vendor refused the request (400, 409, 422 ...); ``fields`` holds its messages by field."""
+
+    def __init__(self, message: str, *, fields: dict[str, str] | None = None, **kwargs: object) -> None:
+        self.fields = fields or {}
+        if self.fields:
+            message = f"{message} ({'; '.join(f'{name}: {text}' for name, text in self.fields.items())})"
+        super().__init__(message, **kwargs)  # type: ignore[arg-type]  # keywords of the base, checked there
+
+
+class VideoApiQuotaError(VideoApiError):
+    """Too many requests or renders (429); ``retry_after`` seconds where the vendor says."""
+
+
+class VideoApiUnavailableError(VideoApiError):
+    """The vendor could not be reached, did not answer in time, or answered 5xx."""
+
+
+class VideoApiUnreadableAnswerError(VideoApiError):
+    """The answer is not what the vendor documents: not JSON, or a required field is missing (named in the text)."""
+
+
+# ---------------------------------------------------------------- a job
+
+
+class VideoJobError(VideoProviderError):
+    """A job did not end in a video; ``job`` is the last look at it."""
+
+    def __init__(self, message: str, *, job: VideoJob) -> None:
+        self.job = job
+        super().__init__(message)
+
+
+class VideoJobFailedError(VideoJobError):
+    """The render failed at the vendor; the vendor's reason is in the text and in ``job.error``."""
+
+
+class VideoJobCancelledError(VideoJobFailedError):
+    """The render was cancelled or deleted at the vendor. Trying the wait again cannot help."""
+
+
+class VideoJobTimeoutError(VideoJobError):
+    """A submitting operator waited longer than its ``timeout``; the text says whether the job was cancelled."""
+
+
+class VideoPollingError(VideoProviderError):
+    """The vendor could not be asked about a job too many times in a row; the job itself may go on."""
+
+
+# ---------------------------------------------------------------- submitting
+
+
+class SubmissionError(VideoProviderError):
+    """A request could not be submitted; nothing was bought by this try."""
+
+
+class SubmissionKeyConflictError(SubmissionError, ValueError):
+    """The request already fills the field that must carry our key, and the field cannot hold both."""
+
+
+class AmbiguousSubmissionError(SubmissionError):
+    """An earlier try may have bought a render, and the vendor offers no way to look. A person must decide."""
+
+
+# ---------------------------------------------------------------- transfers
+
+
+class VideoTransferError(VideoProviderError):
+    """A file did not land. Nothing new is visible at the destination, and an older object there is whole."""
+
+
+class SourceError(VideoTransferError):
+    """The source could not be read to its end (cut, stalled, gone, changed while it was read)."""
+
+
+class SourceLinkExpiredError(SourceError):
+    """The link died and a fresh one did not help."""
+
+
+class ContentCheckError(VideoTransferError):
+    """The bytes are not the file they should be: wrong length, digest, or not media at all."""
+
+
+class DestinationError(VideoTransferError):
+    """The object store refused or failed."""
+
+
+class DestinationExistsError(DestinationError):
+    """An object is there already and ``if_exists="fail"``."""
