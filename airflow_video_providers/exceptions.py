@@ -4,7 +4,7 @@ Every way in which a request, a job or a transfer can fail, on one screen.
 
 | family | says |
 |---|---|
-| :class:`VideoApiError` | one call to a vendor failed; its subclass is the cause, ``outcome_unknown`` tells if a job may exist |
+| :class:`VideoApiError` | one call failed; its subclass is the cause, ``outcome_unknown`` tells if a job may exist |
 | :class:`VideoJobError` | a render ended badly, or is not to be had; the job is named |
 | :class:`SubmissionError` | nothing was bought, or it cannot be known; what to check is in the text |
 | :class:`VideoTransferError` | a file did not land; nothing is left at the destination |

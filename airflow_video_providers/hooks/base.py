@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The contract that every vendor's hook keeps, and by which operators, sensors, triggers and transfers know a vendor.
+
+A third party's subclass, registered as the hook of its own connection type, works everywhere the same way: it names its
+``vendor``, says in ``key_support`` whether a job can be found again, and implements :meth:`VideoHook.submit_job`,
+:meth:`VideoHook.get_job`, :meth:`VideoHook.get_outputs` and :meth:`VideoHook.test_connection`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+
+from airflow.sdk import BaseHook
+
+from airflow_video_providers.client import ClientSettings, VideoApiClient
+from airflow_video_providers.exceptions import VideoApiNotFoundError, VideoConfigurationError
+from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+    from requests.auth import AuthBase
+
+
+class KeySupport(str, Enum):
+    """How surely a vendor lets a client find the job that carries its key."""
+
+    EXACT = "exact"
+    """The vendor gives the key back: found means adopt, not found means that there is none."""
+    BEST_EFFORT = "best_effort"
+    """A likely match can be found; that none is found is a strong hint, not a proof."""
+    NONE = "none"
+    """The vendor offers no way to look."""
+
+
+class VideoHook(BaseHook):
+    """
+    One video API behind one Airflow connection.
+
+    The connection's ``password`` is the key, its ``host`` the base URL when it is not the vendor's (scheme and path
+    included). Extras for every vendor: ``connect_timeout`` (10 s), ``read_timeout`` (60 s), ``retry_deadline`` (120 s,
+    how long a call that may be repeated is tried again), ``proxy`` (URL), ``verify`` (true), ``ca_bundle`` (path).
+
+    A hook opens its session at the first call and can be used from several threads.
+
+    :param conn_id: the Airflow connection.
+    :param retry_deadline: overrides the connection's value, in seconds; a poller that asks again anyway sets it low.
+    """
+
+    conn_name_attr: ClassVar[str] = "conn_id"
+    conn_type: ClassVar[str]
+    hook_name: ClassVar[str]
+    default_conn_name: ClassVar[str]
+
+    vendor: ClassVar[str]
+    """How jobs, errors and logs name the vendor: its connection type."""
+    default_base_url: ClassVar[str]
+    key_support: ClassVar[KeySupport] = KeySupport.NONE
+    can_list: ClassVar[bool] = False
+    """Whether :meth:`get_jobs` asks for many jobs in one request."""
+    can_cancel: ClassVar[bool] = True
+    """Whether the vendor documents a call that ends a running job."""
+
+    def __init__(self, conn_id: str | None = None, *, retry_deadline: float | None = None) -> None:
+        super().__init__()
+        self.conn_id = conn_id or self.default_conn_name
+        self.retry_deadline = retry_deadline
+        self._connection: Connection | None = None
+
+    # ------------------------------------------------------------------ the connection
+
+    @property
+    def connection(self) -> Connection:
+        """The Airflow connection, looked up once."""
+        if self._connection is None:
+            self._connection = self.get_connection(self.conn_id)
+        return self._connection
+
+    @connection.setter
+    def connection(self, connection: Connection) -> None:
+        # A trigger looks the connection up asynchronously and hands it in: a look-up from its threads would block.
+        self._connection = connection
+
+    @cached_property
+    def extras(self) -> dict[str, Any]:
+        """The connection's extras."""
+        return dict(self.connection.extra_dejson)
+
+    @cached_property
+    def client(self) -> VideoApiClient:
+        """The HTTP session of this connection."""
+        return self.make_client()
+
+    def get_conn(self) -> VideoApiClient:
+        """Return the HTTP session of this connection."""
+        return self.client
+
+    @property
+    def base_url(self) -> str:
+        """The connection's host where it is set, else the vendor's own base URL."""
+        connection = self.connection
+        host = (connection.host or "").strip()
+        if not host:
+            return self.default_base_url
+        if "://" not in host:
+            raise VideoConfigurationError(
+                f"The host of connection {self.conn_id!r} must be a full base URL with scheme and path, such as "
+                f"{self.default_base_url}, not {host!r}. Leave it empty to use the vendor's."
+            )
+        return host
+
+    def secret(self) -> str:
+        """Return the connection's password: the vendor's API key, token or client secret."""
+        if not self.connection.password:
+            raise VideoConfigurationError(
+                f"Connection {self.conn_id!r} has no password. Put the {self.hook_name} API key there."
+            )
+        return str(self.connection.password)
+
+    @abstractmethod
+    def make_auth(self) -> AuthBase:
+        """Return what adds the credentials to a request."""
+
+    def make_client(self) -> VideoApiClient:
+        """Build the HTTP session; a vendor with its own headers or error form overrides this."""
+        return VideoApiClient(
+            vendor=self.vendor,
+            base_url=self.base_url,
+            auth=self.make_auth(),
+            settings=self.client_settings(),
+            secrets=[self.connection.password],
+        )
+
+    def client_settings(self) -> ClientSettings:
+        """Read timeouts, proxy and TLS from the connection's extras."""
+        default = ClientSettings()
+        verify: bool | str = self.extras.get("ca_bundle") or _as_bool(
+            self.extras.get("verify"), name="verify", default=True
+        )
+        deadline = self.retry_deadline
+        if deadline is None:
+            deadline = self._seconds("retry_deadline", default.retry_deadline)
+        return ClientSettings(
+            connect_timeout=self._seconds("connect_timeout", default.connect_timeout),
+            read_timeout=self._seconds("read_timeout", default.read_timeout),
+            retry_deadline=deadline,
+            proxy=self.extras.get("proxy") or None,
+            verify=verify,
+        )
+
+    def _seconds(self, name: str, default: float) -> float:
+        value = self.extras.get(name)
+        if value is None or value == "":
+            return default
+        try:
+            seconds = float(value)
+        except (TypeError, ValueError):
+            seconds = -1.0
+        if seconds <= 0:
+            raise VideoConfigurationError(
+                f"Extra {name!r} of connection {self.conn_id!r} must be a number of seconds above 0, not {value!r}."
+            )
+        return seconds
+
+    # ------------------------------------------------------------------ jobs
+
+    @abstractmethod
+    def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
+        """
+        Buy one render.
+
+        :param request: the vendor's own JSON body, in its own field names.
+        :param key: put into the field that the vendor gives back, beside the user's own data where it holds both.
+        :raises SubmissionKeyConflictError: the field is taken and cannot hold both; raised before anything is sent.
+        :raises VideoApiError: ``outcome_unknown`` tells whether a job may exist all the same.
+        """
+
+    @abstractmethod
+    def get_job(self, job_id: str) -> VideoJob:
+        """
+        Look at one job.
+
+        :raises VideoApiNotFoundError: the vendor does not know it, or no longer.
+        """
+
+    def get_jobs(self, job_ids: Collection[str]) -> dict[str, VideoJob]:
+        """
+        Look at many jobs; a job that is not found is left out.
+
+        Here one request a job, one after another; a vendor with a list (``can_list``) overrides it with one request for
+        all, and may leave out jobs that the list does not show.
+        """
+        found: dict[str, VideoJob] = {}
+        for job_id in job_ids:
+            try:
+                found[job_id] = self.get_job(job_id)
+            except VideoApiNotFoundError:
+                continue
+        return found
+
+    def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
+        """
+        Find the job that an earlier try submitted with ``key``; of several, the oldest that has not failed.
+
+        :param request: what was submitted, for vendors where a match needs more than the key.
+        :param since: when the submission was intended (aware); older jobs are not looked at.
+        :return: the job, or None where none is seen; what that proves is said by ``key_support``.
+        """
+        return None
+
+    def cancel_job(self, job_id: str) -> VideoJob | None:
+        """
+        End a job that still runs. Look first: a finished job is left alone, since deleting it may delete its files.
+
+        :return: the job as it was seen before the call; None where the vendor knows it no longer.
+        """
+        raise NotImplementedError(f"{self.hook_name} documents no way to cancel a job.")
+
+    @abstractmethod
+    def get_outputs(self, job_id: str) -> list[VideoOutput]:
+        """
+        Return the files of a finished job, links freshly minted or None where they are minted on request.
+
+        :raises VideoApiNotFoundError: the job or its files are gone.
+        :raises VideoJobFailedError: the job ended without files.
+        """
+
+    def refresh_output(self, job_id: str, output: VideoOutput) -> VideoOutput:
+        """
+        Return the same output with a fresh link.
+
+        :raises VideoApiNotFoundError: the job does not offer it any more.
+        """
+        for fresh in self.get_outputs(job_id):
+            if fresh.identity == output.identity:
+                return fresh
+        raise VideoApiNotFoundError(
+            f"job {job_id} no longer offers its {output.kind} {output.name or ''}".strip(),
+            vendor=self.vendor,
+            endpoint="outputs",
+        )
+
+    def upload_media(
+        self, stream: BinaryIO, *, name: str, size: int, media_type: str | None = None, **options: Any
+    ) -> str:
+        """
+        Send source media to the vendor, streamed at constant memory.
+
+        :param stream: read to its end.
+        :param name: the file's name at the vendor.
+        :param size: bytes in the stream.
+        :param options: what the vendor needs beside (Xvid: ``pipeline_id``).
+        :return: the id (or path) that a job request needs.
+        """
+        raise VideoConfigurationError(f"{self.hook_name} documents no upload of source media.")
+
+    def job_page_url(self, job_id: str) -> str | None:
+        """Return a page where a person can look at the job, computed without a call; None where there is none."""
+        return None
+
+    @abstractmethod
+    def test_connection(self) -> tuple[bool, str]:
+        """Check the credentials free of charge; return success and a sentence that a person can act on."""
+
+
+def get_video_hook(conn_id: str) -> VideoHook:
+    """
+    Return the vendor's hook for a connection: what makes operators and transfers vendor-neutral.
+
+    :raises VideoConfigurationError: the connection is of a type that is no video API.
+    """
+    return _checked(BaseHook.get_hook(conn_id), conn_id)
+
+
+async def aget_video_hook(conn_id: str) -> VideoHook:
+    """Do the same in a trigger, where a look-up must not block the event loop; the hook's threads need no other one."""
+    connection = await BaseHook.aget_connection(conn_id)
+    hook = _checked(connection.get_hook(), conn_id)  # type: ignore[no-untyped-call]  # untyped in the SDK
+    hook.connection = connection
+    return hook
+
+
+def _checked(hook: Any, conn_id: str) -> VideoHook:
+    if not isinstance(hook, VideoHook):
+        kind = getattr(hook, "conn_type", type(hook).__name__)
+        raise VideoConfigurationError(
+            f"Connection {conn_id!r} is of type {kind!r}, which is no video API. Use one whose hook is a VideoHook."
+        )
+    return hook
+
+
+def _as_bool(value: Any, *, name: str, default: bool) -> bool:
+    if value is None or value == "":
+        return default
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in ("true", "1", "yes"):
+        return True
+    if text in ("false", "0", "no"):
+        return False
+    raise VideoConfigurationError(f"Extra {name!r} must be true or false, not {value!r}.")
+
+
+def raise_if_unfinished(job: VideoJob) -> None:
+    """
+    Refuse to look for the files of a job that has none.
+
+    :raises VideoJobFailedError: the job failed or was cancelled.
+    :raises VideoJobError: the job is not done yet.
+    """
+    from airflow_video_providers.exceptions import VideoJobCancelledError, VideoJobError, VideoJobFailedError
+
+    if job.state is JobState.CANCELLED:
+        raise VideoJobCancelledError(f"{job.describe()}; it has no files", job=job)
+    if job.state is JobState.FAILED:
+        raise VideoJobFailedError(f"{job.describe()}; it has no files", job=job)
+    if not job.state.is_terminal:
+        raise VideoJobError(f"{job.describe()}; its files are there once it has finished: wait for it first", job=job)
