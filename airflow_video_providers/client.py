@@ -140,7 +140,7 @@ class VideoApiClient:
         self.secrets = [secret for secret in secrets if secret]
         self.error_parser = error_parser
         self.session = requests.Session()
-        # Credentials come from the connection alone, never from a .netrc. Proxies of the environment are honoured below.
+        # Credentials come from the connection alone, never a .netrc. Proxies of the environment are honoured below.
         self.session.trust_env = False
         self.session.headers.update({"Accept": "application/json", **(headers or {})})
         self.session.headers["User-Agent"] = _user_agent()

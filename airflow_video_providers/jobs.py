@@ -102,7 +102,7 @@ class VideoOutput(BaseModel):
     """
     One file that a finished job offers.
 
-    Either ``content`` (the whole text, inline) or ``url`` is set; both are None where the vendor mints a link on request
+    Either ``content`` (the whole text, inline) or ``url`` is set; both are None where the vendor mints links on request
     only: ``VideoHook.refresh_output`` then gives the output with a fresh link. The link is left out of ``repr``, since
     its query is a credential.
 
