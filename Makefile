@@ -1,0 +1,57 @@
+# Each target makes what it needs, from CPython 3.10+ and make alone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c constraints.txt
+RUN_STAMP := $(VENV)/.run-stamp
+DEV_STAMP := $(VENV)/.dev-stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format build clean simulator
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("CPython 3.10 or later is needed; found " + sys.version.split()[0] + ". Set PYTHON=/path/to/python3.11") if sys.version_info < (3, 10) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing Airflow and the package into $(VENV) (a few minutes the first time) ..."
+	$(PIP) --upgrade pip
+	$(PIP) -e '.[simulator]'
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP)
+	@echo "Installing the object stores' providers and the test tools into $(VENV) ..."
+	$(PIP) -e '.[s3,gcs,azure,simulator]' --group test --group lint
+	@touch $@
+
+demo: $(RUN_STAMP)  ## render with all four systems on the simulator; the videos land in ./demo-output
+	@exec $(BIN)/python dags/demo.py
+
+simulator: $(RUN_STAMP)  ## serve all four APIs on port 8099
+	@exec $(BIN)/python -m airflow_video_providers.simulator --port 8099
+
+test: $(DEV_STAMP)  ## the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(DEV_STAMP)  ## ruff, mypy strict, and the arrows of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV_STAMP)  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-import: $(DEV_STAMP)  ## what importing the package adds to importing airflow.sdk
+	$(BIN)/python benchmarks/bench_import.py
+
+build: $(DEV_STAMP)  ## wheel and sdist in ./dist
+	$(PIP) build
+	$(BIN)/python -m build
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) build dist demo-output .demo
