@@ -159,7 +159,7 @@ def get_provider_info() -> dict[str, Any]:
                 fields={
                     "scope": _field(
                         "Scope",
-                        "Comma-separated, e.g. mediahub_submit_jobs,mediahub_read,mediahub_download_files. Empty: not sent.",
+                        "Comma-separated, e.g. mediahub_read,mediahub_submit_jobs. Empty: not sent.",
                         _OPTIONAL_TEXT,
                     ),
                 },
