@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+When to ask a vendor about a job next, and how long to put up with answers that do not come.
+
+The same schedule serves a wait in the worker, the next date of a rescheduled sensor, and the triggerer. It is pure: all
+that it knows of a job's past is its :class:`Pace`, which is plain JSON and survives between two processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_video_providers.exceptions import (
+    VideoApiError,
+    VideoApiQuotaError,
+    VideoApiUnavailableError,
+    VideoApiUnreadableAnswerError,
+    VideoJobCancelledError,
+    VideoJobFailedError,
+    VideoJobTimeoutError,
+    VideoPollingError,
+)
+from airflow_video_providers.jobs import JobState, VideoJob
+
+if TYPE_CHECKING:
+    from airflow_video_providers.hooks.base import VideoHook
+
+DEFAULT_POLL_INTERVAL = 120.0
+"""Longest time between two looks at a job, in seconds."""
+DEFAULT_MAX_POLL_FAILURES = 10
+"""How many looks in a row may fail before a wait gives up."""
+SHORTEST_INTERVAL = 10.0
+"""Shortest time between two looks at a job, in seconds (less only where ``poll_interval`` is less)."""
+FIRST_INTERVAL = 15.0
+"""How soon after the first look a job that reports its progress is looked at again, in seconds."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """
+    What the looks at a job have told about its speed. Times are seconds of the epoch.
+
+    :param since: the first look.
+    :param looked: the last look.
+    :param started: the last moment at which nothing was done yet.
+    :param progress: share of the work done, 0..1, as last seen; 0 where the vendor does not say.
+    :param before: the last look that saw less than that, ``reached``: the first one that saw it.
+    """
+
+    since: float
+    looked: float
+    started: float
+    progress: float
+    before: float
+    reached: float
+
+    @classmethod
+    def begin(cls, job: VideoJob, now: float) -> Pace:
+        """Start from the first look at a job, which may have run for a while already."""
+        progress = job.progress or 0.0
+        started = now
+        if progress and job.created_at is not None:
+            started = min(now, job.created_at.timestamp())
+        return cls(since=now, looked=now, started=started, progress=progress, before=started, reached=now)
+
+    def observe(self, job: VideoJob, now: float) -> Pace:
+        """Take in one more look."""
+        progress = job.progress or 0.0
+        if progress > self.progress:
+            return replace(self, looked=now, progress=progress, before=self.looked, reached=now)
+        if progress < self.progress or not progress:
+            # Still queued, or begun anew: the clock of the work starts here.
+            return replace(self, looked=now, started=now, progress=progress, before=now, reached=now)
+        return replace(self, looked=now)
+
+    def expected_end(self) -> tuple[float, float] | None:
+        """Return the earliest and the latest time at which the work ends at its speed so far; None if unknown."""
+        if self.progress <= 0 or self.reached <= self.started:
+            return None
+        return (
+            self.started + (self.before - self.started) / self.progress,
+            self.started + (self.reached - self.started) / self.progress,
+        )
+
+    def to_json(self) -> dict[str, float]:
+        """Return plain JSON: what is kept between two looks of a rescheduled sensor."""
+        return asdict(self)
+
+
+def next_poll(job: VideoJob, pace: Pace, *, poll_interval: float = DEFAULT_POLL_INTERVAL, seed: str = "") -> float:
+    """
+    Return how many seconds after the last look the next one is due.
+
+    :param job: the last look.
+    :param pace: what all looks have told.
+    :param poll_interval: the longest time between two looks.
+    :param seed: names the waiting task instance, map index included; spreads tasks that start together.
+    """
+    shortest = min(SHORTEST_INTERVAL, poll_interval)
+    end = pace.expected_end()
+    if end is None:
+        if job.progress is None:
+            # Nothing to go by: a steady beat, half as long as the longest.
+            gap = poll_interval / 2
+        else:
+            gap = min(max(FIRST_INTERVAL, pace.looked - pace.since), poll_interval / 2)
+    else:
+        earliest, latest = end
+        if pace.looked < earliest:
+            gap = (earliest - pace.looked) / 2
+        else:
+            gap = max((latest - earliest) / 8, (pace.looked - latest) / 4)
+    return min(max(gap * _spread(seed), shortest), poll_interval)
+
+
+def _spread(seed: str) -> float:
+    """Return a factor in 0.9..1.1 that is always the same for one task instance."""
+    digest = hashlib.blake2b(seed.encode(), digest_size=4).digest()
+    return 0.9 + 0.2 * int.from_bytes(digest, "big") / 2**32
+
+
+def next_try(failures: int, error: Exception, *, poll_interval: float = DEFAULT_POLL_INTERVAL) -> float:
+    """Return how many seconds after a failed look the next one is due: the vendor's Retry-After, else a backoff."""
+    asked = error.retry_after if isinstance(error, VideoApiError) else None
+    if asked is not None:
+        return max(asked, 1.0)
+    return float(min(SHORTEST_INTERVAL * 2 ** min(failures - 1, 10), poll_interval))
+
+
+def may_pass(error: Exception) -> bool:
+    """Tell whether a failed first look may be a passing fault, or says that the wait can never begin."""
+    return isinstance(error, (VideoApiQuotaError, VideoApiUnavailableError, VideoApiUnreadableAnswerError))
+
+
+def polling_given_up(job_id: str, failures: int, error: Exception) -> VideoPollingError:
+    """Say that the vendor could not be asked, and what that means for the job."""
+    return VideoPollingError(
+        f"Gave up after {failures} failed looks in a row at job {job_id}, which may still be running at the vendor and "
+        f"was left alone. Last failure: {error}"
+    )
+
+
+def raise_unless_succeeded(job: VideoJob) -> VideoJob:
+    """
+    Return a job that succeeded.
+
+    :raises VideoJobCancelledError: it was cancelled or deleted at the vendor.
+    :raises VideoJobFailedError: it failed, or has not ended at all.
+    """
+    if job.state is JobState.SUCCEEDED:
+        return job
+    if job.state is JobState.CANCELLED:
+        raise VideoJobCancelledError(f"The render was cancelled at the vendor. {job.describe()}", job=job)
+    raise VideoJobFailedError(f"The render failed at the vendor. {job.describe()}", job=job)
+
+
+def wait_for_job(
+    hook: VideoHook,
+    job: VideoJob,
+    *,
+    poll_interval: float = DEFAULT_POLL_INTERVAL,
+    deadline: float | None = None,
+    seed: str = "",
+    max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES,
+    log: Any = None,
+    pace: Pace | None = None,
+    on_look: Callable[[VideoJob, Pace], None] | None = None,
+) -> VideoJob:
+    """
+    Wait in this thread until a job has ended, well or badly.
+
+    :param job: the last look at it; returned at once when it has ended.
+    :param poll_interval: longest time between two looks, in seconds.
+    :param deadline: seconds of the epoch; the look made then is the last. None: no limit.
+    :param seed: names the waiting task instance; spreads tasks that start together.
+    :param max_poll_failures: how many looks in a row may fail.
+    :param pace: what earlier looks told.
+    :param on_look: called after each look that worked.
+    :return: the job in its terminal state; :func:`raise_unless_succeeded` tells how it ended.
+    :raises VideoJobTimeoutError: the deadline passed. The job is left alone.
+    :raises VideoPollingError: too many looks failed in a row. The job is left alone.
+    """
+    logger = log or logging.getLogger(__name__)
+    pace = pace or Pace.begin(job, time.time())
+    progress_log = ProgressLog(logger)
+    failures = 0
+    delay = next_poll(job, pace, poll_interval=poll_interval, seed=seed)
+    while not job.state.is_terminal:
+        now = time.time()
+        if deadline is not None and now >= deadline:
+            raise VideoJobTimeoutError(f"The time for the render is over. Last seen: {job.describe()}", job=job)
+        time.sleep(delay if deadline is None else max(0.0, min(delay, deadline - now)))
+        try:
+            job = hook.get_job(job.job_id)
+        except VideoApiError as error:
+            failures += 1
+            if failures > max_poll_failures:
+                raise polling_given_up(job.job_id, failures, error) from error
+            delay = next_try(failures, error, poll_interval=poll_interval)
+            logger.warning("%s; looking again in %.0f s", error, delay)
+            continue
+        failures = 0
+        pace = pace.observe(job, time.time())
+        progress_log.look(job, pace)
+        if on_look:
+            on_look(job, pace)
+        delay = next_poll(job, pace, poll_interval=poll_interval, seed=seed)
+    return job
+
+
+class ProgressLog:
+    """Logs a job when it has moved: another status, another stage, or ten more points of progress."""
+
+    __slots__ = ("_log", "_seen")
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self._seen: tuple[str, str | None, int] | None = None
+
+    def look(self, job: VideoJob, pace: Pace) -> None:
+        """Log the look if it tells something new."""
+        seen = moved(job)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        self._log.info("%s", describe_wait(job, pace))
+
+
+def moved(job: VideoJob) -> tuple[str, str | None, int]:
+    """Return what of a job is worth a line in a log when it changes."""
+    return (job.vendor_status, job.stage, int((job.progress or 0.0) * 10))
+
+
+def describe_wait(job: VideoJob, pace: Pace) -> str:
+    """Return one line: the job, how long it has been waited for, when it is expected to end."""
+    text = f"{job.describe()}; waited {pace.looked - pace.since:.0f} s"
+    end = pace.expected_end()
+    if end is not None and not job.state.is_terminal:
+        text += f", expected to end in about {max(0.0, end[1] - pace.looked):.0f} s"
+    return text

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trigger that waits for a render in the triggerer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_video_providers.exceptions import VideoJobTimeoutError, VideoPollingError
+from airflow_video_providers.jobs import VideoJob
+from airflow_video_providers.polling import DEFAULT_MAX_POLL_FAILURES, raise_unless_succeeded
+
+
+class VideoJobTrigger(BaseTrigger):
+    """
+    Wait for one render; all waits of a connection in a triggerer share one poll.
+
+    A render that succeeds ends the task from the triggerer, with no worker started: its XComs are ``return_value`` (the
+    job id), ``video_job`` (the job) and ``xcoms``. Any other end resumes the task with a plain event, which
+    :func:`job_from_event` turns into the job or the exception.
+
+    :param conn_id: the Airflow connection.
+    :param job: the last look at the job, as :meth:`VideoJob.to_xcom` gives it.
+    :param poll_interval: longest time between two looks, in seconds.
+    :param deadline: seconds of the epoch at which the wait is over, or None. It survives a restart of the triggerer.
+    :param seed: names the task instance, map index included.
+    :param cancel_on_kill: cancel the render when a user clears, fails or succeeds the waiting task. The job is looked
+        at first; a finished one is left alone. Never on a restart of the triggerer, nor at the deadline.
+    :param max_poll_failures: how many looks in a row may fail.
+    :param xcoms: further XComs of a task that ends here, such as the URL of a link under its ``xcom_key``.
+    :param end_from_trigger: False resumes the task on a worker even when all is well, as a task with outlets needs.
+    """
+
+    def __init__(
+        self,
+        *,
+        conn_id: str,
+        job: dict[str, Any],
+        poll_interval: float,
+        deadline: float | None = None,
+        seed: str = "",
+        cancel_on_kill: bool = False,
+        max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES,
+        xcoms: dict[str, Any] | None = None,
+        end_from_trigger: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+        self.job = job
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.seed = seed
+        self.cancel_on_kill = cancel_on_kill
+        self.max_poll_failures = max_poll_failures
+        self.xcoms = xcoms
+        self.end_from_trigger = end_from_trigger
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what the triggerer needs to make the trigger again."""
+        names = (
+            "conn_id",
+            "job",
+            "poll_interval",
+            "deadline",
+            "seed",
+            "cancel_on_kill",
+            "max_poll_failures",
+            "xcoms",
+            "end_from_trigger",
+        )
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, then fire one event."""
+        raise NotImplementedError
+        yield
+
+
+def job_from_event(event: dict[str, Any]) -> VideoJob:
+    """
+    Turn the event of a :class:`VideoJobTrigger` into the job that succeeded.
+
+    :raises VideoJobFailedError: the render failed; :class:`VideoJobCancelledError` when it was cancelled.
+    :raises VideoJobTimeoutError: the deadline passed. The job was left alone.
+    :raises VideoPollingError: the vendor could not be asked. The job was left alone.
+    """
+    job = VideoJob.from_xcom(event["job"])
+    if event["status"] == "timeout":
+        raise VideoJobTimeoutError(event["message"], job=job)
+    if event["status"] == "polling_failed":
+        raise VideoPollingError(event["message"])
+    return raise_unless_succeeded(job)
