@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small parts that the vendors' hooks share, and that a third party's hook may use too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from requests.auth import AuthBase
+
+from airflow_video_providers.exceptions import (
+    VideoApiError,
+    VideoApiNotFoundError,
+    VideoApiQuotaError,
+    VideoApiUnavailableError,
+    VideoConfigurationError,
+)
+from airflow_video_providers.jobs import JobState
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
+
+    from airflow_video_providers.hooks.base import VideoHook
+    from airflow_video_providers.jobs import VideoJob
+
+log = logging.getLogger(__name__)
+
+
+class HeaderAuth(AuthBase):
+    """Sends the credentials in one header."""
+
+    def __init__(self, header: str, value: str) -> None:
+        self.header = header
+        self.value = value
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the header to a request."""
+        request.headers[self.header] = self.value
+        return request
+
+
+def id_in_path(value: str) -> str:
+    """
+    Return an id as one segment of a path.
+
+    :raises VideoConfigurationError: the id is empty or would name another path, such as ``..``.
+    """
+    segment = quote(str(value), safe="")
+    if segment in ("", ".", ".."):
+        raise VideoConfigurationError(f"{value!r} is not an id; was it templated from an XCom that is not there?")
+    return segment
+
+
+def state_of(vendor: str, status: str, states: Mapping[str, JobState]) -> JobState:
+    """Return the state that a vendor's status means; an unknown one is RUNNING, logged once per value."""
+    state = states.get(status)
+    if state is None:
+        _warn_of_status(vendor, status)
+        return JobState.RUNNING
+    return state
+
+
+@lru_cache(maxsize=256)
+def _warn_of_status(vendor: str, status: str) -> None:
+    log.warning("%s: status %r is not documented; the job is taken as running until its timeout", vendor, status)
+
+
+def share_of(done: float | None, total: float | None) -> float | None:
+    """Return ``done / total`` within 0..1; None where either is missing or the total is not above 0."""
+    if done is None or total is None or total <= 0:
+        return None
+    return min(1.0, max(0.0, done / total))
+
+
+def cancel_by_deleting(hook: VideoHook, job_id: str, delete: Callable[[str], object]) -> VideoJob | None:
+    """
+    Cancel a job where the vendor's only way is a DELETE; a finished job is left alone.
+
+    A DELETE is not repeated blindly, since between two tries the job may finish, and a second DELETE would take its
+    files: each try looks first, so a lost answer is told from a lost request.
+
+    :return: the job as first seen, or None where the vendor knows it no longer.
+    :raises VideoApiError: the vendor failed twice and the job still runs.
+    """
+    seen: VideoJob | None = None
+    failures: list[VideoApiError] = []
+    while True:
+        try:
+            job = hook.get_job(job_id)
+        except VideoApiNotFoundError:
+            return seen
+        seen = seen or job
+        if job.state.is_terminal:
+            return seen
+        if len(failures) == 2:
+            raise failures[-1]
+        try:
+            delete(job_id)
+        except VideoApiNotFoundError:
+            return seen
+        except (VideoApiUnavailableError, VideoApiQuotaError) as error:
+            failures.append(error)
+        else:
+            return seen
