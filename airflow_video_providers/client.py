@@ -54,11 +54,16 @@ _LONGEST_MESSAGE = 500
 
 @dataclass(frozen=True)
 class VendorError:
-    """What a vendor says in an error answer: its code, its message, its messages by field."""
+    """
+    What a vendor says in an error answer: its code, its message, its messages by field.
+
+    ``refused_credentials``: the answer blames the key or token, whatever its status; for vendors that use 403 for it.
+    """
 
     message: str
     code: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
+    refused_credentials: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,7 @@ class VideoApiClient:
         *,
         endpoint: str,
         repeatable: bool | None = None,
+        once: bool = False,
         redirect_expected: bool = False,
         **kwargs: Any,
     ) -> requests.Response:
@@ -183,11 +189,15 @@ class VideoApiClient:
         :param endpoint: how messages name the call, e.g. ``GET /jobs/{id}``.
         :param repeatable: whether a second call does no harm; default: GET and HEAD only. A DELETE is not: between two
             tries a running job may finish, and deleting a finished one can delete its files.
+        :param once: never try again, not even after a refusal: the body is a stream that has been read, or the caller
+            must look before it tries again.
         :param kwargs: ``params json data files headers stream`` as in ``requests``.
         :raises VideoApiError: the subclass is the cause; ``outcome_unknown``: the call may have had its effect.
         """
         if repeatable is None:
             repeatable = method in ("GET", "HEAD")
+        if once:
+            return self._once(method, path, endpoint, redirect_expected, kwargs)
         retrying = Retrying(
             reraise=True,
             retry=retry_if_exception(lambda error: _worth_repeating(error, repeatable=repeatable)),
@@ -281,7 +291,7 @@ class VideoApiClient:
             "retry_after": parse_retry_after(response.headers.get("Retry-After")),
         }
         message = self.redact(vendor_error.message)[:_LONGEST_MESSAGE]
-        if status == HTTPStatus.UNAUTHORIZED:
+        if status == HTTPStatus.UNAUTHORIZED or vendor_error.refused_credentials:
             return VideoApiAuthenticationError(message, **arguments)
         if status in (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN):
             return VideoApiPermissionError(message, **arguments)
