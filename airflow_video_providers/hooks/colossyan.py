@@ -200,7 +200,7 @@ class ColossyanHook(VideoHook):
         return self.client.parse(ColossyanJob, answer, endpoint=endpoint)
 
     def delete_video_generation_job(self, job_id: str) -> ColossyanDeleted:
-        """``DELETE /video-generation-jobs/{id}``, whatever its status."""
+        """``DELETE /video-generation-jobs/{id}``, sent once, whatever the job's status."""
         return self._delete("/video-generation-jobs/{id}", job_id)
 
     def get_generated_video(self, video_id: str) -> ColossyanVideo:
@@ -210,13 +210,13 @@ class ColossyanHook(VideoHook):
         return self.client.parse(ColossyanVideo, answer, endpoint=endpoint)
 
     def delete_generated_video(self, video_id: str) -> ColossyanDeleted:
-        """``DELETE /generated-videos/{videoId}``: remove a finished video and its files."""
+        """``DELETE /generated-videos/{videoId}``, sent once: remove a finished video and its files."""
         return self._delete("/generated-videos/{videoId}", video_id)
 
     def _delete(self, pattern: str, vendor_id: str) -> ColossyanDeleted:
         endpoint = f"DELETE {pattern}"
         path = f"{pattern.rsplit('/', 1)[0]}/{id_in_path(vendor_id)}"
-        answer = self.client.call_json("DELETE", path, endpoint=endpoint)
+        answer = self.client.call_json("DELETE", path, endpoint=endpoint, once=True)
         return self.client.parse(ColossyanDeleted, answer or {}, endpoint=endpoint)
 
     def get_actors(self) -> list[ColossyanActor]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -79,14 +80,17 @@ def cancel_by_deleting(hook: VideoHook, job_id: str, delete: Callable[[str], obj
     """
     Cancel a job where the vendor's only way is a DELETE; a finished job is left alone.
 
-    A DELETE is not repeated blindly, since between two tries the job may finish, and a second DELETE would take its
-    files: each try looks first, so a lost answer is told from a lost request.
+    Between two tries the job may finish, and deleting it then would take its files. So each try looks first, and a
+    lost answer is told from a lost request. Tries go on until the hook's ``retry_deadline`` is over.
 
+    :param delete: sends one DELETE, once.
     :return: the job as first seen, or None where the vendor knows it no longer.
-    :raises VideoApiError: the vendor failed twice and the job still runs.
+    :raises VideoApiError: the vendor kept failing and the job still runs.
     """
+    deadline = time.monotonic() + hook.client.settings.retry_deadline
+    pause = 1.0
     seen: VideoJob | None = None
-    failures: list[VideoApiError] = []
+    failure: VideoApiError | None = None
     while True:
         try:
             job = hook.get_job(job_id)
@@ -95,13 +99,17 @@ def cancel_by_deleting(hook: VideoHook, job_id: str, delete: Callable[[str], obj
         seen = seen or job
         if job.state.is_terminal:
             return seen
-        if len(failures) == 2:
-            raise failures[-1]
+        if failure is not None and time.monotonic() >= deadline:
+            raise failure
         try:
             delete(job_id)
         except VideoApiNotFoundError:
             return seen
         except (VideoApiUnavailableError, VideoApiQuotaError) as error:
-            failures.append(error)
+            failure = error
         else:
             return seen
+        wait = pause if failure.retry_after is None else failure.retry_after
+        log.warning("%s; looking again in %.1f s", failure, wait)
+        time.sleep(max(0.0, min(wait, deadline - time.monotonic())))
+        pause = min(2 * pause, 15.0)

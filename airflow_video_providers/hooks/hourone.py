@@ -228,8 +228,8 @@ class HourOneHook(VideoHook):
         return self.client.parse(HourOneSubtitles, answer, endpoint=endpoint, outcome_unknown=True)
 
     def delete_video(self, video_id: str) -> None:
-        """``DELETE /videos/{video_id}``, whatever its status."""
-        self.client.call("DELETE", f"/videos/{id_in_path(video_id)}", endpoint="DELETE /videos/{video_id}")
+        """``DELETE /videos/{video_id}``, sent once, whatever the video's status."""
+        self.client.call("DELETE", f"/videos/{id_in_path(video_id)}", endpoint="DELETE /videos/{video_id}", once=True)
 
     # ------------------------------------------------------------------ endpoints: voices and numbers
 
@@ -279,7 +279,7 @@ def _correlation_id(request: Mapping[str, Any], key: str) -> str:
     if len(combined) > LONGEST_CORRELATION_ID:
         room = LONGEST_CORRELATION_ID - len(_SEPARATOR) - len(key)
         raise SubmissionKeyConflictError(
-            f"Hour One's correlation_id holds {LONGEST_CORRELATION_ID} characters, {len(key) + len(_SEPARATOR)} of them "
-            f"for the submission key. Shorten your own from {len(str(own))} to {room}, or move it to 'metadata'."
+            f"Hour One's correlation_id holds {LONGEST_CORRELATION_ID} characters and must carry the submission key. "
+            f"Shorten your own from {len(str(own))} to {room} characters, or move it to 'metadata'."
         )
     return combined

@@ -11,7 +11,12 @@ from airflow_video_providers.schemas.base import VendorModel
 
 
 class HourOneVideo(VendorModel):
-    """A video: the answer of ``POST /videos`` and ``GET /videos/{video_id}``, and each item of ``GET /videos``."""
+    """
+    A video: the answer of ``POST /videos`` and ``GET /videos/{video_id}``, and each item of ``GET /videos``.
+
+    The vendor promises ``req_id``, ``draft_id`` and ``video_player_url`` too; a paid video must not become unreadable
+    for want of them.
+    """
 
     id: str
     status: str
@@ -19,7 +24,7 @@ class HourOneVideo(VendorModel):
     draft_id: str | None = None
     video_player_url: str | None = None
     name: str | None = None
-    progress: int | None = None
+    progress: float | None = None
     source_draft_id: str | None = None
     recipe_id: str | None = None
     template_id: str | None = None
