@@ -28,7 +28,7 @@ $(DEV_STAMP): $(RUN_STAMP)
 	@touch $@
 
 demo: $(RUN_STAMP)  ## render with all four systems on the simulator; the videos land in ./demo-output
-	@exec $(BIN)/python dags/demo.py
+	@exec $(BIN)/python scripts/demo.py
 
 simulator: $(RUN_STAMP)  ## serve all four APIs on port 8099
 	@exec $(BIN)/python -m airflow_video_providers.simulator --port 8099

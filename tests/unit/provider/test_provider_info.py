@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Airflow sees of the provider: the entry point, the forms, the modules and the classes they name."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from importlib.resources import files
+
+import jsonschema
+import pytest
+from airflow.providers_manager import ProvidersManager
+from airflow.sdk.module_loading import import_string
+
+from airflow_video_providers.get_provider_info import get_provider_info
+
+INFO = get_provider_info()
+VENDORS = {"colossyan": "ColossyanHook", "hourone": "HourOneHook", "oxolo": "OxoloHook", "xvid": "XvidHook"}
+
+
+def test_the_entry_point_is_the_one_that_airflow_looks_for():
+    (point,) = [p for p in entry_points(group="apache_airflow_provider") if p.dist.name == "airflow-video-providers"]
+    assert point.load()() == INFO
+
+
+def test_the_info_passes_airflows_schema():
+    schema = json.loads((files("airflow") / "provider_info.schema.json").read_text())
+    jsonschema.validate(INFO, schema)
+
+
+def test_airflow_finds_the_provider_and_its_hooks():
+    manager = ProvidersManager()
+    assert "airflow-video-providers" in manager.providers
+    for vendor, hook in VENDORS.items():
+        assert manager.hooks[vendor].hook_class_name == f"airflow_video_providers.hooks.{vendor}.{hook}"
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_form_and_its_hook_agree(vendor):
+    (form,) = [entry for entry in INFO["connection-types"] if entry["connection-type"] == vendor]
+    hook = import_string(form["hook-class-name"])
+    assert hook.conn_type == vendor
+    assert hook.default_conn_name == f"{vendor}_default"
+    assert hook.hook_name == form["hook-name"]
+    assert form["ui-field-behaviour"]["placeholders"]["host"] == hook.default_base_url.rstrip("/")
+
+
+def test_optional_fields_are_not_shown_as_required():
+    for form in INFO["connection-types"]:
+        for name, field in form["conn-fields"].items():
+            assert "null" in field["schema"]["type"], (form["connection-type"], name)
+
+
+def test_every_module_and_class_that_is_named_exists():
+    for kind in ("hooks", "operators", "sensors", "triggers"):
+        for entry in INFO[kind]:
+            for module in entry["python-modules"]:
+                importlib.import_module(module)
+    for entry in INFO["transfers"]:
+        importlib.import_module(entry["python-module"])
+    for path in [*INFO["extra-links"], *(decorator["class-name"] for decorator in INFO["task-decorators"])]:
+        import_string(path)
+
+
+def test_a_dag_file_pays_for_no_heavy_import():
+    code = """
+import sys
+from airflow.sdk import DAG, BaseOperator, BaseSensorOperator
+before = set(sys.modules)
+import airflow_video_providers.operators.video_job
+import airflow_video_providers.sensors.video_job
+import airflow_video_providers.transfers.video_to_object_storage
+import airflow_video_providers.transfers.object_storage_to_video
+heavy = {"requests", "obstore", "boto3", "botocore", "fastapi", "av", "PIL", "google", "azure", "defusedxml"}
+print(sorted(heavy & ({name.split(".")[0] for name in sys.modules} - {name.split(".")[0] for name in before})))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[-2] == "[]"
