@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m airflow_video_providers.simulator``: the command line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import logging
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+NEEDED = ("fastapi", "uvicorn", "av", "PIL", "python_multipart")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the simulator until it is stopped; returns the exit code."""
+    options = _parse(arguments)
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        names = ", ".join(missing)
+        install = "pip install 'airflow-video-providers[simulator]'"
+        print(f"The simulator needs packages that are not installed ({names}): {install}", file=sys.stderr)
+        return 1
+    try:
+        api = _listen(options.host, options.port)
+    except OSError as error:
+        print(f"The simulator cannot listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)
+        return 2
+    # A clean end is an end without a traceback and with code 0; the server answers these signals while it runs.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    if options.state is not None:
+        options.state.mkdir(parents=True, exist_ok=True)
+        _serve(options, api, options.state)
+    else:
+        with tempfile.TemporaryDirectory(prefix="video-simulator-") as directory:
+            _serve(options, api, Path(directory), kept=False)
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_video_providers.simulator",
+        description="Colossyan, Hour One, Oxolo and Xvid MediaHub as documented, with faults on demand.",
+    )
+    parser.add_argument("--port", type=int, default=8099, help="port of the APIs, 0 for a free one (default 8099)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--render-seconds", type=float, default=10, help="length of a render (default 10)")
+    parser.add_argument("--state", type=Path, help="directory to keep everything in across restarts")
+    return parser.parse_args(arguments)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _serve(options: argparse.Namespace, api: socket.socket, directory: Path, *, kept: bool = True) -> None:
+    import uvicorn
+
+    from airflow_video_providers.simulator.app import create_app
+    from airflow_video_providers.simulator.settings import SettingsBook
+    from airflow_video_providers.simulator.world import World
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            print(f"simulator ready on http://{options.host}:{api.getsockname()[1]}", flush=True)
+
+    world = World(SettingsBook(render_seconds=options.render_seconds), directory if kept else None)
+    # Links live on a port of their own, as vendors' links live on another host. It stays the same across
+    # restarts where it can, so that links given before still work.
+    try:
+        files = _listen(options.host, world.meta("media_port", 0))
+    except OSError:
+        files = _listen(options.host, 0)
+    world.set_meta("media_port", files.getsockname()[1])
+    world.media_origin = f"http://{options.host}:{files.getsockname()[1]}"
+    logging.basicConfig(level=logging.WARNING)
+    config = uvicorn.Config(
+        create_app(world, directory / "media"),
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=75,
+    )
+    Server(config).run(sockets=[api, files])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files as a chain of parts, links to them that expire, and the server that answers those links.
+
+Links live on an origin of their own (a second port), as vendors' links do, and are refused with 403 when they are
+expired or when a request brings an ``Authorization`` or ``api-key`` header.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+
+from airflow_video_providers.simulator import media
+from airflow_video_providers.simulator.faults import EXPIRED_LINKS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from airflow_video_providers.simulator.jobs import Job
+    from airflow_video_providers.simulator.world import World
+
+CHUNK = 1 << 20
+ZEROS = memoryview(bytes(CHUNK))
+MEDIA_TYPES = {
+    "video": ("video/mp4", "mp4"),
+    "thumbnail": ("image/jpeg", "jpg"),
+    "subtitles": ("text/vtt", "vtt"),
+    "archive": ("application/zip", "zip"),
+}
+
+
+class NoSuchFileError(Exception):
+    """The file was never there, or is gone with its job or with time."""
+
+
+class TooSmallError(ValueError):
+    """``file_bytes`` asks for a video smaller than the smallest that plays."""
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """So many zero bytes that nobody holds."""
+
+    size: int
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file: bytes in memory, files on disk and stretches of zeros, one after the other."""
+
+    parts: tuple[bytes | Path | Zeros, ...]
+    media_type: str
+    etag: str
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        return sum(map(_size, self.parts))
+
+    async def read(self, start: int, end: int) -> AsyncIterator[bytes | memoryview]:
+        """The bytes from ``start`` up to and without ``end``, in pieces of at most 1 MiB."""
+        for part in self.parts:
+            size = _size(part)
+            low, high = max(start, 0), min(end, size)
+            while low < high:
+                step = min(high - low, CHUNK)
+                yield await _piece(part, low, step)
+                low += step
+            start, end = start - size, end - size
+
+    def md5(self) -> str:
+        """The MD5 in hex; slow (seconds a GiB) the first time for a size, so call it in a thread."""
+        digest = hashlib.md5(usedforsecurity=False)
+        for index, part in enumerate(self.parts):
+            if isinstance(part, Zeros):
+                digest = _md5_of_padded(self.parts[:index], part.size).copy()
+            else:
+                digest.update(part if isinstance(part, bytes) else part.read_bytes())
+        return digest.hexdigest()
+
+
+def _size(part: bytes | Path | Zeros) -> int:
+    if isinstance(part, Zeros):
+        return part.size
+    return len(part) if isinstance(part, bytes) else part.stat().st_size
+
+
+async def _piece(part: bytes | Path | Zeros, low: int, step: int) -> bytes | memoryview:
+    if isinstance(part, Zeros):
+        return ZEROS[:step]
+    if isinstance(part, bytes):
+        return part[low : low + step]
+    return await asyncio.to_thread(_read, part, low, step)
+
+
+def _read(path: Path, low: int, step: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(low)
+        return file.read(step)
+
+
+@lru_cache(maxsize=32)
+def _md5_of_padded(head: tuple[bytes | Path | Zeros, ...], zeros: int) -> hashlib._Hash:
+    digest = hashlib.md5(usedforsecurity=False)
+    for part in head:
+        digest.update(part if isinstance(part, bytes) else part.read_bytes() if isinstance(part, Path) else b"")
+    for start in range(0, zeros, CHUNK):
+        digest.update(ZEROS[: min(CHUNK, zeros - start)])
+    return digest
+
+
+def padded(video: bytes, size: int, mark: str) -> tuple[bytes | Zeros, ...]:
+    """The video made as large as asked by two ``free`` boxes: zeros, then a mark that tells files apart."""
+    tail = _box(b"free", mark.encode())
+    zeros = size - len(video) - 16 - len(tail)
+    if zeros < 0:
+        raise TooSmallError(f"file_bytes must be at least {size - zeros}")
+    # Size 1 says that the true size follows in 64 bits.
+    head = (1).to_bytes(4, "big") + b"free" + (zeros + 16).to_bytes(8, "big")
+    return video + head, Zeros(zeros), tail
+
+
+def _box(name: bytes, body: bytes) -> bytes:
+    return (len(body) + 8).to_bytes(4, "big") + name + body
+
+
+class Contents:
+    """The outputs of jobs, by label: ``video``, ``thumbnail``, ``subtitles``, ``archive``, with ``-suffix`` or not."""
+
+    def __init__(self, world: World, studio: media.Studio, secret: str) -> None:
+        self.world, self.studio, self._secret = world, studio, secret.encode()
+
+    # -- links ------------------------------------------------------------------------------------------------------
+
+    def link(self, job: Job, label: str, name: str | None = None, expires: float | None = None) -> str:
+        """A signed link to an output, living for ``link_seconds`` (or until ``expires``, epoch seconds)."""
+        name = name or f"{job.name}.{MEDIA_TYPES[label.split('-')[0]][1]}"
+        return self.link_to(job.vendor, job.job_id, label, name, expires)
+
+    def link_to(self, vendor: str, owner: str, label: str, name: str, expires: float | None = None) -> str:
+        """A signed link to a file of ``owner``, a job or an upload."""
+        if expires is None:
+            expires = time.time() + self.world.settings.of(vendor).link_seconds
+        if EXPIRED_LINKS.get():
+            expires = time.time() - 1
+        path = f"{vendor}/{owner}/{label}"
+        safe = quote(re.sub(r"[^\w.-]+", "_", name)[-80:] or "file")
+        query = urlencode({"expires": int(expires), "signature": self._sign(path, int(expires))})
+        return f"{self.world.media_origin}/media/{path}/{safe}?{query}"
+
+    def _sign(self, path: str, expires: int) -> str:
+        return hmac.new(self._secret, f"{path}?{expires}".encode(), hashlib.sha256).hexdigest()
+
+    def refusal(self, request: Request, path: str) -> tuple[str, str] | None:
+        """Why a link is refused (code, message), or None when it is good."""
+        if any(name in request.headers for name in ("authorization", "api-key")):
+            return "InvalidArgument", "Only one auth mechanism allowed: the link is signed, send no credentials"
+        expires = request.query_params.get("expires", "")
+        signature = request.query_params.get("signature", "")
+        if not expires.isdigit() or not hmac.compare_digest(self._sign(path, int(expires)), signature):
+            return "SignatureDoesNotMatch", "The signature of the link is wrong"
+        if time.time() >= int(expires):
+            return "AccessDenied", "Request has expired"
+        return None
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def job_has_files(self, job: Job, now: float) -> bool:
+        """Whether the job's files are there: rendered well, and not gone with time or with the job."""
+        if job.deleted_at is not None or not job.succeeded(now):
+            return False
+        retention = self.world.settings.of(job.vendor).retention_seconds
+        return now < (job.ends_at or 0) + retention
+
+    async def of_job(self, job: Job, label: str) -> Content:
+        """An output of a job; raises ``NoSuchFileError``."""
+        kind, _, suffix = label.partition("-")
+        if kind not in MEDIA_TYPES or not self.job_has_files(job, time.time()):
+            raise NoSuchFileError(label)
+        caption = f"{job.vendor} {job.job_id}" + (f" #{suffix}" if suffix else "")
+        part: bytes | Path
+        if kind == "video":
+            return await self._video(job, label, caption)
+        if kind == "thumbnail":
+            part = await asyncio.to_thread(media.thumbnail, job.name, caption)
+        elif kind == "archive":
+            part = await asyncio.to_thread(media.thumbnail_zip, job.name, caption)
+        else:
+            part = media.subtitles(job.name, suffix or "vtt").encode()
+        return Content((part,), MEDIA_TYPES[kind][0], f'"{job.job_id}-{label}-{len(part)}"')
+
+    async def _video(self, job: Job, label: str, caption: str) -> Content:
+        size = self.world.settings.of(job.vendor).file_bytes
+        if size is None:
+            path = await self.studio.video(job.name, caption, f"{job.vendor}-{job.job_id}-{label}")
+            size, parts = path.stat().st_size, (path,)
+            return Content(parts, "video/mp4", f'"{job.job_id}-{label}-{size}"')
+        parts_ = padded(await self.small_video(), size, f"{job.vendor}/{job.job_id}/{label}")
+        return Content(parts_, "video/mp4", f'"{job.job_id}-{label}-{size}"')
+
+    async def small_video(self) -> bytes:
+        """The video that a file of any size begins with."""
+        return (await self.studio.video("A file of any size", "simulator", "any-size")).read_bytes()
+
+    async def check_size(self, size: int | None) -> None:
+        """Raise ``TooSmallError`` for a size that no playable file has."""
+        if size is not None:
+            padded(await self.small_video(), size, "x" * 120)
+
+
+def create_app(contents: Contents) -> FastAPI:
+    """The server behind the links (path ``/media``)."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.api_route("/{vendor}/{owner}/{label}/{name}", methods=["GET", "HEAD"])
+    async def download(request: Request, vendor: str, owner: str, label: str) -> Response:
+        if reason := contents.refusal(request, f"{vendor}/{owner}/{label}"):
+            return store_error(403, *reason)
+        try:
+            if label == "upload":
+                upload = contents.world.resources["xvid.uploads"].get(owner)
+                if upload is None or "path" not in upload:
+                    raise NoSuchFileError(owner)
+                content = Content((Path(upload["path"]),), upload["mime_type"], f'"{upload["md5"]}"')
+            else:
+                job = contents.world.find_job(vendor, owner)
+                if job is None:
+                    raise NoSuchFileError(owner)
+                content = await contents.of_job(job, label)
+        except NoSuchFileError:
+            return store_error(404, "NoSuchKey", "The specified key does not exist")
+        return answer(request, content)
+
+    return app
+
+
+def answer(request: Request, content: Content) -> Response:
+    """Answer with a file or a range of it: Range, If-Range, ETag, Content-Length and HEAD as HTTP has them."""
+    size = content.size
+    headers = {"accept-ranges": "bytes", "etag": content.etag, "content-type": content.media_type}
+    start, end, status = 0, size, 200
+    wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", "").replace(" ", ""))
+    if wanted and wanted[0] != "bytes=-" and request.headers.get("if-range", content.etag) == content.etag:
+        first, last = wanted.groups()
+        start = int(first) if first else max(size - int(last), 0)
+        end = min(int(last) + 1, size) if first and last else size
+        if start >= size or (first and last and int(last) < int(first)):
+            return Response(status_code=416, headers={**headers, "content-range": f"bytes */{size}"})
+        status = 206
+        headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
+    headers["content-length"] = str(end - start)
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    return StreamingResponse(content.read(start, end), status, headers)
+
+
+def store_error(status: int, code: str, message: str) -> Response:
+    """An error as object stores word it."""
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
+    return Response(body, status, media_type="application/xml")

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control API under ``/_simulator``: faults, counts, jobs, settings, reset."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from airflow_video_providers.simulator.contents import Contents, TooSmallError
+from airflow_video_providers.simulator.faults import Fault
+from airflow_video_providers.simulator.jobs import Job, job_as_json
+from airflow_video_providers.simulator.settings import VENDORS
+from airflow_video_providers.simulator.vendor import json_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_video_providers.simulator.vendor import Vendor
+    from airflow_video_providers.simulator.world import World
+
+
+class FaultRequest(BaseModel):
+    """A fault as a user asks for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    vendor: Literal["colossyan", "hourone", "oxolo", "xvid", "*"] = "*"
+    operation: str = "*"
+    times: int | None = Field(1, ge=1)
+    after: int = Field(0, ge=0)
+
+    status: int | None = Field(None, ge=100, le=599)
+    retry_after: float | int | str | None = None
+    message: str | None = None
+    delay: float | None = Field(None, ge=0)
+    lose_answer: bool | None = None
+    answer_status_after_effect: int | None = Field(None, ge=100, le=599)
+    cut_after: int | None = Field(None, ge=0)
+    expired_link: bool | None = None
+    html: bool | None = None
+    bytes_per_second: float | None = Field(None, gt=0)
+    malformed: bool | None = None
+
+
+class JobMove(BaseModel):
+    """How a job is moved by hand."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: str | None = None
+    error: Any = None
+    progress: Any = None
+    finish: bool | None = None
+    fail: str | None = None
+
+
+def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) -> FastAPI:
+    """The control application."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.post("/faults")
+    async def add_fault(body: FaultRequest) -> Response:
+        place = body.model_dump(include={"vendor", "operation", "times", "after"})
+        effect = body.model_dump(exclude=set(place), exclude_none=True)
+        if not effect:
+            raise HTTPException(422, "A fault needs an effect, for example status=503")
+        fault = Fault(**place, effect=effect)
+        world.faults[fault.id] = fault
+        world.save_faults()
+        return json_answer({"id": fault.id})
+
+    @app.get("/faults")
+    async def list_faults() -> Response:
+        listed = [
+            {"id": f.id, "vendor": f.vendor, "operation": f.operation, "times": f.times, "after": f.after, **f.effect}
+            for f in world.faults.values()
+        ]
+        return json_answer(listed)
+
+    @app.delete("/faults")
+    async def clear_faults() -> Response:
+        world.faults.clear()
+        world.save_faults()
+        return json_answer({})
+
+    @app.delete("/faults/{fault_id}")
+    async def remove_fault(fault_id: str) -> Response:
+        if world.faults.pop(fault_id, None) is None:
+            raise HTTPException(404, "No such fault; it may have struck for the last time")
+        world.save_faults()
+        return json_answer({})
+
+    @app.get("/counts")
+    async def get_counts() -> Response:
+        return json_answer(world.all_counts())
+
+    @app.get("/jobs")
+    async def list_jobs(vendor: str | None = None) -> Response:
+        now = time.time()
+        wanted = [vendor] if vendor in VENDORS else VENDORS if vendor is None else ()
+        jobs = [job for name in wanted for job in world.jobs[name].values()]
+        return json_answer([job_as_json(job, vendors[job.vendor].lifecycle, now) for job in jobs])
+
+    @app.get("/jobs/{job_id}")
+    async def get_job(job_id: str) -> Response:
+        job = find(job_id)
+        return json_answer(job_as_json(job, vendors[job.vendor].lifecycle))
+
+    @app.post("/jobs/{job_id}")
+    async def move_job(job_id: str, body: JobMove) -> Response:
+        job, changes = find(job_id), body.model_dump(exclude_unset=True)
+        vendors[job.vendor].lifecycle.move(job, time.time(), changes)
+        world.save_job(job)
+        return json_answer(job_as_json(job, vendors[job.vendor].lifecycle))
+
+    @app.get("/uploads")
+    async def list_uploads() -> Response:
+        kept = world.resources["xvid.uploads"].values(), world.resources["oxolo.media"].values()
+        return json_answer({"xvid": list(kept[0]), "oxolo": list(kept[1])})
+
+    @app.get("/settings")
+    async def get_settings() -> Response:
+        return json_answer(world.settings.as_json())
+
+    @app.patch("/settings")
+    async def change_settings(request: Request) -> Response:
+        changes = await request.json()
+        if not isinstance(changes, dict):
+            raise HTTPException(422, "Settings are an object")
+        sizes = [changes.get("file_bytes")]
+        sizes += [part.get("file_bytes") for part in changes.values() if isinstance(part, dict)]
+        try:
+            for size in sizes:
+                await contents.check_size(size if isinstance(size, int) else None)
+            world.settings.patch(changes)
+        except ValidationError as error:
+            reasons = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+            raise HTTPException(422, "; ".join(reasons)) from None
+        except TooSmallError as error:
+            raise HTTPException(422, str(error)) from None
+        world.save_settings()
+        return json_answer(world.settings.as_json())
+
+    @app.post("/reset")
+    async def reset() -> Response:
+        world.reset()
+        return json_answer({})
+
+    def find(job_id: str) -> Job:
+        for name in VENDORS:
+            if job_id in world.jobs[name]:
+                return world.jobs[name][job_id]
+        for jobs in world.jobs.values():
+            for job in jobs.values():
+                if job.video_id == job_id:
+                    return job
+        raise HTTPException(404, "No job with this id was ever created")
+
+    return app

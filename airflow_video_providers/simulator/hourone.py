@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hour One as its own OpenAPI document has it: plain objects and arrays, 201 on create, 422 with a list of details."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import time
+import uuid
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictInt, StrictStr, Tag
+
+from airflow_video_providers.simulator import media
+from airflow_video_providers.simulator.contents import Contents
+from airflow_video_providers.simulator.jobs import Job, Lifecycle
+from airflow_video_providers.simulator.vendor import (
+    KEY,
+    Notice,
+    RefusedError,
+    Vendor,
+    json_answer,
+    new_app,
+    new_job,
+)
+
+if TYPE_CHECKING:
+    from airflow_video_providers.simulator.world import World
+
+NAME = "hourone"
+LIFECYCLE = Lifecycle(
+    active=((0, "not_started"), (0.1, "started"), (0.2, "processing")),
+    succeeded=((0, "ready"), (2, "published")),
+    failed="failed",
+    cancelled=("cancelled", "stopped"),
+    queued=frozenset({"not_started"}),
+)
+LANGUAGES = Literal[
+    "en", "es", "de", "pt", "it", "fr", "nl", "ja", "tr", "pl", "hu", "cz", "he", "zh", "hi", "ru", "ko", "ar"
+]
+ECHOED = (
+    "source_draft_id", "recipe_id", "template_id", "palette_id", "character_id", "voice_id", "scenes", "metadata",
+    "correlation_id", "palette", "global_media_elements",
+)  # fmt: skip
+WEBHOOKS = "hourone.webhooks"
+
+
+class _Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class _Base(_Open):
+    name: str | None = None
+    metadata: dict[str, StrictStr | StrictInt | StrictBool] | None = None
+    correlation_id: Annotated[str, Field(max_length=100)] | None = None
+
+
+class _OverrideScene(_Open):
+    name: str
+    transcript: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class _Override(_Base):
+    type: Literal["override"]
+    scenes: list[_OverrideScene]
+
+
+class _CreateScene(_Open):
+    name: str
+    layout_id: str
+    transcript: Annotated[str, Field(max_length=1000)] | None = None
+
+
+class _Create(_Base):
+    type: Literal["create"]
+    template_id: str
+    character_id: str
+    voice_id: str
+    scenes: list[_CreateScene]
+
+
+class _Workflow(_Base):
+    type: Literal["workflow"]
+    workflow_id: str
+    variables: list[dict[str, Any]]
+
+
+class _Untyped(_Base):
+    """The older form, of optional fields only."""
+
+    source_draft_id: str | None = None
+    recipe_id: str | None = None
+
+
+def _kind(body: Any) -> str:
+    return str(body.get("type") or "untyped") if isinstance(body, dict) else "untyped"
+
+
+VideoRequest = Annotated[
+    Annotated[_Override, Tag("override")]
+    | Annotated[_Create, Tag("create")]
+    | Annotated[_Workflow, Tag("workflow")]
+    | Annotated[_Untyped, Tag("untyped")],
+    Discriminator(_kind),
+]
+
+
+class _Subtitles(_Open):
+    language_code: LANGUAGES
+    format: Literal["vtt", "srt"] = "vtt"
+
+
+class _VoicePreview(_Open):
+    transcript: Annotated[str, Field(max_length=500)]
+    source_draft_id: str
+
+
+class _Webhook(_Open):
+    name: str
+    url: str
+    events: list[str]
+
+
+def _authorized(request: Request, api_key: Annotated[str | None, Header()] = None) -> None:
+    if "/webhooks" in request.url.path:
+        # Webhooks belong to the web session, which an API key does not open.
+        if request.headers.get("authorization") != f"Bearer {KEY}":
+            raise RefusedError(401, "Not authenticated")
+    elif api_key != KEY:
+        raise RefusedError(401, "Invalid API key")
+
+
+def _error_answer(request: Request, error: RefusedError) -> Response:
+    return json_answer(error_body(error.status, error.message), error.status)
+
+
+def error_body(status: int, message: str) -> dict[str, Any]:
+    """A list of details for 422, otherwise one text (its form is not documented)."""
+    if status == 422:
+        return {"detail": [{"loc": ["body"], "msg": message, "type": "value_error"}]}
+    return {"detail": message}
+
+
+def notices(world: World, contents: Contents, job: Job, now: float) -> list[Notice]:
+    """The account's webhooks, signed with HMAC-SHA256 of the raw body."""
+    if not job.ended(now):
+        return []
+    event = "ready" if job.succeeded(now) else "failed"
+    data = {key: _shown(job, now)[key] for key in ("id", "req_id", "draft_id", "status")}
+    body = json.dumps({"event_name": f"video_{event}", "data": data}).encode()
+    found = []
+    for webhook_id, webhook in world.resources[WEBHOOKS].items():
+        if webhook["status"] == "active" and {f"video.{event}", f"video_{event}"} & set(webhook["events"]):
+            signature = hmac.new(webhook["secret"].encode(), body, hashlib.sha256).hexdigest()
+            headers = {"content-type": "application/json", "x-hourone-signature": signature}
+            found.append(Notice(webhook_id, webhook["url"], body, headers=headers))
+    return found
+
+
+def _progress(job: Job, now: float) -> Any:
+    if job.progress is not None:
+        return job.progress
+    status = LIFECYCLE.status(job, now)
+    if status in ("not_started", "failed", "cancelled", "stopped"):
+        return -1
+    return int(job.fraction(now) * 100)
+
+
+def _shown(job: Job, now: float) -> dict[str, Any]:
+    return {
+        "id": job.job_id,
+        "name": job.name,
+        "status": LIFECYCLE.status(job, now),
+        "progress": _progress(job, now),
+        "req_id": job.extra["req_id"],
+        "draft_id": job.extra["draft_id"],
+        **{name: job.request[name] for name in ECHOED if name in job.request},
+        "video_player_url": f"https://app.hourone.ai/player/{job.job_id}",
+    }
+
+
+def create_app(world: World, contents: Contents) -> FastAPI:
+    """The vendor's application; its paths begin after ``/hourone/api/v1``."""
+    app = new_app(_error_answer, dependencies=[Depends(_authorized)])
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        details = error.errors() if isinstance(error, RequestValidationError) else []
+        listed = [{"loc": item["loc"], "msg": item["msg"], "type": item["type"]} for item in details]
+        return json_answer({"detail": listed}, 422)
+
+    app.add_exception_handler(RequestValidationError, invalid)
+
+    def shown(job: Job, now: float) -> dict[str, Any]:
+        fields = _shown(job, now)
+        if contents.job_has_files(job, now):
+            fields["download_url"] = contents.link(job, "video")
+        return fields
+
+    @app.post("/videos")
+    async def create_video(request: Request, body: VideoRequest) -> Response:
+        raw = await request.json()
+        job = new_job(
+            world,
+            VENDOR,
+            contents,
+            job_id=str(uuid.uuid4()),
+            name=body.name or "",
+            request=raw,
+            texts=(raw.get("correlation_id"),),
+            keys={"correlation_id": raw.get("correlation_id"), "metadata": raw.get("metadata")},
+            extra={
+                "req_id": str(uuid.uuid4()),
+                "draft_id": str(uuid.uuid4()),
+                "workspace_id": request.headers.get("workspace-id"),
+                "team_id": request.headers.get("team-id"),
+            },
+        )
+        return json_answer(shown(job, time.time()), 201)
+
+    @app.get("/videos")
+    async def list_videos() -> Response:
+        now = time.time()
+        return json_answer([shown(job, now) for job in world.listed_jobs(NAME, now)])
+
+    @app.get("/videos/{video_id}")
+    async def get_video(video_id: str) -> Response:
+        return json_answer(shown(find(video_id), time.time()))
+
+    @app.get("/videos/{video_id}/metadata")
+    async def get_metadata(video_id: str) -> Response:
+        job = find(video_id)
+        total = media.duration_seconds(job.name)
+        scenes = max(len(job.request.get("scenes") or ()), 1)
+        each = total / scenes
+        parts = [{"scene_index": i, "start_time": i * each, "duration": each} for i in range(scenes)]
+        return json_answer({"duration": total, "scenes_metadata": parts})
+
+    @app.post("/videos/{video_id}/subtitles")
+    async def create_subtitles(video_id: str, body: _Subtitles) -> Response:
+        job = find(video_id)
+        if not contents.job_has_files(job, time.time()):
+            raise RefusedError(400, "Subtitles can be made only of a video that is ready")
+        label = f"subtitles-{body.format}"
+        url = contents.link(job, label, f"{job.name}.{body.language_code}.{body.format}")
+        return json_answer({"language_code": body.language_code, "format": body.format, "url": url}, 201)
+
+    @app.delete("/videos/{video_id}")
+    async def delete_video(video_id: str) -> Response:
+        world.delete_job(find(video_id))
+        return Response(status_code=204)
+
+    @app.post("/voice-preview")
+    async def create_preview(body: _VoicePreview) -> Response:
+        preview = {"id": str(uuid.uuid4()), "req_id": str(uuid.uuid4()), "created": time.time()}
+        world.put("hourone.previews", str(preview["id"]), preview)
+        return json_answer({"id": preview["id"], "req_id": preview["req_id"], "status": "in_progress", "url": None})
+
+    @app.get("/voice-preview/{task_id}")
+    async def get_preview(task_id: str) -> Response:
+        preview = world.resources["hourone.previews"].get(task_id)
+        if preview is None:
+            raise RefusedError(404, "Task not found")
+        ready = time.time() >= preview["created"] + world.settings.of(NAME).render_seconds / 10
+        fields: dict[str, Any] = {"id": task_id, "req_id": preview["req_id"], "status": "in_progress", "url": None}
+        if ready:
+            fields.update(status="ready", url=f"{world.media_origin}/media/{NAME}/{task_id}/preview/preview.mp3")
+        return json_answer(fields)
+
+    @app.get("/analytics/summary")
+    async def get_summary(
+        breakdown: Literal["daily", "weekly", "monthly"] | None = None, correlation_id: str | None = None
+    ) -> Response:
+        jobs = list(world.jobs[NAME].values())
+        if correlation_id is not None:
+            jobs = [job for job in jobs if job.request.get("correlation_id") == correlation_id]
+        now = time.time()
+        total = sum(media.duration_seconds(job.name) for job in jobs if job.succeeded(now))
+        return json_answer({"videos_created": len(jobs), "total_duration": total})
+
+    @app.post("/webhooks")
+    async def create_webhook(body: _Webhook) -> Response:
+        webhook = {**body.model_dump(), "status": "active", "secret": secrets.token_hex(16)}
+        webhook_id = str(uuid.uuid4())
+        world.put(WEBHOOKS, webhook_id, webhook)
+        return json_answer({"id": webhook_id, **webhook}, 201)
+
+    @app.get("/webhooks/{webhook_id}")
+    async def get_webhook(webhook_id: str) -> Response:
+        webhook = world.resources[WEBHOOKS].get(webhook_id)
+        if webhook is None:
+            raise RefusedError(404, "Webhook not found")
+        return json_answer({"id": webhook_id, **{k: v for k, v in webhook.items() if k != "secret"}})
+
+    @app.delete("/webhooks/{webhook_id}")
+    async def delete_webhook(webhook_id: str) -> Response:
+        if not world.drop(WEBHOOKS, webhook_id):
+            raise RefusedError(404, "Webhook not found")
+        return Response(status_code=204)
+
+    def find(video_id: str) -> Job:
+        job = world.find_job(NAME, video_id)
+        if job is None:
+            raise RefusedError(404, "Video not found")
+        return job
+
+    return app
+
+
+VENDOR = Vendor(
+    name=NAME,
+    prefix="/hourone/api/v1",
+    lifecycle=LIFECYCLE,
+    operations=(
+        ("POST", "/videos", "create"),
+        ("GET", "/videos", "list"),
+        ("GET", "/videos/[^/]+", "status video"),
+        ("GET", "/videos/[^/]+/metadata", "metadata"),
+        ("POST", "/videos/[^/]+/subtitles", "subtitles"),
+        ("DELETE", "/videos/[^/]+", "delete"),
+        ("GET|POST", "/voice-preview.*", "voice_preview"),
+        ("GET", "/analytics/summary", "analytics"),
+        ("GET|POST|DELETE", "/webhooks.*", "webhooks"),
+    ),
+    create_app=create_app,
+    error_body=error_body,
+    notices=notices,
+)
