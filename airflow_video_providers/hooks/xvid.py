@@ -7,6 +7,7 @@ Facts come from the manual (``mediahub.xvid.com/manual``) and its older wiki (``
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -40,8 +41,6 @@ STATES = {
     "FAILURE": JobState.FAILED,
 }
 _CANCELLABLE = ("QUEUED", "PROCESSING")
-_CANCEL_TRIES = 3
-_LONGEST_CANCEL_PAUSE = 1.0  # a task that is killed has about 5 seconds
 
 _SEPARATOR = " | "
 _LONGEST_USER_DATA = 4000  # in a query, percent-encoded; servers commonly refuse a request line above 8 KB
@@ -181,34 +180,41 @@ class XvidHook(XvidEndpoints):
         """
         Delete a job that is ``QUEUED`` or ``PROCESSING``; any other is left alone, since its files would go too.
 
-        A DELETE that fails is not repeated before another look. Between a look and its DELETE the job may still finish:
-        Xvid offers no way to exclude that.
+        A DELETE that fails is not repeated before another look; that goes on until the ``retry_deadline`` is over.
+        Between a look and its DELETE the job may still finish: Xvid offers no way to exclude that. A job with a status
+        that the manual does not name is left alone too, with a warning.
 
         :return: the job as first seen; None where Xvid knows it no longer.
-        :raises VideoApiError: the deletion failed three times and the job still runs.
+        :raises VideoApiError: the deletion kept failing and the job still runs.
         """
+        deadline = time.monotonic() + self.client.settings.retry_deadline
+        pause = 0.5
         first: VideoJob | None = None
         failure: VideoApiError | None = None
-        for _ in range(_CANCEL_TRIES):
+        while True:
             try:
                 job = self.get_job(job_id)
-                first = first or job
-                if job.vendor_status not in _CANCELLABLE:
-                    self.log.info("%s; not cancelled, since deleting it would delete its files", job.describe())
-                    return first
-                if self.delete_job(job_id):
-                    return first
-                failure = VideoApiUnreadableAnswerError(
-                    "the job was not deleted", vendor=self.vendor, endpoint="DELETE /jobs/{id}"
-                )
+            except VideoApiNotFoundError:
+                return first
+            first = first or job
+            if job.vendor_status not in _CANCELLABLE:
+                level = logging.INFO if job.state.is_terminal else logging.WARNING
+                self.log.log(level, "%s; left alone: to delete it would delete its files", job.describe())
+                return first
+            if failure is not None and time.monotonic() >= deadline:
+                raise failure
+            try:
+                self.delete_job(job_id)
             except VideoApiNotFoundError:
                 return first
             except (VideoApiUnavailableError, VideoApiQuotaError, VideoApiUnreadableAnswerError) as error:
                 failure = error
-            self.log.warning("%s; looking at the job again", failure)
-            time.sleep(min(failure.retry_after or _LONGEST_CANCEL_PAUSE, _LONGEST_CANCEL_PAUSE))
-        assert failure is not None  # the loop ends only after a failure
-        raise failure
+            else:
+                return first
+            wait = pause if failure.retry_after is None else failure.retry_after
+            self.log.warning("%s; looking at the job again in %.1f s", failure, wait)
+            time.sleep(max(0.0, min(wait, deadline - time.monotonic())))
+            pause = min(2 * pause, 15.0)
 
     # ------------------------------------------------------------------ files
 

@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 from typing_extensions import TypedDict, Unpack
 
-from airflow_video_providers.exceptions import VideoApiUnreadableAnswerError
+from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoApiUnreadableAnswerError
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.common import id_in_path
 from airflow_video_providers.hooks.xvid_xml import parse_xml
@@ -123,16 +123,20 @@ class XvidEndpoints(VideoHook):
             if not fresh or len(page.jobs) < min(page_size, page.limit or page_size):
                 return
 
-    def delete_job(self, job_id: str) -> bool:
+    def delete_job(self, job_id: str) -> None:
         """
         Cancel a running job, or delete a finished one TOGETHER WITH ITS FILES (``DELETE /jobs/ID``).
 
         Sent once, whatever happens. Use :meth:`cancel_job` to end a job: it looks first.
 
-        :return: whether Xvid says that it succeeded.
+        :raises VideoApiUnavailableError: also where Xvid answers, but not that it succeeded.
         """
-        answer = self._ask(schema.DeleteAnswer, "DELETE", f"/jobs/{id_in_path(job_id)}", "DELETE /jobs/{id}", once=True)
-        return answer.result is None or answer.result.status in (None, "SUCCESS")
+        endpoint = "DELETE /jobs/{id}"
+        answer = self._ask(schema.DeleteAnswer, "DELETE", f"/jobs/{id_in_path(job_id)}", endpoint, once=True)
+        if answer.result is not None and answer.result.status != "SUCCESS":
+            raise VideoApiUnavailableError(
+                f"the result is {answer.result.status}", vendor=self.vendor, endpoint=endpoint, outcome_unknown=True
+            )
 
     # ------------------------------------------------------------------ job templates
 
