@@ -137,11 +137,19 @@ def may_pass(error: Exception) -> bool:
     return isinstance(error, (VideoApiQuotaError, VideoApiUnavailableError, VideoApiUnreadableAnswerError))
 
 
-def polling_given_up(job_id: str, failures: int, error: Exception) -> VideoPollingError:
+def polling_given_up(job_id: str, failures: int, error: BaseException) -> VideoPollingError:
     """Say that the vendor could not be asked, and what that means for the job."""
     return VideoPollingError(
         f"Gave up after {failures} failed looks in a row at job {job_id}, which may still be running at the vendor and "
         f"was left alone. Last failure: {error}"
+    )
+
+
+def timed_out(job: VideoJob) -> VideoJobTimeoutError:
+    """Say that a wait's time is over, and what that means for the job."""
+    return VideoJobTimeoutError(
+        f"The time to wait for the render is over; the job was left as it is. Last seen: {job.describe()}",
+        job=job,
     )
 
 
@@ -193,7 +201,7 @@ def wait_for_job(
     while not job.state.is_terminal:
         now = time.time()
         if deadline is not None and now >= deadline:
-            raise VideoJobTimeoutError(f"The time for the render is over. Last seen: {job.describe()}", job=job)
+            raise timed_out(job)
         time.sleep(delay if deadline is None else max(0.0, min(delay, deadline - now)))
         try:
             job = hook.get_job(job.job_id)
@@ -236,9 +244,9 @@ def moved(job: VideoJob) -> tuple[str, str | None, int]:
     return (job.vendor_status, job.stage, int((job.progress or 0.0) * 10))
 
 
-def describe_wait(job: VideoJob, pace: Pace) -> str:
+def describe_wait(job: VideoJob, pace: Pace, *, since: float | None = None) -> str:
     """Return one line: the job, how long it has been waited for, when it is expected to end."""
-    text = f"{job.describe()}; waited {pace.looked - pace.since:.0f} s"
+    text = f"{job.describe()}; waited {pace.looked - (pace.since if since is None else since):.0f} s"
     end = pace.expected_end()
     if end is not None and not job.state.is_terminal:
         text += f", expected to end in about {max(0.0, end[1] - pace.looked):.0f} s"

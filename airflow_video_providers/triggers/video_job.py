@@ -3,14 +3,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
+from airflow_video_providers.cancellation import Cause, cancel_video_job
 from airflow_video_providers.exceptions import VideoJobTimeoutError, VideoPollingError
-from airflow_video_providers.jobs import VideoJob
-from airflow_video_providers.polling import DEFAULT_MAX_POLL_FAILURES, raise_unless_succeeded
+from airflow_video_providers.hooks.base import aget_video_hook
+from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.polling import DEFAULT_MAX_POLL_FAILURES, Pace, describe_wait, raise_unless_succeeded
+from airflow_video_providers.shared_poller import Waiter, watch
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+
+_KILL_RETRY_SECONDS = 15.0
+"""How long a cancelling call is tried again: Airflow gives a killed trigger 30 seconds."""
+_STATUS = {JobState.SUCCEEDED: "success", JobState.FAILED: "failed", JobState.CANCELLED: "cancelled"}
 
 
 class VideoJobTrigger(BaseTrigger):
@@ -31,6 +44,7 @@ class VideoJobTrigger(BaseTrigger):
     :param max_poll_failures: how many looks in a row may fail.
     :param xcoms: further XComs of a task that ends here, such as the URL of a link under its ``xcom_key``.
     :param end_from_trigger: False resumes the task on a worker even when all is well, as a task with outlets needs.
+    :param pace: what the looks so far have told, as :meth:`Pace.to_json` gives it; default: this is the first one.
     """
 
     def __init__(
@@ -45,8 +59,9 @@ class VideoJobTrigger(BaseTrigger):
         max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES,
         xcoms: dict[str, Any] | None = None,
         end_from_trigger: bool = True,
+        pace: dict[str, float] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in Airflow
         self.conn_id = conn_id
         self.job = job
         self.poll_interval = poll_interval
@@ -56,6 +71,7 @@ class VideoJobTrigger(BaseTrigger):
         self.max_poll_failures = max_poll_failures
         self.xcoms = xcoms
         self.end_from_trigger = end_from_trigger
+        self.pace = pace or Pace.begin(VideoJob.from_xcom(job), time.time()).to_json()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what the triggerer needs to make the trigger again."""
@@ -69,13 +85,51 @@ class VideoJobTrigger(BaseTrigger):
             "max_poll_failures",
             "xcoms",
             "end_from_trigger",
+            "pace",
         )
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
-        raise NotImplementedError
-        yield
+        waiter = Waiter(
+            VideoJob.from_xcom(self.job),
+            Pace(**self.pace),
+            poll_interval=self.poll_interval,
+            deadline=self.deadline,
+            seed=self.seed,
+            max_poll_failures=self.max_poll_failures,
+        )
+        status, message = "timeout", None
+        try:
+            async with contextlib.aclosing(watch(self.conn_id, waiter)) as looks:
+                async for job in looks:
+                    self.log.info("%s", describe_wait(job, waiter.pace))
+            status = _STATUS[waiter.job.state]
+        except VideoJobTimeoutError as error:
+            message = str(error)
+        except VideoPollingError as error:
+            status, message = "polling_failed", str(error)
+        job = waiter.job
+        # `dag.test()` runs triggers without a task instance, and drops the XComs of an event that ends the task.
+        if status == "success" and self.end_from_trigger and self.task_instance is not None:
+            xcoms = {**(self.xcoms or {}), "return_value": job.job_id, "video_job": job.to_xcom()}
+            yield TaskSuccessEvent(xcoms=xcoms)
+        else:
+            event = {"status": status, "job": job.to_xcom(), "message": message}
+            yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # untyped in Airflow
+
+    async def on_kill(self) -> None:
+        """Cancel the render if the task that bought it wants that; look first, a finished one is left alone."""
+        if not self.cancel_on_kill:
+            return
+        hook = await aget_video_hook(self.conn_id)
+        hook.retry_deadline = _KILL_RETRY_SECONDS
+        await asyncio.to_thread(cancel_video_job, hook, self.job["job_id"], reason=Cause.KILLED.value)
+
+
+def may_end_from_trigger(task: BaseOperator) -> bool:
+    """Tell whether a task loses nothing by ending in the triggerer: its outlets and hooks need a worker."""
+    return task.do_xcom_push and not task.outlets and task._post_execute_hook is None
 
 
 def job_from_event(event: dict[str, Any]) -> VideoJob:

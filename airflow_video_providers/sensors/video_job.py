@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sensor that waits for a render, the same in each of its three ways to wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk import BaseOperator, BaseSensorOperator
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import (
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferralTimeout,
+)
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from airflow_video_providers.exceptions import VideoApiError, VideoConfigurationError, VideoJobTimeoutError
+from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.links import VideoJobLink, link_xcoms
+from airflow_video_providers.polling import (
+    DEFAULT_MAX_POLL_FAILURES,
+    DEFAULT_POLL_INTERVAL,
+    Pace,
+    describe_wait,
+    may_pass,
+    moved,
+    next_poll,
+    next_try,
+    polling_given_up,
+    raise_unless_succeeded,
+    timed_out,
+    wait_for_job,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_video_providers.hooks.base import VideoHook
+
+WAIT_KEY = "video_job_wait"
+"""Where the task state store keeps what the wait has seen; a person reads it under Storage in the UI."""
+_LATE_TRIGGERER = timedelta(minutes=5)
+_RETRY_SECONDS = 10.0
+
+
+class VideoJobSensor(BaseSensorOperator):
+    """
+    Wait until a render has ended, at any vendor.
+
+    The three ways to wait (``mode="reschedule"``, ``mode="poke"``, ``deferrable=True``) mean the same: they return the
+    job id, push the job as XCom ``video_job``, and raise the same errors. ``timeout`` counts from the first look on,
+    across retries and restarts; clearing the task begins anew. The sensor never cancels a render: not when it times out,
+    not when it is killed.
+
+    :param conn_id: the Airflow connection of the vendor. (templated)
+    :param job_id: the id of the job, or the XCom ``video_job`` of the task that submitted it. (templated)
+    :param mode: ``reschedule`` (default) frees the worker between two looks, ``poke`` keeps it.
+    :param deferrable: wait in the triggerer, where all waits of a connection share one poll; ``mode`` does not matter
+        then. Default: ``[operators] default_deferrable``.
+    :param poll_interval: longest time between two looks, in seconds (default 120). The looks follow the job's progress:
+        early ones first, and closer ones towards the expected end. ``poke_interval`` is another name for it.
+    :param timeout: seconds to wait in all, or a timedelta. Default: ``[sensors] default_timeout``.
+    :param soft_fail: a timeout skips the task instead of failing it. A failed render fails it all the same.
+    :param max_poll_failures: how many looks in a row may fail before the wait gives up (default 10).
+    :raises AirflowSensorTimeout: the time is over; Airflow does not retry that.
+    :raises VideoJobFailedError: the render failed; :class:`VideoJobCancelledError` when it was cancelled or deleted.
+    :raises VideoPollingError: too many looks failed in a row. The job may go on; a retry of the task looks again.
+    :raises VideoApiError: the first look was refused: unknown job, wrong key, no permission.
+    """
+
+    template_fields: Sequence[str] = ("conn_id", "job_id")
+    operator_extra_links = (VideoJobLink(),)
+    ui_color = "#e8e4f5"
+
+    def __init__(
+        self,
+        *,
+        conn_id: str,
+        job_id: str | Mapping[str, Any],
+        mode: str = "reschedule",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | timedelta = DEFAULT_POLL_INTERVAL,
+        max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("poke_interval", poll_interval)
+        super().__init__(mode=mode, **kwargs)
+        unfit = [name for name in ("exponential_backoff", "silent_fail", "never_fail") if getattr(self, name)]
+        if unfit:
+            raise ValueError(
+                f"VideoJobSensor has no {', '.join(unfit)}: see poll_interval, max_poll_failures, soft_fail"
+            )
+        if self.poke_interval <= 0:
+            raise ValueError("poll_interval must be above 0 seconds")
+        if max_poll_failures < 0:
+            raise ValueError("max_poll_failures must be 0 or more")
+        self.conn_id = conn_id
+        self.job_id = job_id
+        self.deferrable = deferrable
+        self.job_page_url: str | None = None
+        self.max_poll_failures = max_poll_failures
+
+    # ------------------------------------------------------------------ Airflow's entry points
+
+    def execute(self, context: Context) -> str:
+        """Look once; then finish, or wait in the way that was chosen."""
+        wait = Wait.load(context, job_id=self._job_id())
+        try:
+            return self._finish(context, self._look(context, wait))
+        except VideoJobTimeoutError as error:
+            self._time_out(error)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
+        """Resume on the worker when the trigger could not end the task itself."""
+        from airflow_video_providers.triggers.video_job import job_from_event
+
+        try:
+            return self._finish(context, job_from_event(event))
+        except VideoJobTimeoutError as error:
+            self._time_out(error)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Keep Airflow from skipping on a failed render or a broken trigger: only a timeout is softened."""
+        try:
+            return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+        except TaskDeferralTimeout as error:
+            # No triggerer ran at the deadline.
+            self._time_out(error)
+
+    # ------------------------------------------------------------------ one look, and what follows
+
+    def _look(self, context: Context, wait: Wait) -> VideoJob:
+        """Look once; return the ended job, or wait on in the way that was chosen."""
+        hook = self._open_hook()
+        try:
+            job = hook.get_job(wait.job_id)
+        except VideoApiError as error:
+            if wait.job is None and not may_pass(error):
+                raise
+            wait = wait.missed()
+            if wait.failures > self.max_poll_failures:
+                wait.forgiven().save(context)
+                raise polling_given_up(wait.job_id, wait.failures, error) from error
+            job = wait.job or _unseen(hook, wait.job_id)
+            pace = wait.pace or Pace.begin(job, time.time())
+            delay = next_try(wait.failures, error, poll_interval=self.poke_interval)
+            self.log.warning("%s; looking again in %.0f s", error, delay)
+        else:
+            pace = wait.pace.observe(job, time.time()) if wait.pace else Pace.begin(job, time.time())
+            if wait.job is None or moved(job) != moved(wait.job):
+                self.log.info("%s", describe_wait(job, pace, since=wait.since))
+            wait = wait.saw(job, pace)
+            delay = next_poll(job, pace, poll_interval=self.poke_interval, seed=_seed(context))
+        wait.save(context)
+        if job.state.is_terminal:
+            return job
+        self.job_page_url = job.page_url
+        deadline = wait.since + self.timeout
+        left = deadline - time.time()
+        if left <= 0:
+            raise timed_out(job)
+        if self.deferrable:
+            self._defer(job, pace, deadline, context)
+        if self.reschedule:
+            date = datetime.now(timezone.utc) + timedelta(seconds=min(delay, left))
+            raise AirflowRescheduleException(date)  # type: ignore[no-untyped-call]  # untyped in Airflow
+        return wait_for_job(
+            hook,
+            job,
+            poll_interval=self.poke_interval,
+            deadline=deadline,
+            seed=_seed(context),
+            max_poll_failures=self.max_poll_failures,
+            log=self.log,
+            pace=pace,
+            on_look=lambda job, pace: wait.saw(job, pace).save(context),
+        )
+
+    def _defer(self, job: VideoJob, pace: Pace, deadline: float, context: Context) -> NoReturn:
+        from airflow_video_providers.triggers.video_job import VideoJobTrigger, may_end_from_trigger
+
+        self.defer(
+            trigger=VideoJobTrigger(
+                conn_id=self.conn_id,
+                job=job.to_xcom(),
+                poll_interval=self.poke_interval,
+                deadline=deadline,
+                seed=_seed(context),
+                max_poll_failures=self.max_poll_failures,
+                xcoms=link_xcoms(job),
+                end_from_trigger=may_end_from_trigger(self),
+                pace=pace.to_json(),
+            ),
+            method_name="execute_complete",
+            # The trigger keeps the deadline; this is for the case that no triggerer runs then.
+            timeout=timedelta(seconds=max(deadline - time.time(), 0)) + _LATE_TRIGGERER,
+        )
+
+    def _finish(self, context: Context, job: VideoJob) -> str:
+        """Leave the same XComs whichever way the task waited."""
+        self.job_page_url = job.page_url
+        context["ti"].xcom_push(key="video_job", value=job.to_xcom())
+        return raise_unless_succeeded(job).job_id
+
+    def _time_out(self, error: Exception) -> NoReturn:
+        if self.soft_fail:
+            raise AirflowSkipException(f"Skipped, since soft_fail is set: {error}") from error
+        raise AirflowSensorTimeout(str(error)) from error
+
+    def _open_hook(self) -> VideoHook:
+        from airflow_video_providers.hooks.base import get_video_hook
+
+        hook = get_video_hook(self.conn_id)
+        # The wait looks again anyway; a worker should not be held by a vendor that is down.
+        hook.retry_deadline = _RETRY_SECONDS
+        return hook
+
+    def _job_id(self) -> str:
+        job_id = self.job_id.get("job_id") if isinstance(self.job_id, Mapping) else self.job_id
+        if not isinstance(job_id, str) or not job_id.strip():
+            raise VideoConfigurationError(
+                "job_id must be the id of a job, or the XCom `video_job` of the task that submitted it, "
+                f"not {self.job_id!r}"
+            )
+        return job_id
+
+
+class Wait(BaseModel):
+    """
+    What a wait remembers between two runs of its task, and what a person can read of it meanwhile.
+
+    :param since: seconds of the epoch of the first look.
+    :param try_number: the last try that looked; tells a retry, which waits on, from a clear, which begins anew.
+    :param failures: how many looks in a row failed.
+    :param last_look: one line on the job, for a person.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    since: float
+    try_number: int
+    failures: int = 0
+    last_look: str | None = None
+    job: VideoJob | None = None
+    pace: Pace | None = None
+
+    @classmethod
+    def load(cls, context: Context, *, job_id: str) -> Wait:
+        """Go on with the wait of an earlier run, or begin one."""
+        ti = context["ti"]
+        # Airflow sets max_tries = try_number + retries on a clear, and leaves it on a retry.
+        first_try = ti.max_tries - (ti.task.retries or 0) + 1
+        stored = context["task_state_store"].get(WAIT_KEY)
+        try:
+            wait = cls.model_validate(stored)
+        except ValidationError:
+            wait = None
+        if wait is None or wait.job_id != job_id or wait.try_number < first_try:
+            return cls(job_id=job_id, since=time.time(), try_number=ti.try_number)
+        return wait.model_copy(update={"try_number": ti.try_number})
+
+    def saw(self, job: VideoJob, pace: Pace) -> Wait:
+        """Take in a look."""
+        last_look = describe_wait(job, pace, since=self.since)
+        return self.model_copy(update={"failures": 0, "job": job, "pace": pace, "last_look": last_look})
+
+    def missed(self) -> Wait:
+        """Take in a look that failed."""
+        return self.model_copy(update={"failures": self.failures + 1})
+
+    def forgiven(self) -> Wait:
+        """Let the next try of the task begin with no failures."""
+        return self.model_copy(update={"failures": 0})
+
+    def save(self, context: Context) -> None:
+        """Keep this for the next run of the task."""
+        context["task_state_store"].set(WAIT_KEY, self.model_dump(mode="json"))
+
+
+def _unseen(hook: VideoHook, job_id: str) -> VideoJob:
+    return VideoJob(vendor=hook.vendor, job_id=job_id, state=JobState.QUEUED, vendor_status="not seen yet")
+
+
+def _seed(context: Context) -> str:
+    ti = context["ti"]
+    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"
