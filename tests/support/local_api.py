@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real HTTP server on a free local port that answers as a test tells it, and remembers what it was sent."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server does with one request."""
+
+    status: int = 200
+    json: Any = None
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    reset: bool = False
+    """Read the request, then reset the connection without an answer."""
+    delay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Received:
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    """By lower-case name."""
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class LocalApi:
+    """Answers of a path are given in order, the last one for ever; an unknown path is a 404."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.connections = 0
+        self._answers: dict[tuple[str, str], list[Answer]] = defaultdict(list)
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                api.connections += 1
+                super().setup()
+
+            def handle_any(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                url = urlsplit(self.path)
+                request = Received(
+                    method=self.command,
+                    path=url.path,
+                    query=parse_qs(url.query),
+                    headers={name.lower(): value for name, value in self.headers.items()},
+                    body=self.rfile.read(length),
+                )
+                answer = api._take(request)
+                time.sleep(answer.delay)
+                if answer.reset:
+                    # Linger 0: closing sends RST, as a load balancer that dies does.
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.close_connection = True
+                    self.connection.close()
+                    return
+                body = answer.body
+                if body is None:
+                    body = b"" if answer.json is None else json.dumps(answer.json).encode()
+                self.send_response(answer.status)
+                if "Content-Type" not in answer.headers:
+                    self.send_header("Content-Type", "application/json")
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                if answer.status != 204:
+                    self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if answer.status != 204:
+                    self.wfile.write(body)
+
+            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_any
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                pass  # a client that went away, or a connection reset on purpose
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def on(self, method: str, path: str, *answers: Answer) -> None:
+        """Answer the requests of one path with these, in order; the last one for ever."""
+        self._answers[method, path] = list(answers)
+
+    def _take(self, request: Received) -> Answer:
+        self.received.append(request)
+        answers = self._answers.get((request.method, request.path))
+        if not answers:
+            return Answer(status=404, json={"message": "no such path"})
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    def count(self, method: str | None = None) -> int:
+        return sum(method in (None, request.method) for request in self.received)
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def local_api() -> Iterator[LocalApi]:
+    api = LocalApi()
+    yield api
+    api.stop()
+
+
+@pytest.fixture
+def other_api() -> Iterator[LocalApi]:
+    """Another origin."""
+    api = LocalApi()
+    yield api
+    api.stop()
+
+
+@pytest.fixture
+def dead_url() -> str:
+    """A URL at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Pauses between tries pass at once and are written down."""
+    taken: list[float] = []
+    clock = SimpleNamespace(sleep=taken.append, monotonic=time.monotonic)
+    monkeypatch.setattr("tenacity.nap.time", clock)
+    monkeypatch.setattr("airflow_video_providers.hooks.common.time", clock)
+    return taken
