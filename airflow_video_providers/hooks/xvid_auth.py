@@ -76,12 +76,13 @@ class XvidTokenAuth(AuthBase):
                 return token
             if self._failure is not None and self._renewals != renewals:
                 raise self._failure  # another thread tried while this one waited
-            self._renewals += 1
             try:
                 answer = self._request_token()
             except VideoApiError as error:
                 self._failure = error
                 raise
+            finally:
+                self._renewals += 1  # counted at its end: who came in the meantime waited for this one
             self._failure = None
             self._renew_at = _renew_at(answer.expires_in)
             self._token = answer.access_token
