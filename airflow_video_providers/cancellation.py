@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The one policy for ending a paid job whose task is gone.
+
+| why the task ends | what is done with a job that still runs |
+|---|---|
+| a person kills it: mark failed, mark success, clear | cancelled, where ``cancel_on_kill`` |
+| cleared, or its request changed: a new render follows | cancelled before the new one, where ``cancel_on_kill`` |
+| its own timeout, ``execution_timeout``, the deferral timeout of Airflow | cancelled, where ``cancel_on_timeout`` |
+| polling given up, trigger crashed, and no try is left | cancelled, where ``cancel_on_timeout`` |
+| polling given up, trigger crashed, and a try is left | left alone: the next try adopts it |
+| the worker is stopped or dies, and Airflow wants the task to go on | left alone: the next try adopts it |
+
+A job that has ended is never touched: on some systems deleting it deletes its files.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from airflow_video_providers.exceptions import VideoConfigurationError, VideoProviderError
+
+if TYPE_CHECKING:
+    from airflow_video_providers.hooks.base import VideoHook
+
+log = logging.getLogger(__name__)
+
+KILL_BUDGET = 4.0
+"""Seconds that a killed worker gives to cancelling: Airflow kills its process 5 seconds after the signal."""
+
+
+class Cause(str, Enum):
+    """Why a task ends without its job."""
+
+    KILLED = "the task was killed"
+    SUPERSEDED = "a new render takes its place"
+    TIMED_OUT = "the time for the render is over"
+    GIVEN_UP = "the wait was given up"
+
+
+@dataclass(frozen=True)
+class CancelPolicy:
+    """
+    Which causes end the job.
+
+    :param on_kill: cancel when a person ended the task or asked for a new render.
+    :param on_timeout: cancel when the task has no more time, or gives the wait up for good.
+    """
+
+    on_kill: bool = True
+    on_timeout: bool = True
+
+    def applies(self, cause: Cause, *, last_try: bool = True) -> bool:
+        """Tell whether the job is to be cancelled; a wait that the next try takes up again is not given up for good."""
+        if cause in (Cause.KILLED, Cause.SUPERSEDED):
+            return self.on_kill
+        return self.on_timeout and (cause is Cause.TIMED_OUT or last_try)
+
+
+class CancelOutcome(str, Enum):
+    """What became of a request to cancel."""
+
+    CANCELLED = "cancelled"
+    FINISHED = "finished"
+    GONE = "gone"
+    NOT_POSSIBLE = "not possible"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Cancellation:
+    """
+    What became of a request to cancel.
+
+    :param text: a sentence that names the job and, where a person must act, its page.
+    :param error: why it failed or is not possible.
+    """
+
+    outcome: CancelOutcome
+    text: str
+    error: VideoProviderError | None = None
+
+
+def cancel_video_job(hook: VideoHook, job_id: str, *, reason: str) -> Cancellation:
+    """
+    Look at a job and end it if it still runs; never raises a :class:`VideoProviderError`.
+
+    Calling it again does no harm.
+    """
+    name = f"{hook.vendor} job {job_id}"
+    page = hook.job_page_url(job_id)
+    where = f" See {page}." if page else ""
+    if not hook.can_cancel:
+        error = VideoConfigurationError(f"{hook.hook_name} documents no way to cancel a job.")
+        text = f"{name} was not cancelled ({reason}): {error} It may go on and be charged.{where}"
+        log.warning("%s", text)
+        return Cancellation(CancelOutcome.NOT_POSSIBLE, text, error)
+    try:
+        seen = hook.cancel_job(job_id)
+    except VideoProviderError as error:
+        text = f"{name} could not be cancelled ({reason}), it may go on and be charged: {error}{where}"
+        log.error("%s", text)
+        return Cancellation(CancelOutcome.FAILED, text, error)
+    if seen is None:
+        outcome, text = CancelOutcome.GONE, f"{name} is not known to the vendor any more; nothing to cancel."
+    elif seen.state.is_terminal:
+        outcome, text = CancelOutcome.FINISHED, f"{name} had ended already ({seen.vendor_status}); it was left alone."
+    else:
+        outcome, text = CancelOutcome.CANCELLED, f"{name} was cancelled: {reason}."
+    log.info("%s", text)
+    return Cancellation(outcome, text)
+
+
+def is_wanted(ti: Any) -> bool | None:
+    """
+    Ask Airflow whether the task is still meant to run; None where it does not answer.
+
+    This is what tells a person's kill (the task is failed, cleared or succeeded by now) from a worker that is evicted
+    or restarted (the task is still running as far as Airflow knows, and will be tried again).
+    """
+    try:
+        states = ti.get_task_states(
+            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=_map_index(ti)
+        )
+    except Exception as error:  # whatever the supervisor or the API server says, the answer is unknown
+        log.warning("Airflow does not say whether the task is still wanted: %s", error)
+        return None
+    found = list(states.get(ti.run_id, {}).values())
+    return bool(found) and str(getattr(found[0], "value", found[0])) == "running"
+
+
+def cancel_if_unwanted(hook: VideoHook, job_id: str, ti: Any) -> Cancellation | None:
+    """Cancel the job of a task that a person ended; leave it alone where the task is to go on, or nobody knows."""
+    if is_wanted(ti) is False:
+        return cancel_video_job(hook, job_id, reason=Cause.KILLED.value)
+    log.warning(
+        "The worker is being stopped, but Airflow has not ended the task: %s job %s goes on; the next try adopts it.",
+        hook.vendor,
+        job_id,
+    )
+    return None
+
+
+def cancel_if_unwanted_within(hook: VideoHook, job_id: str, ti: Any, *, budget: float = KILL_BUDGET) -> bool:
+    """
+    Do the same from a signal handler, in ``budget`` seconds at most; return whether it came to an end.
+
+    In a thread of its own: the main thread may have been interrupted inside its conversation with the supervisor, which
+    must not be entered a second time.
+    """
+    thread = threading.Thread(target=cancel_if_unwanted, args=(hook, job_id, ti), name="cancel-video-job", daemon=True)
+    thread.start()
+    thread.join(budget)
+    return not thread.is_alive()
+
+
+def _map_index(ti: Any) -> int:
+    return -1 if ti.map_index is None else int(ti.map_index)

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operators that submit a render exactly once, and that cancel one; for every vendor whose hook is a ``VideoHook``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import (
+    AirflowTaskTimeout,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+    TaskDeferred,
+)
+
+from airflow_video_providers.cancellation import (
+    CancelPolicy,
+    Cause,
+    cancel_if_unwanted,
+    cancel_if_unwanted_within,
+    cancel_video_job,
+    is_wanted,
+)
+from airflow_video_providers.exceptions import (
+    VideoConfigurationError,
+    VideoJobCancelledError,
+    VideoJobError,
+    VideoJobTimeoutError,
+    VideoPollingError,
+)
+from airflow_video_providers.links import VideoJobLink, link_xcoms
+from airflow_video_providers.polling import (
+    DEFAULT_MAX_POLL_FAILURES,
+    DEFAULT_POLL_INTERVAL,
+    raise_unless_succeeded,
+    wait_for_job,
+)
+from airflow_video_providers.submission import DEFAULT_FIND_WAIT, JobSubmission, OnAmbiguous, Submission
+from airflow_video_providers.submission_record import TaskTry, read_record
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_video_providers.hooks.base import VideoHook
+    from airflow_video_providers.jobs import VideoJob
+
+DEFAULT_TIMEOUT = timedelta(hours=6)
+DEFERRAL_GRACE = 600.0
+"""Seconds after the own deadline at which Airflow itself ends a deferral that no triggerer takes care of."""
+
+
+class SubmitVideoJobOperator(BaseOperator):
+    """
+    Submit one render to the vendor of a connection, and wait for it if asked to.
+
+    One task buys one render, whatever happens to its workers: a retry adopts the job that an earlier try bought while
+    it is active or has succeeded, and submits anew only when it failed, was cancelled or is gone. A clear means a new
+    render, and so does a changed request: a request that contains the time or the try number is a new one on each
+    retry. Where it cannot be known whether a lost try bought a render, ``AmbiguousSubmissionError`` says what to check.
+
+    Returns the job id; the XCom ``video_job`` holds the job as last seen, and the button "Video job" leads to its page.
+
+    :param conn_id: the Airflow connection; its type decides the vendor. (templated)
+    :param request: the vendor's own JSON body, as a mapping or as JSON text. (templated)
+    :param wait_for_completion: whether the task succeeds only when the render has (default: when it is submitted).
+    :param deferrable: wait in the triggerer, not in a worker. Default: ``[operators] default_deferrable``.
+    :param poll_interval: longest time between two looks at the job, in seconds.
+    :param timeout: how long the render may take, counted from its submission; seconds or a timedelta, default 6 hours.
+        When it is over, the job is cancelled (``cancel_on_timeout``) and the task fails; a retry then submits anew. A
+        job that was not cancelled is adopted by the retry, and its time is over at once unless it has ended.
+    :param cancel_on_kill: cancel the job when a person fails, succeeds or clears the waiting task, and an outdated one
+        before a new render replaces it. A worker that is stopped while the task should go on does not cancel.
+    :param cancel_on_timeout: cancel the job at ``timeout``, at ``execution_timeout``, at the deferral timeout, and when
+        the last try gives the wait up.
+    :param on_ambiguous: ``fail`` (default) or ``resubmit``, which may pay twice.
+    :param find_wait: seconds for which a vendor's list may lag behind a submission; a job that is not shown for so long
+        was surely not bought (default 60).
+    :param max_poll_failures: how many looks in a row may fail before the wait is given up.
+
+    :raises VideoConfigurationError: an argument cannot work; nothing was sent.
+    :raises SubmissionKeyConflictError: the request fills the field that must carry our key; nothing was sent.
+    :raises AmbiguousSubmissionError: see above.
+    :raises VideoApiError: the vendor refused the request, or could not be reached.
+    :raises VideoJobFailedError: the render failed, with the vendor's reason; ``VideoJobCancelledError`` if cancelled.
+    :raises VideoJobTimeoutError: the render took longer than ``timeout``.
+    :raises VideoPollingError: the vendor could not be asked about the job; a retry adopts it.
+    """
+
+    template_fields: Sequence[str] = ("conn_id", "request")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"request": "json"}
+    operator_extra_links = (VideoJobLink(),)
+    ui_color = "#e4e0f7"
+
+    def __init__(
+        self,
+        *,
+        conn_id: str,
+        request: Mapping[str, Any] | str,
+        wait_for_completion: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        timeout: float | timedelta = DEFAULT_TIMEOUT,
+        cancel_on_kill: bool = True,
+        cancel_on_timeout: bool = True,
+        on_ambiguous: OnAmbiguous = "fail",
+        find_wait: float = DEFAULT_FIND_WAIT,
+        max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.conn_id = conn_id
+        self.request = request
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = _seconds("poll_interval", poll_interval)
+        self.timeout = _seconds("timeout", timeout)
+        self.cancel_on_kill = cancel_on_kill
+        self.cancel_on_timeout = cancel_on_timeout
+        self.on_ambiguous = on_ambiguous
+        self.find_wait = find_wait
+        self.max_poll_failures = max_poll_failures
+        if request is None or isinstance(request, (list, tuple, set, bytes, int, float)):
+            raise VideoConfigurationError(
+                f"request must be the vendor's JSON body as a mapping, not {type(request).__name__}"
+            )
+        if on_ambiguous not in ("fail", "resubmit"):
+            raise VideoConfigurationError(f'on_ambiguous must be "fail" or "resubmit", not {on_ambiguous!r}')
+        if not isinstance(find_wait, (int, float)) or find_wait < 0:
+            raise VideoConfigurationError(f"find_wait must be a number of seconds, 0 or more, not {find_wait!r}")
+        self.job_page_url: str | None = None
+        self._ti: Any = None
+        self._job: VideoJob | None = None
+        self._killed = False
+
+    @cached_property
+    def hook(self) -> VideoHook:
+        """The vendor's hook."""
+        from airflow_video_providers.hooks.base import get_video_hook
+
+        return get_video_hook(self.conn_id)
+
+    @property
+    def policy(self) -> CancelPolicy:
+        """When the job is cancelled."""
+        return CancelPolicy(on_kill=self.cancel_on_kill, on_timeout=self.cancel_on_timeout)
+
+    # ------------------------------------------------------------------ what Airflow calls
+
+    def execute(self, context: Context) -> str:
+        """Submit or adopt, then wait where asked to."""
+        request = self._checked_request()
+        with self._deciding(context):
+            submission = JobSubmission(
+                hook=self.hook,
+                store=context["task_state_store"],
+                task_try=TaskTry.of(context),
+                on_ambiguous=self.on_ambiguous,
+                find_wait=self.find_wait,
+                policy=self.policy,
+                on_job=self._remember,
+                deployment=conf.get("api", "base_url", fallback="") or "",
+            ).submit_or_adopt(request)
+            self._end_if_killed()
+            self._publish(submission.job)
+            if not self.wait_for_completion:
+                return submission.job.job_id
+            return self._wait(submission)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
+        """Take up the end of a deferred wait; the trigger ends a task that needs nothing more by itself."""
+        from airflow_video_providers.jobs import VideoJob
+        from airflow_video_providers.triggers.video_job import job_from_event
+
+        with self._deciding(context):
+            job = VideoJob.from_xcom(event["job"])
+            self._remember(job)
+            self._publish(job)
+            return job_from_event(event).job_id
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """
+        Resume after a deferral. When Airflow ended it (no triggerer in time, a crashed trigger), neither the trigger
+        nor ``execute_complete`` had a say in what becomes of the job: that is decided here.
+        """
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except (TaskDeferralTimeout, TaskDeferralError) as error:
+            record = read_record(context["task_state_store"])
+            if record is None or record.job_id is None:
+                raise
+            with self._deciding(context):
+                job = self.hook.get_job(record.job_id)
+                self._remember(job)
+                self._publish(job)
+                if job.state.is_terminal:
+                    return raise_unless_succeeded(job).job_id
+                if isinstance(error, TaskDeferralTimeout):
+                    raise VideoJobTimeoutError(
+                        f"No triggerer took care of the wait in time. Last seen: {job.describe()}", job=job
+                    ) from error
+                raise
+
+    def on_kill(self) -> None:
+        """
+        Cancel the job if a person ended the task; called while :meth:`execute` is interrupted.
+
+        Before the vendor has named the job there is nothing to cancel: that is made up for as soon as it has.
+        """
+        self._killed = True
+        if self._job is None or not self.policy.applies(Cause.KILLED):
+            return
+        if cancel_if_unwanted_within(self.hook, self._job.job_id, self._ti):
+            self._killed = False
+        else:
+            self.log.error("No time was left to see %s cancelled; it may go on and be charged", self._job.describe())
+
+    # ------------------------------------------------------------------ waiting
+
+    def _wait(self, submission: Submission) -> str:
+        from airflow_video_providers.triggers.video_job import VideoJobTrigger
+
+        job = submission.job
+        deadline = submission.submitted_at.timestamp() + self.timeout
+        seed = f"{self._ti.dag_id} {self._ti.run_id} {self._ti.task_id} {self._ti.map_index}"
+        if self.deferrable and not job.state.is_terminal and time.time() < deadline:
+            self.defer(
+                trigger=VideoJobTrigger(
+                    conn_id=self.conn_id,
+                    job=job.to_xcom(),
+                    poll_interval=self.poll_interval,
+                    deadline=deadline,
+                    seed=seed,
+                    cancel_on_kill=self.cancel_on_kill,
+                    max_poll_failures=self.max_poll_failures,
+                    xcoms=link_xcoms(job),
+                    end_from_trigger=not self.outlets,
+                ),
+                method_name="execute_complete",
+                timeout=timedelta(seconds=deadline - time.time() + DEFERRAL_GRACE),
+            )
+        job = wait_for_job(
+            self.hook,
+            job,
+            poll_interval=self.poll_interval,
+            deadline=deadline,
+            seed=seed,
+            max_poll_failures=self.max_poll_failures,
+            log=self.log,
+            on_look=lambda seen, _: self._end_if_killed(),
+        )
+        self._publish(job)
+        return raise_unless_succeeded(job).job_id
+
+    # ------------------------------------------------------------------ the fate of the job
+
+    @contextmanager
+    def _deciding(self, context: Context) -> Iterator[None]:
+        """Decide for each way in which the task may end what becomes of a job that still runs."""
+        self._ti = context["ti"]
+        last_try = TaskTry.of(context).is_last
+        try:
+            yield
+        except TaskDeferred:
+            raise
+        except VideoJobTimeoutError as error:
+            raise VideoJobTimeoutError(f"{error} {self._end(Cause.TIMED_OUT)}".rstrip(), job=error.job) from error
+        except VideoPollingError as error:
+            raise VideoPollingError(f"{error} {self._end(Cause.GIVEN_UP, last_try=last_try)}".rstrip()) from error
+        except AirflowTaskTimeout:
+            self._end(Cause.TIMED_OUT)
+            raise
+        except VideoJobError:
+            raise  # the job has ended
+        except BaseException:
+            if self._job is not None:
+                killed = is_wanted(self._ti) is False
+                self._end(Cause.KILLED if killed else Cause.GIVEN_UP, last_try=last_try)
+            raise
+        finally:
+            # From here on the job belongs to the trigger, to the next try, or to the tasks downstream.
+            self._job = None
+
+    def _end(self, cause: Cause, *, last_try: bool = True) -> str:
+        """Cancel the job as far as the policy says; return a sentence on what became of it."""
+        if self._job is None:
+            return ""
+        if self.policy.applies(cause, last_try=last_try):
+            return cancel_video_job(self.hook, self._job.job_id, reason=cause.value).text
+        text = f"{self.hook.vendor} job {self._job.job_id} was not cancelled"
+        text += "." if last_try or cause is not Cause.GIVEN_UP else "; the next try adopts it."
+        self.log.warning("%s", text)
+        return text
+
+    def _end_if_killed(self) -> None:
+        """Make up for an ``on_kill`` that came before there was a job, or that had no time."""
+        if not self._killed or self._job is None or not self.policy.applies(Cause.KILLED):
+            return
+        self._killed = False
+        cancellation = cancel_if_unwanted(self.hook, self._job.job_id, self._ti)
+        if cancellation is not None:
+            raise VideoJobCancelledError(cancellation.text, job=self._job)
+
+    # ------------------------------------------------------------------ small things
+
+    def _remember(self, job: VideoJob) -> None:
+        self._job = job
+        self.job_page_url = job.page_url
+
+    def _publish(self, job: VideoJob) -> None:
+        """Show the job and its page at once: a task that fails or is killed keeps both."""
+        if self.do_xcom_push:
+            self._ti.xcom_push(key="video_job", value=job.to_xcom())
+        for key, value in link_xcoms(job).items():
+            self._ti.xcom_push(key=key, value=value)
+
+    def _checked_request(self) -> Mapping[str, Any]:
+        request: Any = self.request
+        if isinstance(request, str):
+            try:
+                request = json.loads(request)
+            except ValueError as error:
+                raise VideoConfigurationError(f"request is text, but not JSON: {error}") from None
+        if not isinstance(request, Mapping):
+            raise VideoConfigurationError(
+                f"request must be the vendor's JSON body as a mapping, not {type(request).__name__}"
+            )
+        return request
+
+
+class CancelVideoJobOperator(BaseOperator):
+    """
+    Cancel a render that still runs; a finished one is left alone, with its files.
+
+    Returns what became of it: ``cancelled``, ``finished`` (it had ended before) or ``gone`` (the vendor does not know
+    it any more). Running it again does no harm.
+
+    :param conn_id: the Airflow connection of the vendor. (templated)
+    :param job_id: the job, as ``SubmitVideoJobOperator`` returned it. (templated)
+
+    :raises VideoConfigurationError: the vendor documents no way to cancel; the text names the job's page.
+    :raises VideoApiError: the vendor could not be reached, or refused; a retry looks again.
+    """
+
+    template_fields: Sequence[str] = ("conn_id", "job_id")
+    ui_color = "#f3dfe2"
+
+    def __init__(self, *, conn_id: str, job_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.conn_id = conn_id
+        self.job_id = job_id
+
+    def execute(self, context: Context) -> str:
+        """Look at the job, and end it if it still runs."""
+        from airflow_video_providers.hooks.base import get_video_hook
+
+        if not self.job_id or not isinstance(self.job_id, str):
+            raise VideoConfigurationError(f"job_id must be the id of a job, not {self.job_id!r}")
+        hook = get_video_hook(self.conn_id)
+        cancellation = cancel_video_job(hook, self.job_id, reason=f"asked for by task {context['ti'].task_id}")
+        if cancellation.error is not None:
+            raise cancellation.error
+        return cancellation.outcome.value
+
+
+def _seconds(name: str, value: float | timedelta) -> float:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or seconds <= 0:
+        raise VideoConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}")
+    return float(seconds)

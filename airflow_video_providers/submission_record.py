@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What a task remembers of the render that it bought: one record in the task state store, and what it is compared with.
+
+The record survives retries and crashes of the worker. Clear and retry are told apart by the task instance itself, since
+Airflow keeps the record on both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from airflow_video_providers.exceptions import SubmissionError, VideoConfigurationError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+RECORD_KEY = "video_submission"
+"""The name of the record in the task state store."""
+RECORD_RETENTION = timedelta(days=30)
+"""How long Airflow keeps the record after its last change, whatever ``[state_store] default_retention_days`` says."""
+
+
+@dataclass(frozen=True)
+class TaskTry:
+    """
+    Where a try of a task stands, told by the task instance itself.
+
+    :param max_tries: Airflow sets it to ``try_number + retries`` on a clear, and leaves it on a retry.
+    :param retries: as the DAG has it now.
+    :param clear_number: how often any task of the DAG run was cleared.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    try_number: int
+    max_tries: int
+    retries: int
+    clear_number: int = 0
+
+    @classmethod
+    def of(cls, context: Context) -> TaskTry:
+        """Read it from the context of the running task."""
+        ti = context["ti"]
+        return cls(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+            map_index=-1 if ti.map_index is None else ti.map_index,
+            try_number=ti.try_number,
+            max_tries=ti.max_tries,
+            retries=context["task"].retries or 0,
+            clear_number=context["dag_run"].clear_number or 0,
+        )
+
+    @property
+    def first_try(self) -> int:
+        """The first try since the last clear."""
+        return max(1, self.max_tries - self.retries + 1)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether Airflow will not try again by itself."""
+        return self.try_number > self.max_tries
+
+    def cleared_since(self, record: SubmissionRecord) -> bool:
+        """
+        Tell whether the task was cleared after the try that wrote the record.
+
+        A clear moves ``max_tries``, unless the DAG's ``retries`` were lowered by just as much in between; then the
+        run's count of clears tells it from a retry. ``retries`` that change without a clear prove nothing.
+        """
+        if self.max_tries != record.max_tries:
+            return True
+        return self.clear_number != record.clear_number and self.first_try > record.last_try
+
+
+class SubmissionRecord(BaseModel):
+    """
+    What is known about the render that a task bought, or may have bought.
+
+    :param state: ``intended``: a request may have been sent. ``submitted``: the vendor named the job. ``refused``: the
+        vendor refused it, or it provably never arrived.
+    :param generation: the first try that this render belongs to; a clear begins a new one.
+    :param intended_at: when the request was about to be sent (aware, UTC).
+    :param last_try: the last try that saw the record, with ``max_tries`` and ``clear_number`` as it saw them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    state: Literal["intended", "submitted", "refused"]
+    conn_id: str
+    key: str
+    fingerprint: str
+    generation: int
+    job_id: str | None = None
+    intended_at: datetime
+    last_try: int
+    max_tries: int
+    clear_number: int
+
+
+def fingerprint_of(conn_id: str, request: Mapping[str, Any]) -> str:
+    """
+    Return what tells two orders apart: the connection and the rendered request.
+
+    :raises VideoConfigurationError: the request is not plain JSON.
+    """
+    try:
+        text = json.dumps([conn_id, request], sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise VideoConfigurationError(f"The request must be plain JSON: {error}") from None
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def submission_key(task_try: TaskTry, generation: int, fingerprint: str, *, deployment: str = "") -> str:
+    """
+    Return the key that the vendor's job carries: 44 characters of ``a-z0-9-``, the same on every retry.
+
+    :param deployment: tells apart two Airflow installations that share an account and the names of DAGs and runs.
+    """
+    parts = [
+        deployment,
+        task_try.dag_id,
+        task_try.run_id,
+        task_try.task_id,
+        task_try.map_index,
+        generation,
+        fingerprint,
+    ]
+    return f"avp-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]}"
+
+
+def read_record(store: Any) -> SubmissionRecord | None:
+    """
+    Return what the task state store knows of the task's render; None: nothing.
+
+    :raises SubmissionError: the entry is there and cannot be read.
+    """
+    stored = store.get(RECORD_KEY)
+    if stored is None:
+        return None
+    try:
+        return SubmissionRecord.model_validate(stored)
+    except ValidationError as error:
+        raise SubmissionError(
+            f"The task state {RECORD_KEY!r} cannot be read ({error.error_count()} faults), so it is not known whether "
+            f"a render was bought. Look at the vendor, then delete that entry (task instance, Storage, Task State "
+            f"Store) and clear the task."
+        ) from None
+
+
+def write_record(store: Any, record: SubmissionRecord) -> None:
+    """Keep what is known, for the next try to find."""
+    store.set(RECORD_KEY, record.model_dump(mode="json"), retention=RECORD_RETENTION)
