@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+HOST = "127.0.0.1"  # it knows no secrets and checks little, so it is for this machine alone
 NEEDED = ("fastapi", "uvicorn", "av", "PIL", "python_multipart")
 
 
@@ -25,9 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"The simulator needs packages that are not installed ({names}): {install}", file=sys.stderr)
         return 1
     try:
-        api = _listen(options.host, options.port)
+        api = _listen(options.port)
     except OSError as error:
-        print(f"The simulator cannot listen on {options.host}:{options.port}: {error.strerror}", file=sys.stderr)
+        print(f"The simulator cannot listen on {HOST}:{options.port}: {error.strerror}", file=sys.stderr)
         return 2
     # A clean end is an end without a traceback and with code 0; the server answers these signals while it runs.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -46,18 +47,24 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         prog="python -m airflow_video_providers.simulator",
         description="Colossyan, Hour One, Oxolo and Xvid MediaHub as documented, with faults on demand.",
     )
-    parser.add_argument("--port", type=int, default=8099, help="port of the APIs, 0 for a free one (default 8099)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", type=_port, default=8099, help="port of the APIs, 0 for a free one (default 8099)")
     parser.add_argument("--render-seconds", type=float, default=10, help="length of a render (default 10)")
     parser.add_argument("--state", type=Path, help="directory to keep everything in across restarts")
     return parser.parse_args(arguments)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise ValueError
+    return port
+
+
+def _listen(port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        listener.bind((HOST, port))
         listener.listen(1024)
     except OSError:
         listener.close()
@@ -75,18 +82,22 @@ def _serve(options: argparse.Namespace, api: socket.socket, directory: Path, *, 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            print(f"simulator ready on http://{options.host}:{api.getsockname()[1]}", flush=True)
+            print(f"simulator ready on http://{HOST}:{api.getsockname()[1]}", flush=True)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Answers that are cut off now are cut off on purpose: nobody needs their tracebacks.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            await super().shutdown(sockets)
 
     world = World(SettingsBook(render_seconds=options.render_seconds), directory if kept else None)
     # Links live on a port of their own, as vendors' links live on another host. It stays the same across
     # restarts where it can, so that links given before still work.
     try:
-        files = _listen(options.host, world.meta("media_port", 0))
+        files = _listen(world.meta("media_port", 0))
     except OSError:
-        files = _listen(options.host, 0)
+        files = _listen(0)
     world.set_meta("media_port", files.getsockname()[1])
-    world.media_origin = f"http://{options.host}:{files.getsockname()[1]}"
-    logging.basicConfig(level=logging.WARNING)
+    world.media_origin = f"http://{HOST}:{files.getsockname()[1]}"
     config = uvicorn.Config(
         create_app(world, directory / "media"),
         log_level="warning",

@@ -183,6 +183,18 @@ class Contents:
         retention = self.world.settings.of(job.vendor).retention_seconds
         return now < (job.ends_at or 0) + retention
 
+    async def find(self, vendor: str, owner: str, label: str) -> Content:
+        """The file behind a link; raises ``NoSuchFileError``."""
+        if label == "upload":
+            upload = self.world.resources["xvid.uploads"].get(owner, {})
+            if "path" in upload:
+                return Content((Path(upload["path"]),), upload["mime_type"], f'"{upload["md5"]}"')
+        elif label == "preview":
+            return Content((media.tone(),), "audio/wav", f'"{owner}"')
+        elif job := self.world.find_job(vendor, owner):
+            return await self.of_job(job, label)
+        raise NoSuchFileError(label)
+
     async def of_job(self, job: Job, label: str) -> Content:
         """An output of a job; raises ``NoSuchFileError``."""
         kind, _, suffix = label.partition("-")
@@ -228,16 +240,7 @@ def create_app(contents: Contents) -> FastAPI:
         if reason := contents.refusal(request, f"{vendor}/{owner}/{label}"):
             return store_error(403, *reason)
         try:
-            if label == "upload":
-                upload = contents.world.resources["xvid.uploads"].get(owner)
-                if upload is None or "path" not in upload:
-                    raise NoSuchFileError(owner)
-                content = Content((Path(upload["path"]),), upload["mime_type"], f'"{upload["md5"]}"')
-            else:
-                job = contents.world.find_job(vendor, owner)
-                if job is None:
-                    raise NoSuchFileError(owner)
-                content = await contents.of_job(job, label)
+            content = await contents.find(vendor, owner, label)
         except NoSuchFileError:
             return store_error(404, "NoSuchKey", "The specified key does not exist")
         return answer(request, content)

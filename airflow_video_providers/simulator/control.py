@@ -101,7 +101,7 @@ def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) 
     async def list_jobs(vendor: str | None = None) -> Response:
         now = time.time()
         wanted = [vendor] if vendor in VENDORS else VENDORS if vendor is None else ()
-        jobs = [job for name in wanted for job in world.jobs[name].values()]
+        jobs = sorted((job for name in wanted for job in world.jobs[name].values()), key=lambda job: job.sequence)
         return json_answer([job_as_json(job, vendors[job.vendor].lifecycle, now) for job in jobs])
 
     @app.get("/jobs/{job_id}")
@@ -147,6 +147,7 @@ def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) 
     @app.post("/reset")
     async def reset() -> Response:
         world.reset()
+        contents.studio.clear()
         return json_answer({})
 
     def find(job_id: str) -> Job:

@@ -218,7 +218,7 @@ class _Answer:
         self._sent += size
         if not message.get("more_body"):
             self.end()
-        if self.download_of and size:
+        if self.download_of and size and self._start is not None and self._start["status"] < 400:
             self.world.count(self.download_of, "bytes", size)
         await self.send(message)
 

@@ -267,7 +267,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
         ready = time.time() >= preview["created"] + world.settings.of(NAME).render_seconds / 10
         fields: dict[str, Any] = {"id": task_id, "req_id": preview["req_id"], "status": "in_progress", "url": None}
         if ready:
-            fields.update(status="ready", url=f"{world.media_origin}/media/{NAME}/{task_id}/preview/preview.mp3")
+            fields.update(status="ready", url=contents.link_to(NAME, task_id, "preview", "preview.wav"))
         return json_answer(fields)
 
     @app.get("/analytics/summary")

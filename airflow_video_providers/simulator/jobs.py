@@ -135,6 +135,8 @@ class Lifecycle:
     @staticmethod
     def _end(job: Job, now: float, outcome: str) -> None:
         job.outcome, job.ends_at, job.status, job.progress, job.cancelled_at = outcome, now, None, None, None
+        if outcome == "succeeded":
+            job.error = None
 
 
 def _last_begun(statuses: tuple[tuple[float, str], ...], moment: float) -> str:

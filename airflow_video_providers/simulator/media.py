@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import textwrap
+import wave
 import zipfile
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -73,6 +74,17 @@ def subtitles(title: str, kind: str = "vtt") -> str:
     return f"WEBVTT\n\n00:00:00.000 --> 00:00:0{seconds}.000\n{line.replace('-->', '->')}\n"
 
 
+def tone() -> bytes:
+    """A second of a quiet tone as WAV, which stands for a voice."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(1)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(128 + (8 if index // 10 % 2 else -8) for index in range(8000)))
+    return buffer.getvalue()
+
+
 def _still(title: str, caption: str) -> Image.Image:
     red, green, blue = (40 + value % 100 for value in _digest(title)[1:4])
     picture = Image.new("RGB", (WIDTH, HEIGHT), (red, green, blue))
@@ -107,6 +119,11 @@ class Studio:
         if not path.exists():
             await self._once(path, lambda: self._make(render_video, path, title, caption))
         return path
+
+    def clear(self) -> None:
+        """Throw the files away; what is still asked for is made again."""
+        for path in self.directory.iterdir():
+            path.unlink(missing_ok=True)
 
     async def _once(self, path: Path, make: Callable[[], Coroutine[None, None, None]]) -> None:
         task = self._making.get(path)

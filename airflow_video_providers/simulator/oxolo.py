@@ -170,9 +170,6 @@ def create_app(world: World, contents: Contents) -> FastAPI:
     def create(mode: str, request: dict[str, Any], name: str) -> Response:
         if _credits(world) < PRICE:
             raise RefusedError(400, "Not enough credits")
-        missing = [one for one in request.get("media") or () if one not in world.resources[MEDIA]]
-        if missing and world.resources[MEDIA]:
-            raise RefusedError(400, f"Unknown media: {', '.join(map(str, missing))}")
         job = new_job(
             world,
             VENDOR,

@@ -185,12 +185,12 @@ class World:
         if not self._dirty:
             return
         if self._database is not None:
+            values = [(kind, key, self._value(kind, key)) for kind, key in self._dirty]
+            kept = [(kind, key, json.dumps(value)) for kind, key, value in values if value is not None]
+            gone = [(kind, key) for kind, key, value in values if value is None]
             with self._database:
-                self._database.executemany(
-                    "INSERT OR REPLACE INTO kept VALUES (?, ?, ?)",
-                    [(kind, key, json.dumps(self._value(kind, key))) for kind, key in self._dirty],
-                )
-                self._database.execute("DELETE FROM kept WHERE value = 'null'")
+                self._database.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", kept)
+                self._database.executemany("DELETE FROM kept WHERE kind = ? AND key = ?", gone)
         self._dirty.clear()
 
     def _value(self, kind: str, key: str) -> Any:
