@@ -34,6 +34,8 @@ from airflow_video_providers.hooks.xvid_endpoints import XvidEndpoints
 from airflow_video_providers.jobs import JobError, JobState, OutputKind, VideoJob, VideoOutput
 from airflow_video_providers.schemas.xvid import CreatedJob, FileReference, Job
 
+log = logging.getLogger(__name__)
+
 STATES = {
     "QUEUED": JobState.QUEUED,
     "PROCESSING": JobState.RUNNING,
@@ -168,7 +170,7 @@ class XvidHook(XvidEndpoints):
         oldest = min(usable, key=lambda job: job.created_at.timestamp() if job.created_at else 0.0)
         if len(usable) > 1:
             others = ", ".join(job.job_id for job in usable if job is not oldest)
-            self.log.warning(
+            log.warning(
                 "xvid: %d jobs carry the same key; taking the oldest, %s, not %s",
                 len(usable),
                 oldest.job_id,
@@ -199,7 +201,7 @@ class XvidHook(XvidEndpoints):
             first = first or job
             if job.vendor_status not in _CANCELLABLE:
                 level = logging.INFO if job.state.is_terminal else logging.WARNING
-                self.log.log(level, "%s; left alone: to delete it would delete its files", job.describe())
+                log.log(level, "%s; left alone: to delete it would delete its files", job.describe())
                 return first
             if failure is not None and time.monotonic() >= deadline:
                 raise failure
@@ -212,7 +214,7 @@ class XvidHook(XvidEndpoints):
             else:
                 return first
             wait = pause if failure.retry_after is None else failure.retry_after
-            self.log.warning("%s; looking at the job again in %.1f s", failure, wait)
+            log.warning("%s; looking at the job again in %.1f s", failure, wait)
             time.sleep(max(0.0, min(wait, deadline - time.monotonic())))
             pause = min(2 * pause, 15.0)
 
