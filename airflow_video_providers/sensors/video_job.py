@@ -53,7 +53,7 @@ class VideoJobSensor(BaseSensorOperator):
 
     The three ways to wait (``mode="reschedule"``, ``mode="poke"``, ``deferrable=True``) mean the same: they return the
     job id, push the job as XCom ``video_job``, and raise the same errors. ``timeout`` counts from the first look on,
-    across retries and restarts; clearing the task begins anew. The sensor never cancels a render: not when it times out,
+    across retries and restarts; clearing the task begins anew. The sensor never cancels a render: not at its timeout,
     not when it is killed.
 
     :param conn_id: the Airflow connection of the vendor. (templated)

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sensor, run by Airflow in each of its three ways to wait: same result, same XComs, same errors, same states."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from airflow.sdk import DAG, BaseOperator
+from airflow.sdk.exceptions import AirflowSensorTimeout
+
+from airflow_video_providers.exceptions import (
+    VideoApiNotFoundError,
+    VideoJobCancelledError,
+    VideoJobFailedError,
+    VideoPollingError,
+)
+from airflow_video_providers.hooks.base import get_video_hook
+from airflow_video_providers.sensors.video_job import WAIT_KEY, VideoJobSensor
+
+pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_db")]
+
+WAYS = {
+    "reschedule": {"mode": "reschedule", "deferrable": False},
+    "poke": {"mode": "poke", "deferrable": False},
+    "deferrable": {"mode": "reschedule", "deferrable": True},
+}
+REQUESTS = {
+    "colossyan": {"templateJobId": "t", "dynamicVariables": {}},
+    "hourone": {"type": "override", "source_draft_id": "d", "scenes": [{"name": "s"}], "name": "v"},
+    "oxolo": {"mode": "url", "url": "https://shop.example/p/1", "template_id": "t-1"},
+    "xvid": {"pipeline": {"id": "p"}, "input": {"input_name": "a.mp4"}, "outputs": [{"preset": {"id": "s"}}]},
+}
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    return {"poll_interval": 1, **WAYS[request.param]}
+
+
+@pytest.fixture
+def submit(video_connections):
+    def submit(vendor: str = "xvid", **move):
+        job = get_video_hook(f"{vendor}_default").submit_job(REQUESTS[vendor])
+        if move:
+            video_connections.move(job.job_id, **move)
+        return job.job_id
+
+    return submit
+
+
+@pytest.fixture
+def run():
+    """Run a DAG to its end by ``dag.test()``."""
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.serialization.definitions.dag import SerializedDAG
+    from airflow.serialization.serialized_objects import LazyDeserializedDAG
+    from airflow.utils.session import create_session
+
+    def run(fill):
+        dag_id = f"waits_{time.time_ns()}"
+        defaults = {"retry_delay": timedelta(0)}
+        with DAG(dag_id, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), default_args=defaults) as dag:
+            fill()
+        with create_session() as session:
+            session.merge(DagBundleModel(name="tests"))
+        serialized = LazyDeserializedDAG.from_dag(dag)
+        SerializedDAG.bulk_write_to_db("tests", None, [serialized])
+        SerializedDagModel.write_dag(serialized, bundle_name="tests")
+        return dag.test()
+
+    return run
+
+
+@pytest.fixture
+def errors(monkeypatch):
+    """The errors with which tasks ended, in their order."""
+    from airflow.sdk.execution_time import task_runner
+
+    seen = []
+    real = task_runner._run_task_and_map_outcome
+
+    def spy(*args, **kwargs):
+        state, message, error = real(*args, **kwargs)
+        if error is not None:
+            seen.append(error)
+        return state, message, error
+
+    monkeypatch.setattr(task_runner, "_run_task_and_map_outcome", spy)
+    return seen
+
+
+@pytest.fixture
+def stored(monkeypatch):
+    """What a sensor left in the task state store, in its order."""
+    from airflow.sdk.execution_time.context import TaskStateStoreAccessor
+
+    seen = []
+    real = TaskStateStoreAccessor.set
+
+    def spy(self, key, value, **kwargs):
+        if key == WAIT_KEY:
+            seen.append(value)
+        real(self, key, value, **kwargs)
+
+    monkeypatch.setattr(TaskStateStoreAccessor, "set", spy)
+    return seen
+
+
+class GiveJobs(BaseOperator):
+    """Stands for a task that submitted several jobs."""
+
+    def __init__(self, *, jobs, **kwargs):
+        super().__init__(**kwargs)
+        self.jobs = jobs
+
+    def execute(self, context):
+        return self.jobs
+
+
+def states(dag_run):
+    return [str(ti.state) for ti in sorted(dag_run.get_task_instances(), key=lambda ti: (ti.task_id, ti.map_index))]
+
+
+def xcom(dag_run, key, map_index=-1):
+    ti = dag_run.get_task_instance("wait", map_index=map_index)
+    return ti.xcom_pull(task_ids="wait", key=key, map_indexes=map_index)
+
+
+@pytest.fixture
+def once_looked_at(simulator):
+    """Move a job, held until then, as soon as its vendor has been asked about it."""
+    threads = []
+
+    def once_looked_at(vendor, job_id, looks=1, **move):
+        simulator.move(job_id, status="running")
+
+        def watch():
+            while simulator.counts(vendor)["polls"] + simulator.counts(vendor)["lists"] < looks:
+                time.sleep(0.1)
+            simulator.move(job_id, **move)
+
+        threads.append(threading.Thread(target=watch, daemon=True))
+        threads[-1].start()
+
+    yield once_looked_at
+    for thread in threads:
+        thread.join(5)
+
+
+@pytest.mark.parametrize("vendor", REQUESTS)
+def test_a_render_is_waited_for(vendor, way, submit, once_looked_at, simulator, run):
+    job_id = submit(vendor)
+    once_looked_at(vendor, job_id, finish=True)
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id=f"{vendor}_default", job_id=job_id, **way))
+    assert states(dag_run) == ["success"]
+    assert xcom(dag_run, "return_value") == job_id
+    seen = xcom(dag_run, "video_job")
+    assert (seen["job_id"], seen["state"], seen["vendor"]) == (job_id, "succeeded", vendor)
+    assert 2 <= simulator.counts(vendor)["polls"] <= 4
+    assert simulator.counts(vendor)["cancels"] == 0
+
+
+@pytest.mark.parametrize("soft_fail", [False, True])
+def test_a_failed_render_fails_the_task_softened_or_not(soft_fail, way, submit, once_looked_at, run, errors):
+    job_id = submit()
+    once_looked_at("xvid", job_id, fail="codec not supported")
+    dag_run = run(
+        lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id=job_id, soft_fail=soft_fail, **way)
+    )
+    assert states(dag_run) == ["failed"]
+    (error,) = errors
+    assert type(error) is VideoJobFailedError
+    assert "codec not supported" in str(error)
+    assert error.job.job_id == job_id
+
+
+def test_a_cancelled_render_fails_the_task(way, submit, once_looked_at, run, errors):
+    job_id = submit("hourone")
+    once_looked_at("hourone", job_id, status="cancelled")
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="hourone_default", job_id=job_id, **way))
+    assert states(dag_run) == ["failed"]
+    (error,) = errors
+    assert type(error) is VideoJobCancelledError
+
+
+@pytest.mark.parametrize(("soft_fail", "state"), [(False, "failed"), (True, "skipped")])
+def test_a_timeout_is_the_same_everywhere_and_alone_is_softened(soft_fail, state, way, submit, simulator, run, errors):
+    job_id = submit("xvid", status="running")
+    dag_run = run(
+        lambda: VideoJobSensor(
+            task_id="wait", conn_id="xvid_default", job_id=job_id, timeout=2, soft_fail=soft_fail, retries=2, **way
+        )
+    )
+    assert states(dag_run) == [state]
+    if not soft_fail:
+        (error,) = errors  # once: a timeout is not retried
+        assert type(error) is AirflowSensorTimeout
+        assert job_id in str(error)
+    (job,) = simulator.jobs("xvid")
+    assert job["state"] == "running"
+
+
+def test_an_unknown_job_fails_at_the_first_look(way, video_connections, simulator, run, errors):
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id="no-such-job", **way))
+    assert states(dag_run) == ["failed"]
+    (error,) = errors
+    assert type(error) is VideoApiNotFoundError
+    assert simulator.counts("xvid")["polls"] == 1
+
+
+def test_passing_faults_are_tolerated(way, submit, once_looked_at, simulator, run):
+    job_id = submit("colossyan")
+    once_looked_at("colossyan", job_id, looks=3, finish=True)
+    simulator.fault("colossyan", "status", status=503, after=1, times=1)
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="colossyan_default", job_id=job_id, **way))
+    assert states(dag_run) == ["success"]
+
+
+def test_faults_that_do_not_pass_end_the_wait_and_leave_the_job(way, submit, simulator, run, errors):
+    job_id = submit("colossyan", status="running")
+    simulator.fault("colossyan", "status", html=True, after=1, times=None)
+    dag_run = run(
+        lambda: VideoJobSensor(task_id="wait", conn_id="colossyan_default", job_id=job_id, max_poll_failures=1, **way)
+    )
+    assert states(dag_run) == ["failed"]
+    (error,) = errors
+    assert type(error) is VideoPollingError
+    assert job_id in str(error)
+    assert simulator.counts("colossyan")["polls"] == 3
+    assert simulator.jobs("colossyan")[0]["state"] == "running"
+
+
+def test_the_mapping_of_the_submitting_task_is_taken_too_and_expands(way, submit, simulator, run):
+    jobs = [get_video_hook("xvid_default").get_job(submit("xvid", finish=True)).to_xcom() for _ in range(2)]
+
+    def fill():
+        give = GiveJobs(task_id="give", jobs=jobs)
+        VideoJobSensor.partial(task_id="wait", conn_id="xvid_default", **way).expand(job_id=give.output)
+
+    dag_run = run(fill)
+    assert states(dag_run) == ["success"] * 3
+    assert [xcom(dag_run, "return_value", index) for index in (0, 1)] == [job["job_id"] for job in jobs]
+
+
+def test_the_timeout_counts_across_retries(submit, simulator, run, errors):
+    job_id = submit("colossyan", status="running")
+    simulator.fault("colossyan", "status", html=True, after=1, times=2)
+    dag_run = run(
+        lambda: VideoJobSensor(
+            task_id="wait",
+            conn_id="colossyan_default",
+            job_id=job_id,
+            poll_interval=1,
+            max_poll_failures=0,
+            timeout=4,
+            retries=9,
+        )
+    )
+    assert states(dag_run) == ["failed"]
+    assert [type(error) for error in errors[:2]] == [VideoPollingError, VideoPollingError]
+    assert type(errors[-1]) is AirflowSensorTimeout
+    assert len(errors) == 3
+
+
+def test_what_was_seen_last_can_be_read_while_the_task_waits(submit, once_looked_at, simulator, run, stored):
+    job_id = submit("xvid")
+    once_looked_at("xvid", job_id, looks=2, finish=True)
+    run(lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id=job_id, poll_interval=1))
+    first = stored[0]
+    assert first["job"]["job_id"] == job_id
+    assert job_id in first["last_look"]
+    assert first["job"]["state"] == "running"
+    assert stored[-1]["job"]["state"] == "succeeded"
+    assert {value["since"] for value in stored} == {first["since"]}
