@@ -12,9 +12,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Depends, FastAPI, Query, Request, Response
+from pydantic import BaseModel, ConfigDict
 
+from airflow_video_providers.simulator import xvid_files, xvid_resources
 from airflow_video_providers.simulator.contents import Contents
 from airflow_video_providers.simulator.jobs import Job, Lifecycle
 from airflow_video_providers.simulator.vendor import Notice, RefusedError, Vendor, new_app, new_job
@@ -27,7 +28,7 @@ from airflow_video_providers.simulator.xvid_answers import (
     milliseconds,
     reference,
 )
-from airflow_video_providers.simulator.xvid_files import FileShelf, create_router, outputs_of
+from airflow_video_providers.simulator.xvid_files import FileShelf, outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -301,10 +302,10 @@ def create_app(world: World, contents: Contents) -> FastAPI:
         page = [await jobs.show(request, job, now, one=False) for job in found[start : start + limit]]
         return answer(request, {"jobs": page, "start": start, "limit": limit, "total": len(found)})
 
-    app.include_router(_resources(world, "job_template", "/jobs/templates", "job"))
-    app.include_router(_resources(world, "pipeline", "/pipelines", "pipeline"))
-    app.include_router(_resources(world, "preset", "/presets", "preset"))
-    app.include_router(create_router(world, contents, shelf))
+    app.include_router(xvid_resources.create_router(world, "job_template", "/jobs/templates", "job"))
+    app.include_router(xvid_resources.create_router(world, "pipeline", "/pipelines", "pipeline"))
+    app.include_router(xvid_resources.create_router(world, "preset", "/presets", "preset"))
+    app.include_router(xvid_files.create_router(world, contents, shelf))
 
     @app.get("/jobs/{job_id}")
     async def get_job(request: Request, job_id: str) -> Response:
@@ -328,54 +329,6 @@ def create_app(world: World, contents: Contents) -> FastAPI:
         return job
 
     return app
-
-
-class _Body(_Open):
-    name: str | None = Field(None, max_length=1000)
-
-
-def _resources(world: World, kind: str, path: str, envelope: str) -> APIRouter:
-    """Create, list, read and change small objects that lie under their type's name."""
-    router, store = APIRouter(prefix=path), f"xvid.{kind}s"
-
-    async def body_of(request: Request) -> dict[str, Any]:
-        content = await request.json()
-        inner = content.get(envelope) if isinstance(content, dict) else None
-        if not isinstance(inner, dict):
-            raise RefusedError(400, f"{envelope}: Field required")
-        return inner
-
-    def shown(request: Request, identifier: str) -> dict[str, Any]:
-        return {**world.resources[store][identifier], **reference(request, path.strip("/"), identifier)}
-
-    @router.post("")
-    async def create(request: Request) -> Response:
-        identifier = secrets.token_hex(12)
-        world.put(store, identifier, await body_of(request))
-        return answer(request, {envelope: shown(request, identifier)})
-
-    @router.get("")
-    async def list_all(request: Request, start: int = 0, limit: int = 1000) -> Response:
-        found = [shown(request, identifier) for identifier in world.resources[store]]
-        page = found[start : start + min(limit, 5000)]
-        return answer(request, {f"{envelope}s": page, "start": start, "limit": limit, "total": len(found)})
-
-    @router.get("/{identifier}")
-    async def get(request: Request, identifier: str) -> Response:
-        check(identifier)
-        return answer(request, {envelope: shown(request, identifier)})
-
-    @router.put("/{identifier}")
-    async def change(request: Request, identifier: str) -> Response:
-        check(identifier)
-        world.put(store, identifier, {**world.resources[store][identifier], **await body_of(request)})
-        return answer(request, {envelope: shown(request, identifier)})
-
-    def check(identifier: str) -> None:
-        if identifier not in world.resources[store]:
-            raise RefusedError(404, f"{kind.replace('_', ' ').capitalize()} does not exist", "0x0000004")
-
-    return router
 
 
 VENDOR = Vendor(
