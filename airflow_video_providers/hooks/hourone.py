@@ -108,13 +108,17 @@ class HourOneHook(VideoHook):
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """
-        Scan the list for the ``correlation_id`` that :meth:`submit_job` makes from the same request and key.
+        Scan the list for a ``correlation_id`` that ends in the key.
 
         The vendor gives no time of creation, so of several matches the first in the list that has neither failed nor
-        been cancelled is taken; the others are named in the log. ``since`` is not needed: keys are unique.
+        been cancelled is taken; the others are named in the log. ``request`` and ``since`` are not needed.
         """
-        wanted = _correlation_id(request, key)
-        jobs = [self._to_job(video, key=key) for video in self.get_videos() if video.correlation_id == wanted]
+        carried = _carried(key)
+        jobs = [
+            self._to_job(video, key=key)
+            for video in self.get_videos()
+            if (video.correlation_id or "").rsplit(_SEPARATOR, 1)[-1] == carried
+        ]
         usable = [job for job in jobs if job.state not in (JobState.FAILED, JobState.CANCELLED)]
         if not usable:
             return None
@@ -268,10 +272,16 @@ class HourOneHook(VideoHook):
         return self.client.parse(HourOneAnalyticsSummary, answer, endpoint=endpoint)
 
 
+def _carried(key: str) -> str:
+    """Return the form of a key in which it fits behind the separator and can be found again."""
+    if len(key) > LONGEST_CORRELATION_ID or _SEPARATOR in key:
+        return hashlib.sha256(key.encode()).hexdigest()
+    return key
+
+
 def _correlation_id(request: Mapping[str, Any], key: str) -> str:
-    """Return what to send as ``correlation_id``; the same request and key give the same text, so it can be found."""
-    if len(key) > LONGEST_CORRELATION_ID:
-        key = hashlib.sha256(key.encode()).hexdigest()
+    """Return what to send as ``correlation_id``: the user's own, where there is one, and the key behind it."""
+    key = _carried(key)
     own = request.get("correlation_id")
     if own in (None, "", key):
         return key

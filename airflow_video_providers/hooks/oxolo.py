@@ -105,9 +105,8 @@ class OxoloHook(VideoHook):
 
         One request for the list, and one for each video created since. Two requests with the same title or address at
         the same time cannot be told apart: give each video a title of its own. A minute is allowed between the clocks.
-
-        :raises VideoApiUnreadableAnswerError: the list does not say readably when its videos were created; taking an
-            older video of the same title for this one must not happen.
+        A video of which the list does not say readably when it was created is passed over, so that an older one of the
+        same title is never taken for this one.
         """
         mode = _mode(request.get("mode"))
         wanted = _likeness(request.get("url") if mode == "url" else request.get("title"))
@@ -116,16 +115,11 @@ class OxoloHook(VideoHook):
         recent = []
         for item in self.get_videos():
             if item.created is None:
-                raise VideoApiUnreadableAnswerError(
-                    f"the list does not say in a readable form when video {item.identifier} was created, so that a "
-                    "video of an earlier try cannot be told from older ones",
-                    vendor=self.vendor,
-                    endpoint="GET /videos",
-                )
-            if item.created >= since - CLOCK_MARGIN:
-                recent.append(item)
-        for item in sorted(recent, key=lambda item: item.created or since):
-            video = self.get_video(item.identifier)
+                log.warning("oxolo: the list does not say readably when video %s was created", item.identifier)
+            elif item.created >= since - CLOCK_MARGIN:
+                recent.append((item.created, item.identifier))
+        for _, identifier in sorted(recent):
+            video = self.get_video(identifier)
             if video.generated_from and video.generated_from.lower() != mode:
                 continue
             job = self._to_job(video, key=key)

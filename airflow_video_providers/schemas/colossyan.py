@@ -69,10 +69,6 @@ class ColossyanActors(RootModel[list[ColossyanActor]]):
     """Answer of ``GET /assets/actors``."""
 
 
-class ColossyanVoices(RootModel[list[dict[str, Any]]]):
-    """Answer of ``GET /assets/voices``: objects whose fields could not be checked, so they are given as they come."""
-
-
 class ColossyanCreatedActor(VendorModel):
     """Answer of ``POST /assets/actors``."""
 

@@ -295,7 +295,7 @@ class TestEndpoints:
 class TestConnection:
     def test_good(self, hook: ColossyanHook, local_api: LocalApi) -> None:
         local_api.on("GET", "/api/v1/assets/voices", Answer(json=[{}, {}]))
-        assert hook.test_connection() == (True, "Colossyan accepted the token; its workspace can use 2 voices.")
+        assert hook.test_connection() == (True, "Colossyan accepted the token and shows the voices of its workspace.")
         assert [request.method for request in local_api.received] == ["GET"]
 
     def test_bad(self, hook: ColossyanHook, local_api: LocalApi) -> None:

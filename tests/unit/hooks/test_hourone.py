@@ -103,15 +103,18 @@ class TestSubmit:
         hook.submit_job({**OVERRIDE, "correlation_id": "o" * 59}, key="k" * 40)
         assert len(local_api.received[0].json()["correlation_id"]) == 100
 
-    def test_a_long_key_is_hashed_the_same_way_each_time(self, hook: HourOneHook, local_api: LocalApi) -> None:
+    @pytest.mark.parametrize("key", ["k" * 101, "a|b"])
+    def test_a_key_that_does_not_fit_is_hashed_the_same_way_each_time(
+        self, hook: HourOneHook, local_api: LocalApi, key: str
+    ) -> None:
         local_api.on("POST", "/api/v1/videos", CREATED)
-        hook.submit_job(OVERRIDE, key="k" * 101)
-        hook.submit_job(OVERRIDE, key="k" * 101)
+        hook.submit_job(OVERRIDE, key=key)
+        hook.submit_job(OVERRIDE, key=key)
         first, second = (request.json()["correlation_id"] for request in local_api.received)
         assert first == second
         assert len(first) <= 100
         local_api.on("GET", "/api/v1/videos", Answer(json=[{**VIDEOS[2], "correlation_id": first}]))
-        assert hook.find_job("k" * 101, request=OVERRIDE, since=SINCE) is not None
+        assert hook.find_job(key, request=OVERRIDE, since=SINCE) is not None
 
     def test_an_answer_without_an_id_may_have_bought_a_video(self, hook: HourOneHook, local_api: LocalApi) -> None:
         local_api.on("POST", "/api/v1/videos", Answer(status=201, json={"status": "started"}))
@@ -138,12 +141,17 @@ class TestFind:
     def listed(self, local_api: LocalApi) -> None:
         local_api.on("GET", "/api/v1/videos", Answer(json=VIDEOS))
 
-    def test_by_the_key_and_the_users_own_id(self, hook: HourOneHook) -> None:
+    @pytest.mark.parametrize("request_body", [{**OVERRIDE, "correlation_id": "order-17"}, OVERRIDE])
+    def test_by_the_key_behind_the_users_own_id(self, hook: HourOneHook, request_body: dict[str, Any]) -> None:
+        # The second request stands for one that was changed since: its earlier video is still found.
         assert hook.key_support is KeySupport.EXACT
-        job = hook.find_job("key-1", request={**OVERRIDE, "correlation_id": "order-17"}, since=SINCE)
+        job = hook.find_job("key-1", request=request_body, since=SINCE)
         assert job is not None
         assert (job.job_id, job.key) == ("v-1", "key-1")
-        assert hook.find_job("key-1", request=OVERRIDE, since=SINCE) is None, "another request"
+
+    @pytest.mark.parametrize("key", ["order-17", "ey-1", "key-", "order-17|key-1"])
+    def test_by_the_whole_key_only(self, hook: HourOneHook, key: str) -> None:
+        assert hook.find_job(key, request=OVERRIDE, since=SINCE) is None
 
     def test_failed_ones_are_passed_over_and_others_named(
         self, hook: HourOneHook, caplog: pytest.LogCaptureFixture
