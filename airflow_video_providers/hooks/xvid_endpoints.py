@@ -238,7 +238,8 @@ class XvidEndpoints(VideoHook):
         )
         if response.is_redirect:
             return [urljoin(response.url, response.headers["Location"])]
-        links = _links(self._decoded(response.content, endpoint, format=format, human=human))
+        answer = self._decoded(response.content, endpoint, format=format, human=human)
+        links = _links(answer, api=self.client.base_url)
         if not links:
             raise self._unreadable("the answer holds no link", endpoint)
         return links
@@ -380,13 +381,13 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _links(value: Any) -> list[str]:
-    """Return every link in a decoded answer, but for those that only point back to the call that mints them."""
+def _links(value: Any, *, api: str) -> list[str]:
+    """Return every link in a decoded answer, but for those that point back into the API: they want a token."""
     if isinstance(value, str):
-        is_link = value.startswith(("https://", "http://")) and "/files/downloads" not in value
+        is_link = value.startswith(("https://", "http://")) and not value.startswith(f"{api}/")
         return [value] if is_link else []
     if isinstance(value, dict):
-        return [link for item in value.values() for link in _links(item)]
+        value = list(value.values())
     if isinstance(value, list):
-        return [link for item in value for link in _links(item)]
+        return [link for item in value for link in _links(item, api=api)]
     return []

@@ -433,13 +433,14 @@ class TestOutputs:
         "body",
         [
             {"url": "https://s/1?x=y"},
-            {"download": {"file": {"uri": "https://api/v1/files/downloads/?file_id=f1"}, "href": "https://s/1?x=y"}},
+            {"download": {"file": {"uri": "{api}/files/f1"}, "href": "https://s/1?x=y"}},
             ["https://s/1?x=y"],
             b'"https://s/1?x=y"',
         ],
     )
     def test_a_link_in_any_form_of_answer(self, api: ScriptedApi, hook: XvidHook, body: Any) -> None:
-        api.on("GET", "/v1/files/downloads/", Answer(body))
+        text = body if isinstance(body, bytes) else json.dumps(body).replace("{api}", f"{api.url}/v1").encode()
+        api.on("GET", "/v1/files/downloads/", Answer(text))
         when = datetime(2026, 11, 21, tzinfo=timezone.utc)
         assert hook.get_download_links("f1", redirect=False, expiry_time=when) == ["https://s/1?x=y"]
         query = {"file_id": "f1", "redirect": "false", "expiry_time": "1795219200"}
