@@ -60,9 +60,11 @@ def _connection_type(
         "hook-class-name": f"{_PACKAGE}.hooks.{vendor}.{hook_class}",
         "hook-name": name,
         "ui-field-behaviour": {
-            "hidden-fields": ["schema", "port", "extra", *hidden],
-            "relabeling": {"host": "Base URL (empty: the vendor's)", **relabel},
-            "placeholders": {"host": base_url, **placeholders},
+            "hidden-fields": ["schema", "extra", *hidden],
+            # No vendor needs a port. It is shown because the test icon of Airflow 3.3.2 refuses a saved connection
+            # without one (apache/airflow#73298, fixed after that release): its page sends 0 for a port that is empty.
+            "relabeling": {"host": "Base URL (empty: the vendor's)", "port": "Port (unused)", **relabel},
+            "placeholders": {"host": base_url, "port": "0 lets the test icon of Airflow 3.3.2 work", **placeholders},
         },
         "conn-fields": {**(fields or {}), **_common_fields()},
     }
