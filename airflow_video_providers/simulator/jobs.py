@@ -40,6 +40,8 @@ class Job:
     deleted_at: float | None = None
     deleted_after_finish: bool = False
     watched: bool = False
+    look_at: float = 0.0
+    """When to look next whether the user's receivers are to be called."""
     notified: list[str] = field(default_factory=list)
     sequence: int = 0
 
@@ -98,7 +100,7 @@ class Lifecycle:
 
     def move(self, job: Job, now: float, changes: dict[str, Any]) -> None:
         """Change a job by hand; a status that is not an end holds the job there until the next move."""
-        job.updated_at = now
+        job.updated_at, job.look_at = now, 0.0
         if changes.get("finish"):
             self._end(job, now, "succeeded")
         if "fail" in changes:
@@ -151,7 +153,7 @@ def job_as_json(job: Job, lifecycle: Lifecycle, now: float | None = None) -> dic
     """A job as the control API shows it."""
     now = time.time() if now is None else now
     record = dataclasses.asdict(job)
-    for internal in ("watched", "notified", "sequence", "extra", "keys", "outcome", "ends_at"):
+    for internal in ("watched", "look_at", "notified", "sequence", "extra", "keys", "outcome", "ends_at"):
         del record[internal]
     return {
         **record,

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import json
 import secrets
-import shutil
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, File, Form, Header, Query, Request, Response, UploadFile
@@ -24,6 +22,7 @@ from airflow_video_providers.simulator.vendor import (
     Vendor,
     iso_time,
     json_answer,
+    keep_upload,
     new_app,
     new_job,
 )
@@ -231,12 +230,13 @@ def create_app(world: World, contents: Contents) -> FastAPI:
             raise RefusedError(400, "media_type: only IMAGE is allowed")
         media_id = str(uuid.uuid4())
         path = contents.studio.directory / f"media-{media_id}"
-        size = await keep_upload(file, path)
+        size, md5 = await keep_upload(file, path)
         record = {
             "id": media_id,
             "name": file.filename,
             "type": media_type,
             "size": size,
+            "md5": md5,
             "created": iso_time(time.time()),
         }
         world.put(MEDIA, media_id, record)
@@ -300,13 +300,6 @@ def create_app(world: World, contents: Contents) -> FastAPI:
         return job
 
     return app
-
-
-async def keep_upload(file: UploadFile, path: Path) -> int:
-    """Move an uploaded file to its place; it was never held in memory. Returns the size in bytes."""
-    with path.open("wb") as target:
-        shutil.copyfileobj(file.file, target, 1 << 20)
-    return path.stat().st_size
 
 
 VENDOR = Vendor(

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 import re
 import time
@@ -17,6 +19,9 @@ from airflow_video_providers.simulator.jobs import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from starlette.datastructures import UploadFile
 
     from airflow_video_providers.simulator.contents import Contents
     from airflow_video_providers.simulator.jobs import Lifecycle
@@ -84,7 +89,7 @@ def new_app(error_answer: Callable[[Request, RefusedError], Response], **options
             error = RefusedError(500, "Internal server error")
         return error_answer(request, error)
 
-    for kind in (RefusedError, RequestValidationError, HTTPException):
+    for kind in (RefusedError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, refused)
     return app
 
@@ -120,6 +125,20 @@ def new_job(
         world.watched[job.job_id] = job
     world.add_job(job)
     return job
+
+
+async def keep_upload(file: UploadFile, path: Path) -> tuple[int, str]:
+    """Put an uploaded file, which was never held in memory, in its place; returns its size in bytes and its MD5."""
+
+    def copy() -> tuple[int, str]:
+        digest = hashlib.md5(usedforsecurity=False)
+        with path.open("wb") as target:
+            while piece := file.file.read(1 << 20):
+                digest.update(piece)
+                target.write(piece)
+            return target.tell(), digest.hexdigest()
+
+    return await asyncio.to_thread(copy)
 
 
 def iso_time(seconds: float | None) -> str | None:

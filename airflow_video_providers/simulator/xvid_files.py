@@ -20,7 +20,7 @@ from airflow_video_providers.simulator import media
 from airflow_video_providers.simulator.contents import MEDIA_TYPES, store_error
 from airflow_video_providers.simulator.jobs import Job
 from airflow_video_providers.simulator.settings import DAY
-from airflow_video_providers.simulator.vendor import RefusedError
+from airflow_video_providers.simulator.vendor import RefusedError, keep_upload
 from airflow_video_providers.simulator.xvid_answers import NAME, answer, base_url, milliseconds, reference
 
 if TYPE_CHECKING:
@@ -272,19 +272,9 @@ def create_form_app(world: World, directory: Path) -> FastAPI:
             if file is None or isinstance(file, str) or names[-1] != "file":
                 return store_error(400, "InvalidArgument", "The last field of the form must be the file")
             path = directory / f"upload-{upload_id}"
-            size, md5 = await asyncio.to_thread(_keep, file.file, path)
+            size, md5 = await keep_upload(file, path)
         world.put(UPLOADS, upload_id, {**upload, "path": str(path), "size": size, "md5": md5})
         world.count(NAME, "upload_bytes", size)
         return Response(status_code=204)
 
     return app
-
-
-def _keep(source: Any, path: Path) -> tuple[int, str]:
-    digest, size = hashlib.md5(usedforsecurity=False), 0
-    with path.open("wb") as target:
-        while piece := source.read(1 << 20):
-            digest.update(piece)
-            target.write(piece)
-            size += len(piece)
-    return size, digest.hexdigest()

@@ -20,7 +20,10 @@ def create_router(world: World, kind: str, path: str, envelope: str) -> APIRoute
     router, store = APIRouter(prefix=path), f"xvid.{kind}s"
 
     async def body_of(request: Request) -> dict[str, Any]:
-        content = await request.json()
+        try:
+            content = await request.json()
+        except ValueError:
+            raise RefusedError(400, "The body is not JSON") from None
         inner = content.get(envelope) if isinstance(content, dict) else None
         if not isinstance(inner, dict):
             raise RefusedError(400, f"{envelope}: Field required")
