@@ -77,7 +77,6 @@ class JobSubmission:
     :param find_wait: seconds to look for a job before it is surely absent.
     :param policy: whether a render that a new one replaces is cancelled.
     :param on_job: told of the job before anything else is done, so that its owner can end it whatever fails next.
-    :param sleep: waits between two looks.
     :param deployment: see :func:`submission_key`.
     """
 
@@ -91,7 +90,6 @@ class JobSubmission:
         find_wait: float = DEFAULT_FIND_WAIT,
         policy: CancelPolicy | None = None,
         on_job: Callable[[VideoJob], None] | None = None,
-        sleep: Callable[[float], None] = time.sleep,
         deployment: str = "",
     ) -> None:
         self.hook = hook
@@ -101,7 +99,6 @@ class JobSubmission:
         self.find_wait = find_wait
         self.policy = policy or CancelPolicy()
         self.on_job = on_job
-        self.sleep = sleep
         self.deployment = deployment
 
     def submit_or_adopt(self, request: Mapping[str, Any]) -> Submission:
@@ -157,15 +154,16 @@ class JobSubmission:
     def _look_at(self, record: SubmissionRecord) -> VideoJob | None:
         """Return the job that the record names, if it is worth adopting."""
         assert record.job_id is not None
-        known_until = record.intended_at + timedelta(seconds=self.find_wait)
+        seen_by = record.intended_at + timedelta(seconds=self.find_wait)
+        left = (seen_by - datetime.now(timezone.utc)).total_seconds()
         for pause in _pauses():
             try:
                 job = self.hook.get_job(record.job_id)
             except VideoApiNotFoundError:
-                left = (known_until - datetime.now(timezone.utc)).total_seconds()
                 if left > 0:
                     # Bought a moment ago: the vendor may not show it everywhere yet.
-                    self.sleep(min(pause, left))
+                    time.sleep(min(pause, left))
+                    left -= pause
                     continue
                 log.warning("%s is gone at the vendor: a new render.", self._name(record))
                 return None
@@ -198,16 +196,15 @@ class JobSubmission:
         raise self._ambiguous(record)
 
     def _look_for(self, record: SubmissionRecord, request: Mapping[str, Any], wait: float) -> VideoJob | None:
-        end = time.monotonic() + wait
         for pause in _pauses():
             job = self.hook.find_job(record.key, request=request, since=record.intended_at)
             # A lost job is an earlier one of the same key; the one in question may not be listed yet.
             if job is not None and job.state not in _LOST:
                 return job
-            left = end - time.monotonic()
-            if left <= 0:
+            if wait <= 0:
                 return None
-            self.sleep(min(pause, left))
+            time.sleep(min(pause, wait))
+            wait -= pause
         return None
 
     def _adopt(self, record: SubmissionRecord, job: VideoJob) -> Submission:
@@ -220,7 +217,6 @@ class JobSubmission:
                     "state": "submitted",
                     "job_id": job.job_id,
                     "last_try": self.task_try.try_number,
-                    "clear_number": self.task_try.clear_number,
                 }
             ),
         )
@@ -285,7 +281,6 @@ class JobSubmission:
             intended_at=at or datetime.now(timezone.utc),
             last_try=self.task_try.try_number,
             max_tries=self.task_try.max_tries,
-            clear_number=self.task_try.clear_number,
         )
 
     def _tell(self, job: VideoJob) -> None:

@@ -35,7 +35,6 @@ class TaskTry:
 
     :param max_tries: Airflow sets it to ``try_number + retries`` on a clear, and leaves it on a retry.
     :param retries: as the DAG has it now.
-    :param clear_number: how often any task of the DAG run was cleared.
     """
 
     dag_id: str
@@ -45,7 +44,6 @@ class TaskTry:
     try_number: int
     max_tries: int
     retries: int
-    clear_number: int = 0
 
     @classmethod
     def of(cls, context: Context) -> TaskTry:
@@ -59,7 +57,6 @@ class TaskTry:
             try_number=ti.try_number,
             max_tries=ti.max_tries,
             retries=context["task"].retries or 0,
-            clear_number=context["dag_run"].clear_number or 0,
         )
 
     @property
@@ -74,14 +71,13 @@ class TaskTry:
 
     def cleared_since(self, record: SubmissionRecord) -> bool:
         """
-        Tell whether the task was cleared after the try that wrote the record.
+        Tell whether the task was cleared after the try that wrote the record: a clear moves ``max_tries``.
 
-        A clear moves ``max_tries``, unless the DAG's ``retries`` were lowered by just as much in between; then the
-        run's count of clears tells it from a retry. ``retries`` that change without a clear prove nothing.
+        It stays where it was only if the DAG's ``retries`` were lowered, just before the clear, by exactly the number
+        of tries used. Such a clear is taken for a retry, since a retry with lowered ``retries`` looks the same and must
+        not buy a second render; a second clear works.
         """
-        if self.max_tries != record.max_tries:
-            return True
-        return self.clear_number != record.clear_number and self.first_try > record.last_try
+        return self.max_tries != record.max_tries
 
 
 class SubmissionRecord(BaseModel):
@@ -92,7 +88,7 @@ class SubmissionRecord(BaseModel):
         vendor refused it, or it provably never arrived.
     :param generation: the first try that this render belongs to; a clear begins a new one.
     :param intended_at: when the request was about to be sent (aware, UTC).
-    :param last_try: the last try that saw the record, with ``max_tries`` and ``clear_number`` as it saw them.
+    :param last_try: the last try that saw the record, with ``max_tries`` as it saw it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -106,7 +102,6 @@ class SubmissionRecord(BaseModel):
     intended_at: datetime
     last_try: int
     max_tries: int
-    clear_number: int
 
 
 def fingerprint_of(conn_id: str, request: Mapping[str, Any]) -> str:

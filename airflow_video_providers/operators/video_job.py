@@ -136,7 +136,7 @@ class SubmitVideoJobOperator(BaseOperator):
             raise VideoConfigurationError(f"find_wait must be a number of seconds, 0 or more, not {find_wait!r}")
         self.job_page_url: str | None = None
         self._ti: Any = None
-        self._job: VideoJob | None = None
+        self._job_id: str | None = None
         self._killed = False
 
     @cached_property
@@ -167,7 +167,7 @@ class SubmitVideoJobOperator(BaseOperator):
                 on_job=self._remember,
                 deployment=conf.get("api", "base_url", fallback="") or "",
             ).submit_or_adopt(request)
-            self._end_if_killed()
+            self._end_if_killed(submission.job)
             self._publish(submission.job)
             if not self.wait_for_completion:
                 return submission.job.job_id
@@ -196,6 +196,7 @@ class SubmitVideoJobOperator(BaseOperator):
             if record is None or record.job_id is None:
                 raise
             with self._deciding(context):
+                self._job_id = record.job_id
                 job = self.hook.get_job(record.job_id)
                 self._remember(job)
                 self._publish(job)
@@ -214,17 +215,17 @@ class SubmitVideoJobOperator(BaseOperator):
         Before the vendor has named the job there is nothing to cancel: that is made up for as soon as it has.
         """
         self._killed = True
-        if self._job is None or not self.policy.applies(Cause.KILLED):
+        if self._job_id is None or not self.policy.applies(Cause.KILLED):
             return
-        if cancel_if_unwanted_within(self.hook, self._job.job_id, self._ti):
+        if cancel_if_unwanted_within(self.hook, self._job_id, self._ti):
             self._killed = False
         else:
-            self.log.error("No time was left to see %s cancelled; it may go on and be charged", self._job.describe())
+            self.log.error("No time was left to see job %s cancelled; it may go on and be charged", self._job_id)
 
     # ------------------------------------------------------------------ waiting
 
     def _wait(self, submission: Submission) -> str:
-        from airflow_video_providers.triggers.video_job import VideoJobTrigger
+        from airflow_video_providers.triggers.video_job import VideoJobTrigger, may_end_from_trigger
 
         job = submission.job
         deadline = submission.submitted_at.timestamp() + self.timeout
@@ -240,7 +241,7 @@ class SubmitVideoJobOperator(BaseOperator):
                     cancel_on_kill=self.cancel_on_kill,
                     max_poll_failures=self.max_poll_failures,
                     xcoms=link_xcoms(job),
-                    end_from_trigger=not self.outlets,
+                    end_from_trigger=may_end_from_trigger(self),
                 ),
                 method_name="execute_complete",
                 timeout=timedelta(seconds=deadline - time.time() + DEFERRAL_GRACE),
@@ -253,7 +254,7 @@ class SubmitVideoJobOperator(BaseOperator):
             seed=seed,
             max_poll_failures=self.max_poll_failures,
             log=self.log,
-            on_look=lambda seen, _: self._end_if_killed(),
+            on_look=lambda seen, _: self._end_if_killed(seen),
         )
         self._publish(job)
         return raise_unless_succeeded(job).job_id
@@ -279,38 +280,38 @@ class SubmitVideoJobOperator(BaseOperator):
         except VideoJobError:
             raise  # the job has ended
         except BaseException:
-            if self._job is not None:
+            if self._job_id is not None:
                 killed = is_wanted(self._ti) is False
                 self._end(Cause.KILLED if killed else Cause.GIVEN_UP, last_try=last_try)
             raise
         finally:
             # From here on the job belongs to the trigger, to the next try, or to the tasks downstream.
-            self._job = None
+            self._job_id = None
 
     def _end(self, cause: Cause, *, last_try: bool = True) -> str:
         """Cancel the job as far as the policy says; return a sentence on what became of it."""
-        if self._job is None:
+        if self._job_id is None:
             return ""
         if self.policy.applies(cause, last_try=last_try):
-            return cancel_video_job(self.hook, self._job.job_id, reason=cause.value).text
-        text = f"{self.hook.vendor} job {self._job.job_id} was not cancelled"
+            return cancel_video_job(self.hook, self._job_id, reason=cause.value).text
+        text = f"{self.hook.vendor} job {self._job_id} was not cancelled"
         text += "." if last_try or cause is not Cause.GIVEN_UP else "; the next try adopts it."
         self.log.warning("%s", text)
         return text
 
-    def _end_if_killed(self) -> None:
+    def _end_if_killed(self, job: VideoJob) -> None:
         """Make up for an ``on_kill`` that came before there was a job, or that had no time."""
-        if not self._killed or self._job is None or not self.policy.applies(Cause.KILLED):
+        if not self._killed or not self.policy.applies(Cause.KILLED):
             return
         self._killed = False
-        cancellation = cancel_if_unwanted(self.hook, self._job.job_id, self._ti)
+        cancellation = cancel_if_unwanted(self.hook, job.job_id, self._ti)
         if cancellation is not None:
-            raise VideoJobCancelledError(cancellation.text, job=self._job)
+            raise VideoJobCancelledError(cancellation.text, job=job)
 
     # ------------------------------------------------------------------ small things
 
     def _remember(self, job: VideoJob) -> None:
-        self._job = job
+        self._job_id = job.job_id
         self.job_page_url = job.page_url
 
     def _publish(self, job: VideoJob) -> None:

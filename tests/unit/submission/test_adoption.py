@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a try makes of what the one before left; and how it tells a clear from a retry."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from airflow_video_providers.cancellation import CancelPolicy
+from airflow_video_providers.exceptions import (
+    AmbiguousSubmissionError,
+    SubmissionError,
+    SubmissionKeyConflictError,
+    VideoApiInvalidRequestError,
+    VideoConfigurationError,
+)
+from airflow_video_providers.hooks.base import KeySupport
+from airflow_video_providers.jobs import JobState
+from airflow_video_providers.submission import JobSubmission
+from airflow_video_providers.submission_record import RECORD_KEY, TaskTry, fingerprint_of, submission_key
+from tests.support.submission import Crash, FakeHook, Steps, World
+
+REQUEST = {"title": "A film"}
+
+
+@pytest.fixture(autouse=True)
+def no_real_sleep(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    world = World()
+    monkeypatch.setattr("time.sleep", world.sleep)
+    return world
+
+
+def a_try(number=1, max_tries=3, retries=3, **where):
+    names = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, **where}
+    return TaskTry(**names, try_number=number, max_tries=max_tries, retries=retries)
+
+
+def submit(world, task_try, *, support=KeySupport.EXACT, request=REQUEST, hook=None, **arguments):
+    hook = hook or FakeHook(world, support)
+    return JobSubmission(hook=hook, store=world, task_try=task_try, **arguments).submit_or_adopt(request)
+
+
+# ---------------------------------------------------------------- what the retry finds
+
+
+@pytest.mark.parametrize("support", KeySupport)
+@pytest.mark.parametrize(
+    ("state", "adopted"),
+    [
+        (JobState.QUEUED, True),
+        (JobState.RUNNING, True),
+        (JobState.SUCCEEDED, True),
+        (JobState.FAILED, False),
+        (JobState.CANCELLED, False),
+    ],
+)
+def test_every_state_of_the_job_that_a_retry_may_find(world, support, state, adopted):
+    first = submit(world, a_try(1), support=support)
+    world.set_state(first.job.job_id, state, "no voice")
+    second = submit(world, a_try(2), support=support)
+    assert second.adopted is adopted
+    assert second.job.job_id == ("job-1" if adopted else "job-2")
+    assert len(world.jobs) == (1 if adopted else 2)
+    if adopted:
+        assert second.job.state is state
+        assert second.submitted_at == first.submitted_at
+
+
+@pytest.mark.parametrize("support", KeySupport)
+def test_a_job_that_is_gone_is_submitted_anew_once_it_had_time_to_show(world, support, caplog):
+    submit(world, a_try(1), support=support)
+    world.hidden.add("job-1")
+    assert submit(world, a_try(2), support=support, find_wait=30).job.job_id == "job-2"
+    assert 29 < world.slept <= 30
+    assert "job-1 of connection 'fake_default' (https://app.example/1) is gone" in caplog.text
+
+
+def test_a_job_that_shows_late_is_adopted(world, monkeypatch):
+    submit(world, a_try(1))
+    world.hidden.add("job-1")
+    monkeypatch.setattr("time.sleep", lambda seconds: world.hidden.clear())
+    assert submit(world, a_try(2)).adopted
+
+
+def test_a_vendor_whose_list_lags_is_waited_for_as_long_as_the_setting_says(world):
+    def lost(at):
+        world.steps = Steps(at)
+        with pytest.raises(Crash):
+            submit(world, a_try(1))
+        world.steps = Steps()
+
+    lost(4)  # the vendor accepted, and the worker died
+    world.list_lag = 25.0
+    assert submit(world, a_try(2), find_wait=30).adopted
+    assert 25 <= world.slept <= 30
+
+
+def test_a_list_that_lags_for_longer_than_the_setting_costs_a_second_render(world):
+    """The limit of the promise, as documented: raise ``find_wait`` for a vendor that is so slow."""
+    world.steps = Steps(4)
+    with pytest.raises(Crash):
+        submit(world, a_try(1))
+    world.steps = Steps()
+    world.list_lag = 100.0
+    assert submit(world, a_try(2), find_wait=30).job.job_id == "job-2"
+
+
+def test_a_failed_job_with_the_same_key_does_not_hide_the_one_in_question(world):
+    """The first job failed; the second was accepted, the worker died, and the list shows only the first as yet."""
+    submit(world, a_try(1))
+    world.set_state("job-1", JobState.CANCELLED)
+    world.steps = Steps(5)  # a look at the first, then the intent, the POST and its acceptance
+    with pytest.raises(Crash, match="accepted"):
+        submit(world, a_try(2))
+    world.steps = Steps()
+    third = submit(world, a_try(3))
+    assert (third.job.job_id, len(world.jobs)) == ("job-2", 2)
+
+
+# ---------------------------------------------------------------- refused, unreadable, lost
+
+
+@pytest.mark.parametrize("support", KeySupport)
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        VideoApiInvalidRequestError("no such voice", vendor="fake", endpoint="POST /jobs", status=422),
+        SubmissionKeyConflictError("user_data is taken"),
+    ],
+)
+def test_a_refusal_leaves_nothing_to_doubt(world, support, refusal):
+    class Refusing(FakeHook):
+        def submit_job(self, request, *, key=None):
+            raise refusal
+
+    with pytest.raises(type(refusal)):
+        submit(world, a_try(1), hook=Refusing(world, support))
+    assert submit(world, a_try(2), support=support).job.job_id == "job-1"
+    assert "before a search" not in world.steps.seen
+
+
+def test_a_record_that_cannot_be_read_stops_before_money_is_spent(world):
+    world.stored[RECORD_KEY] = {"job": 1}
+    with pytest.raises(SubmissionError, match="delete that entry"):
+        submit(world, a_try(2))
+    assert not world.jobs
+
+
+def test_a_request_that_is_not_json_stops_before_money_is_spent(world):
+    with pytest.raises(VideoConfigurationError, match="plain JSON"):
+        submit(world, a_try(1), request={"when": datetime.now(timezone.utc)})
+    assert not world.jobs
+    assert not world.stored
+
+
+def test_a_lost_record_is_made_up_for_by_the_derived_key(world):
+    submit(world, a_try(1))
+    world.stored.clear()
+    assert submit(world, a_try(2)).adopted
+    assert world.stored[RECORD_KEY]["job_id"] == "job-1"
+
+
+def test_an_ambiguous_submission_says_what_to_check_and_how_to_go_on(world):
+    world.lose_answer = True
+    with pytest.raises(AmbiguousSubmissionError) as caught:
+        submit(world, a_try(1), support=KeySupport.NONE)
+    text = str(caught.value)
+    for part in ("Fake", "'fake_default'", "vendor's app", "clear this task", "mark this task as success", "resubmit"):
+        assert part in text
+    assert world.stored[RECORD_KEY]["intended_at"][:16].replace("Z", "") in text
+
+
+# ---------------------------------------------------------------- another request
+
+
+@pytest.mark.parametrize(("on_kill", "cancelled"), [(True, ["job-1"]), (False, [])])
+def test_a_changed_request_is_a_new_render_and_names_the_old_job(world, caplog, on_kill, cancelled):
+    submit(world, a_try(1))
+    second = submit(world, a_try(2), request={"title": "Another"}, policy=CancelPolicy(on_kill=on_kill))
+    assert (second.job.job_id, second.adopted) == ("job-2", False)
+    (warning,) = [entry for entry in caplog.records if entry.levelno == logging.WARNING]
+    assert "job job-1 of connection 'fake_default' (https://app.example/1)" in warning.getMessage()
+    assert world.cancelled == cancelled
+
+
+def test_another_order_of_the_fields_is_the_same_request():
+    assert fingerprint_of("c", {"a": 1, "b": [1, {"x": 0}]}) == fingerprint_of("c", {"b": [1, {"x": 0}], "a": 1})
+    assert fingerprint_of("c", {"a": [1, 2]}) != fingerprint_of("c", {"a": [2, 1]})
+    assert fingerprint_of("c", {"a": 1}) != fingerprint_of("other", {"a": 1})
+
+
+def test_a_finished_render_is_not_touched_by_the_one_that_replaces_it(world):
+    submit(world, a_try(1))
+    world.set_state("job-1", JobState.SUCCEEDED)
+    submit(world, a_try(2), request={"title": "Another"})
+    assert world.jobs["job-1"].state is JobState.SUCCEEDED
+    assert world.cancelled == []
+
+
+# ---------------------------------------------------------------- clear and retry
+
+
+@pytest.mark.parametrize("support", KeySupport)
+@pytest.mark.parametrize("state", JobState)
+def test_a_clear_is_a_new_render_whatever_became_of_the_old_one(world, support, state):
+    submit(world, a_try(1), support=support)
+    world.set_state("job-1", state)
+    again = submit(world, a_try(2, max_tries=1 + 3), support=support)
+    assert (again.job.job_id, again.adopted) == ("job-2", False)
+    assert world.cancelled == ([] if state.is_terminal else ["job-1"])
+    keys = [job.key for job in world.jobs.values()]
+    assert len(set(keys)) == 2
+
+
+def test_a_clear_settles_a_doubt(world):
+    world.lose_answer = True
+    with pytest.raises(AmbiguousSubmissionError):
+        submit(world, a_try(1), support=KeySupport.NONE)
+    assert submit(world, a_try(2, max_tries=1 + 3), support=KeySupport.NONE).job.job_id == "job-2"
+
+
+def test_a_clear_ends_the_render_of_an_intent_whose_outcome_nobody_read(world):
+    world.steps = Steps(4)
+    with pytest.raises(Crash):
+        submit(world, a_try(1))
+    world.steps = Steps()
+    assert submit(world, a_try(2, max_tries=1 + 3)).job.job_id == "job-2"
+    assert world.cancelled == ["job-1"]
+
+
+HISTORY = ("retry", "clear", "retries=0", "retries=1", "retries=4")
+
+
+@pytest.mark.parametrize("length", range(1, 6))
+def test_clear_and_retry_are_told_apart_through_every_history(length):
+    """Airflow's own arithmetic: a clear sets max_tries to try_number + retries, a retry leaves it."""
+    for history in itertools.product(HISTORY, repeat=length):
+        world = World()
+        retries = 2
+        number, max_tries = 1, retries
+        submit(world, a_try(number, max_tries, retries))
+        renders = 1
+        for event in history:
+            if event.startswith("retries="):
+                retries = int(event[-1])
+                continue
+            if event == "clear":
+                moved = number + retries
+                # The one clear that cannot be seen (see TaskTry.cleared_since): it must not cost, a second one works.
+                renders += moved != max_tries
+                max_tries = moved
+            number += 1
+            submit(world, a_try(number, max_tries, retries))
+            assert len(world.jobs) == renders, history
+
+
+def test_the_clear_that_looks_like_a_retry_is_seen_the_second_time(world):
+    submit(world, a_try(1, max_tries=2, retries=2))
+    assert submit(world, a_try(2, max_tries=1 + 1, retries=1)).adopted
+    assert not submit(world, a_try(3, max_tries=2 + 1, retries=1)).adopted
+
+
+# ---------------------------------------------------------------- keys
+
+
+def test_keys_never_collide_and_fit_every_vendor():
+    names = ["a", "b", "a.b", "a__b", 'a"', "ä" * 250]
+    keys = [
+        submission_key(a_try(dag_id=dag, run_id=run, task_id=task, map_index=index), generation, "f", deployment=site)
+        for dag, run, task in itertools.product(names, repeat=3)
+        for index in (-1, 0, 11)
+        for generation in (1, 2)
+        for site in ("", "https://airflow.example")
+    ]
+    assert len(set(keys)) == len(keys)
+    assert all(re.fullmatch(r"avp-[0-9a-f]{40}", key) for key in keys)
+
+
+def test_retries_of_one_render_share_a_key(world):
+    world.steps = Steps(4)
+    with pytest.raises(Crash):
+        submit(world, a_try(1))
+    world.steps = Steps()
+    key = world.stored[RECORD_KEY]["key"]
+    submit(world, a_try(2))
+    assert world.jobs["job-1"].key == key == submission_key(a_try(2), 1, fingerprint_of("fake_default", REQUEST))
+
+
+def test_the_record_lives_for_thirty_days_whatever_the_configuration_says(world, monkeypatch):
+    kept = []
+    monkeypatch.setattr(World, "set", lambda self, key, value, *, retention: kept.append(retention))
+    submit(world, a_try(1))
+    assert set(kept) == {timedelta(days=30)}

@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One policy for a paid job whose task is gone: killed, out of time, its trigger crashed, its polling given up."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import pytest
+from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferralTimeout, TaskDeferred
+
+from airflow_video_providers.cancellation import (
+    CancelOutcome,
+    CancelPolicy,
+    Cause,
+    cancel_if_unwanted_within,
+    cancel_video_job,
+)
+from airflow_video_providers.exceptions import (
+    VideoApiUnavailableError,
+    VideoConfigurationError,
+    VideoJobCancelledError,
+    VideoJobFailedError,
+    VideoJobTimeoutError,
+    VideoPollingError,
+)
+from airflow_video_providers.hooks.base import KeySupport
+from airflow_video_providers.jobs import JobState
+from airflow_video_providers.operators.video_job import CancelVideoJobOperator, SubmitVideoJobOperator
+from tests.support.submission import FakeHook, FakeTaskInstance, World, context_of
+
+DOWN = VideoApiUnavailableError("no answer", vendor="fake", endpoint="GET /jobs/{id}")
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def make(world, hook=None, **arguments):
+    operator = SubmitVideoJobOperator(
+        task_id="t",
+        conn_id="fake_default",
+        request={"title": "A"},
+        retries=1,
+        poll_interval=0.001,
+        **{"wait_for_completion": True, "deferrable": False, "max_poll_failures": 0, **arguments},
+    )
+    operator.__dict__["hook"] = hook or FakeHook(world, KeySupport.EXACT)
+    return operator
+
+
+class Interrupting(FakeHook):
+    """Does something at the first look of a waiting worker, as a signal or an alarm would."""
+
+    def __init__(self, world, act):
+        super().__init__(world, KeySupport.EXACT)
+        self.act = act
+
+    def get_job(self, job_id):
+        act, self.act = self.act, lambda: None
+        act()
+        return super().get_job(job_id)
+
+
+# ---------------------------------------------------------------- the policy
+
+
+@pytest.mark.parametrize("on_kill", [True, False])
+@pytest.mark.parametrize("on_timeout", [True, False])
+def test_the_policy(on_kill, on_timeout):
+    policy = CancelPolicy(on_kill=on_kill, on_timeout=on_timeout)
+    for last_try in (True, False):
+        assert policy.applies(Cause.KILLED, last_try=last_try) is on_kill
+        assert policy.applies(Cause.SUPERSEDED, last_try=last_try) is on_kill
+        assert policy.applies(Cause.TIMED_OUT, last_try=last_try) is on_timeout
+        assert policy.applies(Cause.GIVEN_UP, last_try=last_try) is (on_timeout and last_try)
+
+
+# ---------------------------------------------------------------- kill of the worker
+
+
+@pytest.mark.parametrize("state", ["failed", "restarting", "success", "removed", "queued"])
+def test_a_person_who_ends_the_task_ends_the_job(world, state):
+    def kill():
+        world.task_state = state
+        operator.on_kill()
+
+    operator = make(world, Interrupting(world, kill))
+    with pytest.raises(VideoJobCancelledError):
+        operator.execute(context_of(world, operator))
+    assert world.cancelled == ["job-1"]
+
+
+@pytest.mark.parametrize("state", ["running", None])
+def test_a_worker_that_is_stopped_while_the_task_should_go_on_leaves_the_job(world, state, caplog):
+    def evict():
+        world.task_state = state
+        operator.on_kill()
+        assert world.cancelled == []
+        world.set_state("job-1", JobState.SUCCEEDED)
+
+    operator = make(world, Interrupting(world, evict))
+    assert operator.execute(context_of(world, operator)) == "job-1"
+    assert "the next try adopts it" in caplog.text
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_kill_before_the_vendor_named_the_job_is_made_up_for(world, wait):
+    class Slow(FakeHook):
+        def submit_job(self, request, *, key=None):
+            world.task_state = "failed"
+            operator.on_kill()
+            return super().submit_job(request, key=key)
+
+    operator = make(world, Slow(world, KeySupport.EXACT), wait_for_completion=wait)
+    with pytest.raises(VideoJobCancelledError):
+        operator.execute(context_of(world, operator))
+    assert world.cancelled == ["job-1"]
+
+
+def test_a_job_is_left_alone_where_the_user_says_so(world):
+    def kill():
+        world.task_state = "failed"
+        operator.on_kill()
+        world.set_state("job-1", JobState.SUCCEEDED)
+
+    operator = make(world, Interrupting(world, kill), cancel_on_kill=False)
+    assert operator.execute(context_of(world, operator)) == "job-1"
+    assert world.cancelled == []
+
+
+def test_after_its_end_a_task_has_no_job_to_cancel(world):
+    """Airflow also calls ``on_kill`` on a task that succeeded but whose process lingers; the job is the next task's."""
+    operator = make(world, wait_for_completion=False)
+    operator.execute(context_of(world, operator))
+    world.task_state = "success"
+    operator.on_kill()
+    assert world.cancelled == []
+
+
+def test_a_deferred_task_leaves_its_job_to_the_trigger(world):
+    operator = make(world, deferrable=True)
+    with pytest.raises(TaskDeferred) as deferral:
+        operator.execute(context_of(world, operator))
+    assert deferral.value.trigger.cancel_on_kill is True
+    operator.on_kill()
+    assert world.cancelled == []
+
+
+def test_a_kill_is_given_no_more_time_than_airflow_gives(world):
+    release = threading.Event()
+
+    class Stuck(FakeTaskInstance):
+        def get_task_states(self, **_):
+            release.wait(10)
+            return {"r": {"t": "failed"}}
+
+    started = time.monotonic()
+    assert cancel_if_unwanted_within(FakeHook(world, KeySupport.EXACT), "job-1", Stuck(world), budget=0.05) is False
+    assert time.monotonic() - started < 5
+    release.set()
+
+
+def test_a_kill_without_time_is_made_up_for_at_the_next_look(world, monkeypatch):
+    monkeypatch.setattr("airflow_video_providers.operators.video_job.cancel_if_unwanted_within", lambda *_: False)
+
+    def kill():
+        world.task_state = "failed"
+        operator.on_kill()
+
+    operator = make(world, Interrupting(world, kill))
+    with pytest.raises(VideoJobCancelledError, match="job-1 was cancelled"):
+        operator.execute(context_of(world, operator))
+    assert world.cancelled == ["job-1"]
+
+
+def test_a_task_that_is_cleared_while_the_job_id_is_written_ends_the_job(world):
+    """Airflow refuses the write, since the task instance is another one by now; nobody calls ``on_kill``."""
+
+    class Refusing(World):
+        def set(self, key, value, *, retention=None):
+            if value["state"] == "submitted":
+                self.task_state = "restarting"
+                raise RuntimeError("404 from the API server")
+            super().set(key, value, retention=retention)
+
+    world = Refusing()
+    operator = make(world)
+    with pytest.raises(RuntimeError):
+        operator.execute(context_of(world, operator))
+    assert world.cancelled == ["job-1"]
+
+
+@pytest.mark.parametrize(("number", "cancelled"), [(1, []), (2, ["job-1"])])
+def test_an_error_after_the_render_was_bought_leaves_the_job_to_the_next_try_if_there_is_one(world, number, cancelled):
+    class Deaf(FakeTaskInstance):
+        def xcom_push(self, key, value):
+            raise RuntimeError("500 from the API server")
+
+    operator = make(world)
+    context = {**context_of(world, operator), "ti": Deaf(world, number, max_tries=1)}
+    with pytest.raises(RuntimeError):
+        operator.execute(context)
+    assert world.cancelled == cancelled
+
+
+# ---------------------------------------------------------------- time
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+def test_the_own_timeout(world, cancel):
+    operator = make(world, timeout=0.01, cancel_on_timeout=cancel)
+    with pytest.raises(VideoJobTimeoutError) as caught:
+        operator.execute(context_of(world, operator))
+    assert world.cancelled == (["job-1"] if cancel else [])
+    assert ("job-1 was cancelled" if cancel else "job-1 was not cancelled") in str(caught.value)
+
+
+def test_the_own_timeout_of_an_adopted_job_counts_from_its_submission(world):
+    first = make(world, wait_for_completion=False)
+    first.execute(context_of(world, first))
+    time.sleep(0.02)
+    for deferrable in (True, False):
+        second = make(world, timeout=0.02, deferrable=deferrable, cancel_on_timeout=False)
+        with pytest.raises(VideoJobTimeoutError):
+            second.execute(context_of(world, second, 2))
+
+
+def test_the_execution_timeout_ends_the_job_once(world):
+    def alarm():
+        raise AirflowTaskTimeout("time is up")
+
+    operator = make(world, Interrupting(world, alarm))
+    with pytest.raises(AirflowTaskTimeout):
+        operator.execute(context_of(world, operator))
+    operator.on_kill()  # as Airflow does next
+    assert world.cancelled == ["job-1"]
+    assert world.steps.seen.count("before a cancel") == 1
+
+
+@pytest.mark.parametrize(("number", "cancelled"), [(1, []), (2, ["job-1"])])
+def test_polling_given_up(world, number, cancelled):
+    def fail():
+        raise DOWN
+
+    operator = make(world, Interrupting(world, fail))
+    with pytest.raises(VideoPollingError) as caught:
+        operator.execute(context_of(world, operator, number, max_tries=1))
+    assert world.cancelled == cancelled
+    assert ("was cancelled" if cancelled else "the next try adopts it") in str(caught.value)
+
+
+def deferred(world, **arguments):
+    """A try that has deferred; returns the operator of the process that resumes it, and its context."""
+    operator = make(world, deferrable=True, **arguments)
+    with pytest.raises(TaskDeferred):
+        operator.execute(context_of(world, operator))
+    return make(world, deferrable=True, **arguments)
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+def test_the_deferral_timeout_of_airflow(world, cancel):
+    operator = deferred(world, cancel_on_timeout=cancel)
+    with pytest.raises(VideoJobTimeoutError, match="No triggerer"):
+        operator.resume_execution("__fail__", {"error": "Trigger timeout"}, context_of(world, operator))
+    assert world.cancelled == (["job-1"] if cancel else [])
+
+
+@pytest.mark.parametrize(("number", "cancelled"), [(1, []), (2, ["job-1"])])
+def test_a_crashed_trigger(world, number, cancelled):
+    operator = deferred(world)
+    with pytest.raises(TaskDeferralError):
+        operator.resume_execution(
+            "__fail__", {"error": "Trigger failure", "traceback": ["boom"]}, context_of(world, operator, number, 1)
+        )
+    assert world.cancelled == cancelled
+
+
+@pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
+def test_a_render_that_ended_while_nobody_watched(world, error):
+    operator = deferred(world)
+    world.set_state("job-1", JobState.SUCCEEDED)
+    assert operator.resume_execution("__fail__", {"error": error}, context_of(world, operator)) == "job-1"
+    assert world.xcoms["video_job"]["state"] == "succeeded"
+    world.set_state("job-1", JobState.FAILED, "no voice")
+    with pytest.raises(VideoJobFailedError, match="no voice"):
+        operator.resume_execution("__fail__", {"error": error}, context_of(world, operator))
+    assert world.cancelled == []
+
+
+def test_a_deferral_that_failed_before_anything_was_bought_says_so(world):
+    operator = make(world)
+    with pytest.raises(TaskDeferralTimeout):
+        operator.resume_execution("__fail__", {"error": "Trigger timeout"}, context_of(world, operator))
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "number", "cancelled"),
+    [
+        ("timeout", VideoJobTimeoutError, 1, ["job-1"]),
+        ("polling_failed", VideoPollingError, 1, []),
+        ("polling_failed", VideoPollingError, 2, ["job-1"]),
+    ],
+)
+def test_what_the_trigger_reports(world, status, error, number, cancelled):
+    operator = deferred(world)
+    event = {"status": status, "job": world.jobs["job-1"].to_xcom(), "message": "the trigger's words"}
+    with pytest.raises(error, match="the trigger's words"):
+        operator.resume_execution("execute_complete", {"event": event}, context_of(world, operator, number, 1))
+    assert world.cancelled == cancelled
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_the_vendors_reason_is_in_the_error(world, state, deferrable):
+    operator = make(world, Interrupting(world, lambda: world.set_state("job-1", state, "no such voice")))
+    if deferrable:
+        operator = deferred(world)
+        world.set_state("job-1", state, "no such voice")
+        event = {"status": state.value, "job": world.jobs["job-1"].to_xcom(), "message": None}
+        call = lambda: operator.execute_complete(context_of(world, operator), event)  # noqa: E731
+    else:
+        call = lambda: operator.execute(context_of(world, operator))  # noqa: E731
+    with pytest.raises(VideoJobFailedError, match="no such voice"):
+        call()
+    assert world.cancelled == []
+    assert world.xcoms["video_job_link"] == "https://app.example/1"
+
+
+# ---------------------------------------------------------------- the call itself
+
+
+def test_a_finished_job_is_never_touched(world):
+    hook = FakeHook(world, KeySupport.EXACT)
+    job = hook.submit_job({})
+    for state in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED):
+        world.set_state(job.job_id, state)
+        assert cancel_video_job(hook, job.job_id, reason="test").outcome is CancelOutcome.FINISHED
+    assert cancel_video_job(hook, "job-9", reason="test").outcome is CancelOutcome.GONE
+    assert world.cancelled == []
+
+
+def test_a_vendor_without_cancel_is_named_with_the_job_and_its_page(world, caplog):
+    hook = FakeHook(world, KeySupport.EXACT, can_cancel=False)
+    hook.submit_job({})
+    cancellation = cancel_video_job(hook, "job-1", reason="test")
+    assert cancellation.outcome is CancelOutcome.NOT_POSSIBLE
+    (record,) = [entry for entry in caplog.records if entry.levelno == logging.WARNING]
+    assert "job-1" in record.getMessage()
+    assert "https://app.example/1" in record.getMessage()
+
+
+def test_the_cancelling_operator_fails_where_it_could_not_cancel(world, monkeypatch):
+    hook = FakeHook(world, KeySupport.EXACT, can_cancel=False)
+    hook.submit_job({})
+    monkeypatch.setattr("airflow_video_providers.hooks.base.get_video_hook", lambda conn_id: hook)
+    operator = CancelVideoJobOperator(task_id="c", conn_id="fake_default", job_id="job-1")
+    with pytest.raises(VideoConfigurationError, match="no way to cancel"):
+        operator.execute(context_of(world, operator))
+    hook.can_cancel = True
+    assert operator.execute(context_of(world, operator)) == "cancelled"
+    assert operator.execute(context_of(world, operator)) == "finished"
+    empty = CancelVideoJobOperator(task_id="e", conn_id="fake_default", job_id="")
+    with pytest.raises(VideoConfigurationError, match="job_id"):
+        empty.execute(context_of(world, empty))

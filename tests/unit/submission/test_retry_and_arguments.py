@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ready retry policy; what is refused when a DAG is parsed; links and the decorator as Airflow sees them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from airflow.sdk import DAG, task
+from airflow.sdk.definitions.retry_policy import RetryAction
+from airflow.serialization.serialized_objects import DagSerialization
+
+from airflow_video_providers import exceptions as errors
+from airflow_video_providers.decorators import video_job_task
+from airflow_video_providers.hooks.base import KeySupport
+from airflow_video_providers.jobs import JobError, JobState, VideoJob
+from airflow_video_providers.links import VideoJobLink
+from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
+from airflow_video_providers.retry import VideoRetryPolicy
+from tests.support.submission import FakeHook, World, context_of
+
+CALL = {"vendor": "xvid", "endpoint": "POST /jobs/"}
+FAIL, RETRY, DEFAULT = RetryAction.FAIL, RetryAction.RETRY, RetryAction.DEFAULT
+
+
+def job(reason=None):
+    error = JobError(message=reason) if reason else None
+    return VideoJob(vendor="xvid", job_id="1", state=JobState.FAILED, vendor_status="FAILURE", error=error)
+
+
+def decide(error, policy=None):
+    return (policy or VideoRetryPolicy()).evaluate(error, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        (errors.VideoConfigurationError("no password"), FAIL),
+        (errors.VideoApiAuthenticationError("bad key", **CALL), FAIL),
+        (errors.VideoApiPermissionError("no credits", **CALL), FAIL),
+        (errors.VideoApiInvalidRequestError("no such voice", **CALL), FAIL),
+        (errors.VideoApiNotFoundError("no such draft", **CALL), FAIL),
+        (errors.AmbiguousSubmissionError("look"), FAIL),
+        (errors.SubmissionKeyConflictError("taken"), FAIL),
+        (errors.VideoJobCancelledError("cancelled", job=job()), FAIL),
+        (errors.VideoApiQuotaError("slow down", **CALL), RETRY),
+        (errors.VideoApiUnavailableError("down", **CALL), RETRY),
+        (errors.VideoPollingError("gave up"), RETRY),
+        (errors.VideoJobFailedError("failed", job=job("content moderation rejected the script")), FAIL),
+        (errors.VideoJobFailedError("failed", job=job("Invalid preset")), FAIL),
+        (errors.VideoJobFailedError("failed", job=job("authentication at the source failed")), FAIL),
+        (errors.VideoJobFailedError("failed", job=job("quota exceeded")), RETRY),
+        (errors.VideoJobFailedError("failed", job=job("internal error, try again")), RETRY),
+        (errors.VideoJobFailedError("failed", job=job("something")), DEFAULT),
+        (errors.VideoJobFailedError("failed", job=job()), DEFAULT),
+        (errors.VideoJobTimeoutError("too slow", job=job()), DEFAULT),
+        (errors.SourceError("cut"), DEFAULT),
+        (RuntimeError("a bug"), DEFAULT),
+    ],
+)
+def test_what_is_worth_a_retry(error, action):
+    assert decide(error).action is action
+
+
+def test_it_waits_as_long_as_the_vendor_said():
+    quota = errors.VideoApiQuotaError("slow down", retry_after=90, **CALL)
+    assert decide(quota).retry_delay == timedelta(seconds=90)
+    given_up = errors.VideoPollingError("gave up")
+    given_up.__cause__ = quota
+    assert decide(given_up).retry_delay == timedelta(seconds=90)
+    assert decide(quota, VideoRetryPolicy(longest_delay=timedelta(seconds=30))).retry_delay == timedelta(seconds=30)
+    assert decide(errors.VideoApiQuotaError("slow down", **CALL)).retry_delay is None
+
+
+def test_the_policy_can_be_written_down_and_read_back():
+    policy = VideoRetryPolicy(longest_delay=timedelta(minutes=7))
+    assert VideoRetryPolicy.deserialize(policy.serialize()).longest_delay == timedelta(minutes=7)
+
+
+def test_a_dag_with_the_policy_and_the_link_serialises():
+    with DAG("d", schedule=None) as dag:
+        SubmitVideoJobOperator(
+            task_id="t", conn_id="c", request={"title": "{{ ds }}"}, retries=2, retry_policy=VideoRetryPolicy()
+        )
+        SubmitVideoJobOperator.partial(task_id="m", request={}).expand(conn_id=["a", "b"])
+    back = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+    assert back.get_task("t").has_retry_policy
+    assert set(back.get_task("t").template_fields) == {"conn_id", "request"}
+    assert back.get_task("t").operator_extra_links[0].name == VideoJobLink.name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"request": None}, "request must be"),
+        ({"request": ["a"]}, "request must be"),
+        ({"poll_interval": 0}, "poll_interval"),
+        ({"poll_interval": "60"}, "poll_interval"),
+        ({"timeout": timedelta(0)}, "timeout"),
+        ({"timeout": None}, "timeout"),
+        ({"find_wait": -1}, "find_wait"),
+        ({"on_ambiguous": "retry"}, "on_ambiguous"),
+    ],
+)
+def test_wrong_arguments_fail_when_the_dag_is_parsed(arguments, words):
+    with pytest.raises(errors.VideoConfigurationError, match=words):
+        SubmitVideoJobOperator(task_id="t", **{"conn_id": "c", "request": {}, **arguments})
+
+
+def test_missing_and_unknown_arguments_fail_when_the_dag_is_parsed():
+    with pytest.raises(Exception, match="conn_id"):
+        SubmitVideoJobOperator(task_id="t", request={})
+    with pytest.raises(TypeError, match="wait"):
+        SubmitVideoJobOperator(task_id="t", conn_id="c", request={}, wait=True)
+    with pytest.raises(TypeError, match="polls"):
+        SubmitVideoJobOperator.partial(task_id="t", polls=1)
+
+
+def test_parsing_looks_nothing_up(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a look-up while the DAG is parsed")
+
+    monkeypatch.setattr("airflow.sdk.BaseHook.get_connection", refuse)
+    monkeypatch.setattr("requests.Session.request", refuse)
+    with DAG("d", schedule=None):
+        SubmitVideoJobOperator(task_id="t", conn_id="c", request={}, wait_for_completion=True)
+        SubmitVideoJobOperator.partial(task_id="m").expand_kwargs([{"conn_id": "a", "request": {}}])
+
+
+@pytest.mark.parametrize("text", ['{"title": "A"}', "not json", "[1]"])
+def test_a_request_may_be_json_text(text):
+    world = World()
+    operator = SubmitVideoJobOperator(task_id="t", conn_id="fake_default", request=text)
+    operator.__dict__["hook"] = FakeHook(world, KeySupport.EXACT)
+    if text.startswith("{"):
+        assert operator.execute(context_of(world, operator)) == "job-1"
+    else:
+        with pytest.raises(errors.VideoConfigurationError):
+            operator.execute(context_of(world, operator))
+        assert not world.jobs
+
+
+def test_the_link_is_known_right_after_the_submission_and_empty_before():
+    world = World()
+    operator = SubmitVideoJobOperator(task_id="t", conn_id="fake_default", request={})
+    operator.__dict__["hook"] = FakeHook(world, KeySupport.EXACT)
+    link = VideoJobLink()
+    assert link.get_link(operator, ti_key=None) == ""
+    operator.execute(context_of(world, operator))
+    assert link.get_link(operator, ti_key=None) == "https://app.example/1" == world.xcoms[link.xcom_key]
+
+
+def test_the_decorator_is_a_task_decorator():
+    with DAG("d", schedule=None) as dag:
+
+        @video_job_task(conn_id="c", on_ambiguous="resubmit")
+        def film(title):
+            return {"title": title}
+
+        film("A")
+    operator = dag.get_task("film")
+    assert isinstance(operator, SubmitVideoJobOperator)
+    assert operator.on_ambiguous == "resubmit"
+    assert task.video_job is not None
