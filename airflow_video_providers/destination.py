@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where a file goes: ``ObjectStoragePath`` syntax with placeholders, and names from a vendor made safe.
+
+``s3://conn_id@bucket/videos/{vendor}/{job_id}.{ext}``: the connection id is the user part of the URI, as everywhere in
+Airflow; without one, the ambient credentials of the cloud's own client are used.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from string import Formatter
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from airflow_video_providers.exceptions import VideoConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_video_providers.jobs import VideoOutput
+
+PLACEHOLDERS = ("vendor", "job_id", "name", "kind", "ext")
+SCHEMES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "abfs": "abfs", "abfss": "abfs", "file": "file"}
+
+_DEFAULT_EXT = {"video": "mp4", "thumbnail": "jpg", "subtitles": "vtt", "archive": "zip"}
+_KNOWN_EXT = {"image/jpeg": "jpg", "text/vtt": "vtt", "application/x-subrip": "srt", "video/quicktime": "mov"}
+_LONGEST_NAME = 150
+_LONGEST_KEY = 1024
+_LONGEST_FILE_NAME = 255
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|#%{}^`~\[\]]+')
+
+
+@dataclass(frozen=True)
+class Location:
+    """One object: ``scheme`` (s3, gs, abfs, file), the Airflow connection, the bucket or container, the key in it."""
+
+    scheme: str
+    conn_id: str | None
+    bucket: str
+    key: str
+
+    @property
+    def uri(self) -> str:
+        """The URI without the connection id: what downstream tasks, assets and lineage call the object."""
+        return f"{self.scheme}://{self.bucket}/{self.key}"
+
+    @property
+    def path(self) -> str:
+        """The absolute path of a local file."""
+        return f"/{self.key}"
+
+
+def is_jinja(text: str) -> bool:
+    """Tell whether Airflow has still to render the text."""
+    return "{{" in text or "{%" in text
+
+
+def check_template(destination: str) -> None:
+    """
+    Check a destination as far as can be done without knowing the job: scheme, bucket, placeholders.
+
+    :raises VideoConfigurationError: with what is wrong and what would be right.
+    """
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(destination) if field is not None]
+    except ValueError as error:
+        raise VideoConfigurationError(f"destination {destination!r} is not a valid template: {error}") from None
+    for field in fields:
+        if field not in PLACEHOLDERS:
+            known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+            raise VideoConfigurationError(
+                f"destination {destination!r} has the unknown placeholder {{{field}}}; known are {known}"
+            )
+    parse_location(destination.format(**dict.fromkeys(PLACEHOLDERS, "x")))
+
+
+def parse_location(uri: str) -> Location:
+    """
+    Split a URI of the form ``scheme://conn_id@bucket/key`` or ``file:///path``.
+
+    :raises VideoConfigurationError: another scheme, no bucket, no key, a key with ``..`` or control characters.
+    """
+    parts = urlsplit(uri.replace("#", "%23").replace("?", "%3F"))
+    scheme = SCHEMES.get(parts.scheme)
+    if scheme is None:
+        raise VideoConfigurationError(
+            f"{uri!r}: the scheme must be one of s3, gs, abfs or file, e.g. s3://my_conn@bucket/videos/{{job_id}}.mp4"
+        )
+    user, _, bucket = parts.netloc.rpartition("@")
+    key = unquote(parts.path) if "%23" in parts.path or "%3F" in parts.path else parts.path
+    key = key.lstrip("/")
+    if scheme == "file" and (bucket or user):
+        raise VideoConfigurationError(f"{uri!r}: a local file is file:///absolute/path, with three slashes")
+    if scheme != "file" and not bucket:
+        raise VideoConfigurationError(f"{uri!r} names no bucket")
+    if not key or key.endswith("/"):
+        raise VideoConfigurationError(f"{uri!r} names a folder, not a file; end it with e.g. {{job_id}}.{{ext}}")
+    segments = key.split("/")
+    if ".." in segments or any(ord(character) < 32 or ord(character) == 127 for character in key):
+        raise VideoConfigurationError(f"{uri!r}: a key must hold no '..' and no control characters")
+    if len(key.encode()) > _LONGEST_KEY or (scheme == "file" and len(segments[-1].encode()) > _LONGEST_FILE_NAME):
+        raise VideoConfigurationError(f"{uri!r}: the key is too long (at most {_LONGEST_KEY} bytes)")
+    return Location(scheme, unquote(user) or None, bucket, key)
+
+
+def safe_name(name: str | None, fallback: str = "file") -> str:
+    """
+    Make one path segment out of a text that a vendor gave.
+
+    No slash, no ``..``, no control or wildcard character, no leading dot or space, at most 150 bytes of UTF-8.
+    """
+    text = unicodedata.normalize("NFC", name or "")
+    text = "".join(character for character in text if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co"))
+    text = _UNSAFE.sub("_", text).strip(" .")
+    while len(text.encode()) > _LONGEST_NAME:
+        text = text[:-1]
+    return text.strip(" .") or fallback
+
+
+def extension(output: VideoOutput) -> str:
+    """Return the file extension without its dot: from the vendor's name, else its media type, else its kind."""
+    suffix = PurePosixPath(output.name or "").suffix.lower().lstrip(".")
+    if re.fullmatch(r"[a-z0-9]{1,5}", suffix) and not suffix.isdigit():
+        return suffix
+    media_type = (output.media_type or "").split(";")[0].strip().lower()
+    guessed = _KNOWN_EXT.get(media_type) or (mimetypes.guess_extension(media_type) or "").lstrip(".")
+    return guessed or _DEFAULT_EXT[output.kind]
+
+
+def locate(template: str, *, vendor: str, job_id: str, outputs: Sequence[VideoOutput]) -> list[Location]:
+    """
+    Return where each output goes.
+
+    ``{name}`` is the vendor's file name without its extension, or the kind where the vendor names nothing.
+
+    :raises VideoConfigurationError: two outputs would have the same key.
+    """
+    check_template(template)
+    locations: list[Location] = []
+    for output in outputs:
+        ext = extension(output)
+        name = output.name or ""
+        if name.lower().endswith(f".{ext}"):
+            name = name[: -len(ext) - 1]
+        location = parse_location(
+            template.format(
+                vendor=safe_name(vendor),
+                job_id=safe_name(job_id),
+                name=safe_name(name, fallback=output.kind),
+                kind=output.kind,
+                ext=ext,
+            )
+        )
+        if location in locations:
+            raise VideoConfigurationError(
+                f"{len(outputs)} outputs of {vendor} job {job_id} go to {template!r}, and two of them to "
+                f"{location.uri}: add {{name}}, {{kind}} or {{ext}} to the destination so that each has its own"
+            )
+        locations.append(location)
+    return locations

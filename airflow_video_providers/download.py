@@ -1,0 +1,429 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A file behind a link that may break, stall, expire or change: its bytes in order, in parts, exactly once.
+
+- Broken connections, stalls, 429 and 5xx: again from where it stopped, with Range and If-Range. Tries in a row without
+  progress are limited, tries with progress are not.
+- 401, 403, 404, 410: a fresh link from the vendor, then on from the same byte.
+- A server without Range, or one whose ETag changed: read again from the start, and go on only if the bytes that were
+  already handed out prove to be the same (their SHA-256); else the file changed, which is an error.
+- Large files of a server that showed 206, and a strong ETag or the size: several ranges at once, handed out in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_video_providers.buffers import BufferPool
+from airflow_video_providers.client import ClientSettings
+from airflow_video_providers.exceptions import ContentCheckError, SourceError, SourceLinkExpiredError
+from airflow_video_providers.http_source import (
+    Answer,
+    BrokenError,
+    DeadLinkError,
+    HttpSource,
+    PastTheEndError,
+    Validator,
+)
+
+if TYPE_CHECKING:
+    from airflow_video_providers.jobs import VideoOutput
+
+log = logging.getLogger(__name__)
+
+PARALLEL_FROM = 64 * 1024 * 1024
+_PROGRESS = 64 * 1024
+_LONGEST_WAIT = 120.0
+
+
+@dataclass(frozen=True)
+class DownloadSettings:
+    """
+    How patiently and how widely a file is read.
+
+    :param client: timeouts, proxy, TLS of the vendor's connection.
+    :param attempts: tries in a row without progress (64 KiB) before giving up (default 6).
+    :param backoff: seconds before the second try, doubled each time, at most 30, with jitter (default 1).
+    :param streams: ranges read at once where that is safe (default 4; 1 turns it off).
+    :param parallel_from: bytes from which ranges are worth it (default 64 MiB).
+    """
+
+    client: ClientSettings = ClientSettings()  # noqa: RUF009  # frozen
+    attempts: int = 6
+    backoff: float = 1.0
+    streams: int = 4
+    parallel_from: int = PARALLEL_FROM
+
+
+@dataclass
+class Part:
+    """Consecutive bytes of the file: the first ``length`` of ``buffer``, which the taker gives back to the pool."""
+
+    offset: int
+    buffer: bytearray
+    length: int
+
+    @property
+    def view(self) -> memoryview:
+        """The bytes."""
+        return memoryview(self.buffer)[: self.length]
+
+
+class Download:
+    """
+    One file, read once.
+
+    :param output: what the vendor offers; its size, where given, must match.
+    :param refresh: mints a fresh link; raises what the vendor's hook raises when the file is gone.
+    :param settings: patience and width.
+    :param prefix_digest: SHA-256 of all bytes handed out so far, asked only when a file is read again from its start.
+    """
+
+    def __init__(
+        self,
+        output: VideoOutput,
+        refresh: Callable[[], VideoOutput],
+        settings: DownloadSettings,
+        prefix_digest: Callable[[], bytes],
+    ) -> None:
+        self.settings = settings
+        self.size: int | None = output.size
+        self.media_type: str | None = output.media_type
+        self.complete = False
+        """Whether the server marked the end of the file itself (or its length is known and was reached)."""
+        self.link_refreshes = 0
+        self.resumes = 0
+        self.ranges = 1
+        self._prefix_digest = prefix_digest
+        self._refresh = refresh
+        self._source = HttpSource(settings.client, settings.streams)
+        self._lock = threading.Lock()
+        self._link = output.url
+        self._vendor_size = output.size
+        self._validator = Validator(None, None)
+        self._packed = False
+        self._answer: Answer | None = None
+        self._live: set[Answer] = set()
+        self._stopped = threading.Event()
+
+    @property
+    def requests(self) -> int:
+        """How many GETs were sent."""
+        return self._source.requests
+
+    def open(self) -> None:
+        """
+        Send the first request: after it, ``size`` and ``media_type`` are what is known of the file.
+
+        :raises SourceError: the file cannot be had. :raises ContentCheckError: its length is not what the vendor says.
+        """
+        try:
+            self._answer = self._persist(self._source.get)
+        except PastTheEndError:
+            raise ContentCheckError("the source has a file of 0 bytes") from None
+        self._validator = self._answer.validator
+        self._packed = self._answer.encoded
+        self.media_type = self.media_type or self._answer.media_type
+        if self._answer.start != 0:
+            raise SourceError("the source sent another part of the file than was asked for")
+        self._settle_size(self._answer.size)
+
+    def parts(self, pool: BufferPool, part_size: int) -> Generator[Part, None, None]:
+        """
+        Yield the file in parts of ``part_size`` bytes (the last one may be shorter), in order.
+
+        :raises SourceError: it cannot be read to its end.
+        """
+        answer = self._answer
+        if answer is None:
+            raise SourceError("the download is not open")
+        if self._parallel_is_safe(answer):
+            yield from self._in_ranges(pool, part_size)
+        else:
+            yield from self._in_one_stream(pool, part_size)
+
+    def close(self) -> None:
+        """Stop reading and close the connections."""
+        self._stopped.set()
+        if self._answer is not None:
+            self._answer.close()
+        self._source.close()
+
+    # ------------------------------------------------------------------ one stream
+
+    def _in_one_stream(self, pool: BufferPool, part_size: int) -> Iterator[Part]:
+        offset = 0
+        while True:
+            buffer = pool.take(part_size)
+            assert buffer is not None  # take() waits
+            try:
+                length = self._fill(offset, memoryview(buffer))
+            except BaseException:
+                pool.give(buffer)
+                raise
+            if length == 0:
+                pool.give(buffer)
+                return
+            offset += length
+            yield Part(offset - length, buffer, length)
+            if length < part_size:
+                return
+
+    def _fill(self, start: int, view: memoryview) -> int:
+        """Fill the view with the bytes from ``start`` on; fewer only at the end of the file."""
+        filled = 0
+        patience = _Patience(self.settings, self._stopped)
+        while True:
+            try:
+                if self._answer is None:
+                    filled = self._reopen(start, filled)
+                before = filled
+                answer = self._answer
+                assert answer is not None  # _reopen sets it
+                for now in answer.pieces(view[before:]):
+                    filled = before + now
+                    patience.progress(filled)
+                if filled < len(view):
+                    self._check_end(answer, start + filled)
+                return filled
+            except BrokenError as error:
+                self._drop_answer()
+                self.resumes += 1
+                patience.wait(error, f"at byte {start + filled}")
+            except PastTheEndError as error:
+                end = error.size if error.size is not None else self.size
+                if end != start + filled or self._declared_otherwise(end):
+                    raise SourceError(f"the source shrank while it was read: {error}") from None
+                self.complete = True
+                return filled
+
+    def _reopen(self, start: int, filled: int) -> int:
+        """Ask for the rest; return how much of the current part stays valid."""
+        position = 0 if self._packed else start + filled  # a range of a packed body cannot be unpacked
+        answer = self._persist(lambda link: self._source.get(link, first=position, if_range=self._validator.if_range))
+        self._answer = answer
+        if answer.size is not None and self.size is not None and answer.size != self.size:
+            raise SourceError(f"the source changed while it was read: {self.size} bytes before, {answer.size} now")
+        self.size = self.size if self.size is not None else answer.size
+        if answer.start != (position if answer.partial else 0) or answer.encoded != self._packed:
+            raise SourceError("the source changed while it was read: it sent another range than was asked for")
+        if answer.partial and not self._packed:
+            if self._validator.differs(answer.validator):
+                raise SourceError("the source changed while it was read: it sent another version")
+            return filled
+        # No Range, or a new version: what was handed out must be its beginning; the current part is read anew.
+        self._skip_prefix(answer, start)
+        self._validator = answer.validator
+        return 0
+
+    def _skip_prefix(self, answer: Answer, length: int) -> None:
+        digest = hashlib.sha256()
+        scratch = memoryview(bytearray(256 * 1024))
+        left = length
+        while left:
+            count = answer.read_into(scratch[:left])
+            if not count:
+                raise SourceError(f"the source changed while it was read: it now ends before byte {length}")
+            digest.update(scratch[:count])
+            left -= count
+        if length and digest.digest() != self._prefix_digest():
+            raise SourceError("the source changed while it was read: it now begins differently")
+
+    def _check_end(self, answer: Answer, position: int) -> None:
+        """Accept the end of a body, or find that it was cut."""
+        if self.size is not None and position < self.size:
+            raise BrokenError(f"the source ended at byte {position} of {self.size}")
+        self.complete = answer.framed or answer.encoded or self.size is not None
+
+    def _declared_otherwise(self, end: int | None) -> bool:
+        return self.size is not None and end != self.size
+
+    # ------------------------------------------------------------------ ranges at once
+
+    def _parallel_is_safe(self, answer: Answer) -> bool:
+        return (
+            self.settings.streams > 1
+            and answer.partial
+            and not answer.encoded
+            and answer.size is not None
+            and answer.size >= self.settings.parallel_from
+        )
+
+    def _in_ranges(self, pool: BufferPool, part_size: int) -> Iterator[Part]:
+        assert self.size is not None  # _parallel_is_safe
+        size = self.size
+        self.ranges = self.settings.streams
+        offsets = deque(range(0, size, part_size))
+        running: deque[tuple[Part, Future[None]]] = deque()
+        threads = ThreadPoolExecutor(self.settings.streams, thread_name_prefix="range")
+        try:
+            while offsets or running:
+                # One range is always asked for in order, so that the next part can never wait for memory of later ones.
+                while offsets and len(running) < self.settings.streams:
+                    offset = offsets[0]
+                    length = min(part_size, size - offset)
+                    buffer = pool.take(part_size, wait=not running)
+                    if buffer is None:
+                        break
+                    offsets.popleft()
+                    part = Part(offset, buffer, length)
+                    running.append((part, threads.submit(self._fetch_range, part)))
+                part, done = running[0]
+                done.result()
+                running.popleft()
+                yield part
+            self.complete = True
+        finally:
+            self._stopped.set()
+            with self._lock:
+                for answer in self._live:
+                    answer.interrupt()
+            threads.shutdown(wait=False, cancel_futures=True)
+            for part, done in running:
+                pool.give(part.buffer, reuse=done.done())
+
+    def _fetch_range(self, part: Part) -> None:
+        answer = self._take_first_answer() if part.offset == 0 else None
+        filled = 0
+        patience = _Patience(self.settings, self._stopped)
+        while not self._stopped.is_set():
+            try:
+                if answer is None:
+                    answer = self._get_range(part.offset + filled, part.offset + part.length - 1)
+                before = filled
+                with self._alive(answer):
+                    for now in answer.pieces(part.view[before:]):
+                        filled = before + now
+                        patience.progress(filled)
+                        if self._stopped.is_set():
+                            return
+                if filled < part.length:
+                    raise BrokenError(f"the source ended at byte {part.offset + filled} of {self.size}")
+                return
+            except BrokenError as error:
+                with self._lock:
+                    self.resumes += 1
+                patience.wait(error, f"at byte {part.offset + filled}")
+            finally:
+                if answer is not None:
+                    answer.close()
+                    answer = None
+
+    def _get_range(self, first: int, last: int) -> Answer:
+        try:
+            answer = self._persist(
+                lambda link: self._source.get(link, first=first, last=last, if_range=self._validator.if_range)
+            )
+        except PastTheEndError as error:
+            raise SourceError(f"the source shrank while it was read: {error}") from None
+        if (
+            not answer.partial
+            or answer.start != first
+            or answer.size != self.size
+            or answer.encoded
+            or self._validator.differs(answer.validator)
+        ):
+            answer.close()
+            raise SourceError("the source changed while it was read: it sent another version or another range")
+        return answer
+
+    @contextmanager
+    def _alive(self, answer: Answer) -> Iterator[None]:
+        """Let the main thread break off a read that this thread is blocked in."""
+        with self._lock:
+            self._live.add(answer)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._live.discard(answer)
+
+    def _take_first_answer(self) -> Answer | None:
+        answer, self._answer = self._answer, None
+        return answer
+
+    # ------------------------------------------------------------------ links
+
+    def _persist(self, get: Callable[[str], Answer]) -> Answer:
+        """Send a request until it is answered well, with fresh links where the link is dead."""
+        patience = _Patience(self.settings, self._stopped)
+        dead = 0
+        while True:
+            link = self._current_link()
+            try:
+                return get(link)
+            except DeadLinkError as error:
+                dead += 1
+                if dead > 2:
+                    raise SourceLinkExpiredError(f"{error}, and so does a fresh one") from None
+                self._renew(link)
+            except BrokenError as error:
+                patience.wait(error, "before the first byte of an answer")
+
+    def _current_link(self) -> str:
+        with self._lock:
+            if self._link is None:
+                self._mint()
+            assert self._link is not None  # _mint raises otherwise
+            return self._link
+
+    def _renew(self, dead: str) -> None:
+        with self._lock:
+            if self._link == dead:  # else another range has already renewed it
+                self.link_refreshes += 1
+                log.info("The link of the file is no longer valid: asking the vendor for a fresh one")
+                self._mint()
+
+    def _mint(self) -> None:
+        output = self._refresh()
+        if not output.url:
+            raise SourceError("the vendor gives no link for the file")
+        self._link = output.url
+        if self._vendor_size is not None and output.size is not None and output.size != self._vendor_size:
+            raise SourceError(f"the vendor replaced the file: {self._vendor_size} bytes before, {output.size} now")
+
+    def _settle_size(self, size: int | None) -> None:
+        if size is not None and self._vendor_size is not None and size != self._vendor_size:
+            raise ContentCheckError(f"the source offers {size} bytes, the vendor says {self._vendor_size}")
+        self.size = size if size is not None else self._vendor_size
+
+    def _drop_answer(self) -> None:
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
+
+
+class _Patience:
+    """Tries in a row without progress, and the waits between them."""
+
+    def __init__(self, settings: DownloadSettings, stopped: threading.Event) -> None:
+        self.settings = settings
+        self.failures = 0
+        self._furthest = 0
+        self._stopped = stopped
+
+    def progress(self, filled: int) -> None:
+        """Count bytes beyond the furthest point so far: what is only read again is no progress."""
+        if filled - self._furthest >= _PROGRESS:
+            self._furthest = filled
+            self.failures = 0
+
+    def wait(self, error: BrokenError, where: str) -> None:
+        self.failures += 1
+        if self.failures >= self.settings.attempts:
+            raise SourceError(f"{error} {where}; given up after {self.failures} tries without progress") from None
+        pause = min(30.0, self.settings.backoff * 2 ** (self.failures - 1)) * random.uniform(0.5, 1.0)
+        if error.retry_after is not None:
+            pause = min(_LONGEST_WAIT, max(pause, error.retry_after))
+        log.warning("%s %s; trying again in %.1f s", error, where, pause)
+        if self._stopped.wait(pause):
+            raise SourceError("the transfer was stopped") from None

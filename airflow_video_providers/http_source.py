@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+One GET of a link: redirects followed by hand, the answer judged, its body read into our own memory.
+
+No credentials are ever sent: the link is the credential. Its query is never in a log or an error.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from airflow_video_providers.client import ClientSettings, parse_retry_after
+from airflow_video_providers.exceptions import SourceError
+
+_READ_BYTES = 256 * 1024  # small enough to stay in the processor's cache on its way to the part
+_MOST_REDIRECTS = 5
+_LINK_IS_DEAD = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_UNSATISFIED_RANGE = re.compile(r"bytes \*/(\d+)")
+
+
+class BrokenError(Exception):
+    """The source broke off; worth another try. ``retry_after``: seconds that the server asked for."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeadLinkError(Exception):
+    """The link answers 401, 403, 404 or 410: a fresh one may work."""
+
+
+class PastTheEndError(Exception):
+    """The server answers 416; ``size`` is the file's length, where it says so."""
+
+    def __init__(self, size: int | None) -> None:
+        super().__init__(f"the range begins after the end of the file ({size} bytes)")
+        self.size = size
+
+
+@dataclass(frozen=True)
+class Validator:
+    """What tells one version of a file from another: a strong ETag, else its time of change, else its size alone."""
+
+    etag: str | None
+    modified: str | None
+
+    @property
+    def if_range(self) -> str | None:
+        """The value of an If-Range header."""
+        return self.etag or self.modified
+
+    def differs(self, other: Validator) -> bool:
+        """Tell whether both say something, and not the same."""
+        if self.etag and other.etag:
+            return self.etag != other.etag
+        return bool(self.modified and other.modified and self.modified != other.modified)
+
+
+class Answer:
+    """
+    A good answer (200 or 206) whose body is still to be read.
+
+    :ivar start: where its first byte is in the file.
+    :ivar size: bytes of the whole file, or None where the server does not say.
+    :ivar framed: the server marks the end of the body (a length, or chunks), so that a cut is noticed.
+    """
+
+    def __init__(self, response: requests.Response) -> None:
+        headers = response.headers
+        self._response = response
+        self.partial = response.status_code == HTTPStatus.PARTIAL_CONTENT
+        self.media_type = headers.get("Content-Type")
+        encoding = headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("identity", "", "gzip", "x-gzip"):
+            raise SourceError(f"the source sent the file in the encoding {encoding!r}, which was not asked for")
+        self.encoded = encoding.endswith("gzip")
+        self._inflate = zlib.decompressobj(wbits=31) if self.encoded else None
+        etag = headers.get("ETag")
+        self.validator = Validator(
+            etag=etag if etag and not etag.startswith("W/") else None, modified=headers.get("Last-Modified")
+        )
+        self.start, self.size = 0, None
+        chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
+        length = headers.get("Content-Length")
+        self.framed = chunked or length is not None
+        if self.partial:
+            match = _CONTENT_RANGE.match(headers.get("Content-Range", ""))
+            if match is None:
+                raise SourceError("the source answered 206 without saying which bytes it sends")
+            self.start = int(match[1])
+            self.size = None if match[3] == "*" else int(match[3])
+            self.framed = self.size is not None
+        elif length is not None and length.isdigit() and not chunked:
+            self.size = int(length)
+        if self.encoded:
+            self.size = None  # the length counts the packed bytes
+
+    def read_into(self, view: memoryview) -> int:
+        """
+        Read until the view is full or the body ends.
+
+        :return: bytes read; fewer than asked only at the end of the body.
+        :raises BrokenError: carries nothing; bytes read so far are lost, at most 256 KiB.
+        """
+        filled = 0
+        while filled < len(view):
+            data = self._read(min(_READ_BYTES, len(view) - filled))
+            if not data:
+                break
+            view[filled : filled + len(data)] = data
+            filled += len(data)
+        return filled
+
+    def pieces(self, view: memoryview) -> Iterator[int]:
+        """Do the same, but tell after each piece how much of the view is filled, so that a cut loses little."""
+        filled = 0
+        while filled < len(view):
+            data = self._read(min(_READ_BYTES, len(view) - filled))
+            if not data:
+                return
+            view[filled : filled + len(data)] = data
+            filled += len(data)
+            yield filled
+
+    def _read(self, size: int) -> bytes:
+        with broken_if_cut():
+            if self._inflate is None:
+                return self._response.raw.read(size, decode_content=False)
+            return self._unpack(self._inflate, size)
+
+    def _unpack(self, inflate: zlib._Decompress, size: int) -> bytes:
+        while not inflate.eof:
+            packed = inflate.unconsumed_tail or self._response.raw.read(_READ_BYTES, decode_content=False)
+            if not packed:
+                raise BrokenError("the gzip stream is cut")
+            data = inflate.decompress(packed, size)
+            if data:
+                return data
+        return b""
+
+    def interrupt(self) -> None:
+        """Wake a thread that is blocked reading the body; its read fails."""
+        with suppress(OSError, ValueError, RuntimeError):
+            self._response.raw.shutdown()
+
+    def close(self) -> None:
+        """Give the connection back when the body was read to its end, else close it."""
+        self._response.close()
+
+
+@contextmanager
+def broken_if_cut() -> Iterator[None]:
+    """Turn every way in which a connection can fail into one error, without the link in its text."""
+    try:
+        yield
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, zlib.error) as error:
+        raise BrokenError(_reason(error)) from None
+
+
+def _reason(error: BaseException) -> str:
+    names = {type(error).__name__, *(type(part).__name__ for part in error.args if isinstance(part, BaseException))}
+    if any("Timeout" in name for name in names):
+        return "the source stalled: no bytes within the read timeout"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the TLS connection to the source failed: check the certificate, or the connection's ca_bundle"
+    return f"the connection to the source broke ({', '.join(sorted(names))})"
+
+
+class HttpSource:
+    """
+    Sends GETs for links; can be used by several threads.
+
+    :param settings: timeouts, proxy and TLS, as of the vendor's connection.
+    :param connections: how many connections are kept.
+    """
+
+    def __init__(self, settings: ClientSettings, connections: int = 1) -> None:
+        self.settings = settings
+        self.requests = 0
+        self._session = requests.Session()
+        self._session.trust_env = False  # no .netrc: nothing but the link goes to the host of the file
+        adapter = HTTPAdapter(pool_connections=connections, pool_maxsize=connections, max_retries=0)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def get(self, url: str, *, first: int = 0, last: int | None = None, if_range: str | None = None) -> Answer:
+        """
+        Ask for the bytes from ``first`` to ``last`` (both counted from 0, ``last`` included; None: to the end).
+
+        :raises BrokenError: try again. :raises DeadLinkError: try a fresh link. :raises PastTheEndError: 416.
+        :raises SourceError: no further try can help.
+        """
+        headers = {
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "Range": f"bytes={first}-{'' if last is None else last}",
+        }
+        if if_range:
+            headers["If-Range"] = if_range
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._send(url, headers)
+            if not response.is_redirect:
+                return self._judge(response)
+            target = urljoin(url, response.headers["Location"])
+            response.close()
+            _check_redirect(url, target)
+            url = target
+        raise SourceError(f"the source redirects more than {_MOST_REDIRECTS} times")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
+        settings = self.settings
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SourceError(f"the link of the file is no http or https link but {parts.scheme or 'relative'}")
+        self.requests += 1
+        proxies = (
+            {"http": settings.proxy, "https": settings.proxy}
+            if settings.proxy
+            else requests.utils.get_environ_proxies(url)
+        )
+        with broken_if_cut():
+            return self._session.get(
+                url,
+                headers=headers,
+                stream=True,
+                allow_redirects=False,
+                timeout=(settings.connect_timeout, settings.read_timeout),
+                verify=settings.verify,
+                proxies=proxies,
+            )
+
+    def _judge(self, response: requests.Response) -> Answer:
+        status = response.status_code
+        if status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+            return Answer(response)
+        headers = response.headers
+        response.close()
+        if status in _LINK_IS_DEAD:
+            raise DeadLinkError(f"the link answers {status}")
+        if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            match = _UNSATISFIED_RANGE.match(headers.get("Content-Range", ""))
+            raise PastTheEndError(int(match[1]) if match else None)
+        if status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS) or status >= 500:
+            raise BrokenError(f"the source answers {status}", parse_retry_after(headers.get("Retry-After")))
+        raise SourceError(f"the source answers {status}")
+
+
+def _check_redirect(url: str, target: str) -> None:
+    before, after = urlsplit(url).scheme, urlsplit(target).scheme
+    if after not in ("http", "https"):
+        raise SourceError(f"the source redirects to a {after}: link, which is not followed")
+    if before == "https" and after == "http":
+        raise SourceError("the source redirects from https to http, which is not followed")

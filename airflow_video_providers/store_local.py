@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Local files: written beside their name, flushed to disk, then renamed in one step.
+
+What S3 keeps as user metadata is kept as extended attributes, where the file system has them; where it has not, an
+existing file is recognised by its digest alone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
+from airflow_video_providers.object_store import (
+    STALE_AFTER_SECONDS,
+    ObjectAttributes,
+    ObjectStore,
+    ObjectWriter,
+    StoredObject,
+)
+
+_ATTRIBUTE = "user."
+
+
+def _path(key: str) -> Path:
+    return Path("/") / key
+
+
+class LocalStore(ObjectStore):
+    """The file system of the worker; a key is an absolute path without its first slash."""
+
+    def head(self, key: str) -> StoredObject | None:
+        """Look at a file."""
+        path = _path(key)
+        try:
+            stat = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _refused(error, path) from None
+        metadata: dict[str, str] = {}
+        with suppress(OSError, AttributeError):  # no extended attributes here
+            for name in os.listxattr(path):
+                if name.startswith(_ATTRIBUTE):
+                    metadata[name.removeprefix(_ATTRIBUTE)] = os.getxattr(path, name).decode()
+        return StoredObject(stat.st_size, metadata, version=f"{stat.st_ino}-{stat.st_mtime_ns}")
+
+    def begin(self, key: str, attributes: ObjectAttributes, *, replace: bool) -> ObjectWriter:
+        """Begin a file; missing folders are made."""
+        return _LocalWriter(_path(key), attributes, replace=replace)
+
+    def put(self, key: str, data: bytes, attributes: ObjectAttributes, *, replace: bool) -> StoredObject:
+        """Write a small file."""
+        writer = self.begin(key, attributes, replace=replace)
+        try:
+            writer.write(0, 0, bytearray(data), len(data))
+            return writer.commit()
+        finally:
+            writer.abort()
+
+    def sweep(self, key: str, token: str | None) -> int:
+        """Remove unfinished files."""
+        path = _path(key)
+        swept = 0
+        for part in path.parent.glob(f".{_glob_safe(path.name)[:200]}.*.part"):
+            with suppress(OSError):
+                if part.name == token or part.stat().st_mtime < time.time() - STALE_AFTER_SECONDS:
+                    part.unlink()
+                    swept += 1
+        return swept
+
+    def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
+        """Open a file."""
+        stored = self.head(key)
+        if stored is None:
+            raise SourceError(f"there is no file {_path(key)}")
+        try:
+            return _path(key).open("rb"), stored
+        except OSError as error:
+            raise SourceError(f"{_path(key)} cannot be read: {error.strerror}") from None
+
+
+class _LocalWriter(ObjectWriter):
+    def __init__(self, path: Path, attributes: ObjectAttributes, *, replace: bool) -> None:
+        self._path = path
+        self._attributes = attributes
+        self._replace = replace
+        self.token = f".{path.name[:200]}.{uuid.uuid4().hex}.part"
+        self._part = path.with_name(self.token)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except OSError as error:
+            raise _refused(error, path) from None
+        self._open = True
+
+    def write(self, number: int, offset: int, data: bytearray, length: int) -> None:
+        view = memoryview(data)[:length]
+        try:
+            while view:
+                written = os.pwrite(self._file, view, offset)
+                view, offset = view[written:], offset + written
+        except OSError as error:
+            raise _refused(error, self._path) from None
+
+    def commit(self) -> StoredObject:
+        try:
+            for name, value in self._attributes.metadata.items():
+                with suppress(OSError, AttributeError):
+                    os.setxattr(self._file, f"{_ATTRIBUTE}{name}", value.encode())
+            os.fsync(self._file)
+            stat = os.fstat(self._file)
+            self._close()
+            if self._replace:
+                os.replace(self._part, self._path)
+            else:
+                os.link(self._part, self._path)  # unlike a rename, fails where a file is
+                os.unlink(self._part)
+            _sync_folder(self._path.parent)
+        except FileExistsError:
+            raise DestinationExistsError(f"{self._path} is already there") from None
+        except OSError as error:
+            raise _refused(error, self._path) from None
+        return StoredObject(stat.st_size, self._attributes.metadata, version=f"{stat.st_ino}-{stat.st_mtime_ns}")
+
+    def abort(self) -> None:
+        self._close()
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._open:
+            self._open = False
+            os.close(self._file)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _glob_safe(name: str) -> str:
+    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
+
+
+def _refused(error: OSError, path: Path) -> DestinationError:
+    return DestinationError(f"{path} cannot be written: {error.strerror or type(error).__name__}")

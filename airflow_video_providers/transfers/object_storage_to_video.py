@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Send source media from object storage to a vendor that takes uploads."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from airflow_video_providers.destination import is_jinja, parse_location, safe_name
+from airflow_video_providers.exceptions import VideoConfigurationError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class ObjectStorageToVideoOperator(BaseOperator):
+    """
+    Stream one object into a vendor's media store, at constant memory.
+
+    A broken read goes on from where it stopped, as long as the object stays the same version. The uploads of the
+    vendors take a file as one request: when that breaks, the task fails, and its retry sends the file again.
+
+    :param source: ``s3://conn_id@bucket/key``, also ``gs://``, ``abfs://`` and ``file:///``.
+    :param conn_id: the Airflow connection of the vendor.
+    :param name: the file's name at the vendor (default: the last part of the key).
+    :param media_type: of the file (default: what the store says, else by the name's extension).
+    :param options: what the vendor needs beside, e.g. ``{"pipeline_id": ...}`` for Xvid.
+    :return: the id (or path) that a job request needs.
+    :raises VideoConfigurationError: wrong arguments, or a vendor that documents no upload.
+    :raises SourceError: the object is not there, or cannot be read.
+    """
+
+    template_fields: Sequence[str] = ("source", "conn_id", "name", "media_type", "options")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json"}
+    ui_color = "#d6e3eb"
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        conn_id: str,
+        name: str | None = None,
+        media_type: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.conn_id = conn_id
+        self.name = name
+        self.media_type = media_type
+        self.options = options
+        if isinstance(source, str) and not is_jinja(source):
+            parse_location(source)
+        if isinstance(conn_id, str) and not conn_id:
+            raise VideoConfigurationError("conn_id must name an Airflow connection")
+
+    def execute(self, context: Context) -> str:
+        """Send the file; return its id at the vendor."""
+        from airflow_video_providers.hooks.base import get_video_hook
+        from airflow_video_providers.object_store import open_store
+
+        location = parse_location(self.source)
+        hook = get_video_hook(self.conn_id)
+        stream, stored = open_store(location).open(location.key)
+        name = safe_name(self.name or PurePosixPath(location.key).name)
+        media_type = self.media_type or _useful(stored.content_type) or mimetypes.guess_type(name)[0]
+        with stream:
+            media_id = hook.upload_media(
+                stream, name=name, size=stored.size, media_type=media_type, **dict(self.options or {})
+            )
+        self.log.info("Sent %s (%d bytes) to %s as %s", location.uri, stored.size, hook.vendor, media_id)
+        return media_id
+
+
+def _useful(media_type: str | None) -> str | None:
+    return media_type if media_type and media_type not in ("application/octet-stream", "binary/octet-stream") else None

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Land the files of a finished video job in object storage: whole, verified, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from airflow_video_providers.destination import check_template, is_jinja, locate
+from airflow_video_providers.exceptions import VideoConfigurationError, VideoTransferError
+
+if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from airflow.sdk import Context
+
+    from airflow_video_providers.hooks.base import VideoHook
+    from airflow_video_providers.jobs import VideoOutput
+    from airflow_video_providers.landing import LandedFile, LandingRules
+
+KINDS = ("video", "thumbnail", "subtitles", "archive")
+IF_EXISTS = ("skip", "overwrite", "fail")
+
+
+class VideoToObjectStorageOperator(BaseOperator):
+    """
+    Store the outputs of a finished job, each as one object that is whole or not there.
+
+    Links are minted when the transfer starts and again when they expire. Nothing becomes visible at the destination
+    before length, the vendor's size and MD5, first bytes and structure have been checked. A retry finds what has
+    landed and moves only the rest. On a kill the unfinished upload is aborted; one that a SIGKILL left is swept by the
+    next try.
+
+    :param conn_id: the Airflow connection of the vendor.
+    :param job_id: the job's id, or the mapping that is in the XCom ``video_job``.
+    :param destination: ``s3://conn_id@bucket/videos/{vendor}/{job_id}.{ext}``, also ``gs://``, ``abfs://`` and
+        ``file:///``. Placeholders: ``{vendor} {job_id} {name} {kind} {ext}``. Two outputs with one key are an error.
+    :param outputs: kinds to store: ``video thumbnail subtitles archive``, or ``all``. A kind that the job does not
+        offer is an error.
+    :param if_exists: ``skip`` (default): this job's own file is left alone, any other object is replaced.
+        ``overwrite``: always transfer. ``fail``: any object but this job's own file is an error.
+    :param streams: ranges read at once from a large file, where the server proves that this is safe (default 4).
+    :param max_bytes: a larger file is refused (default: no limit).
+    :param content_type: of the objects (default: that of the file).
+    :param metadata: user metadata of the objects; keys of letters and digits.
+    :param storage_class: S3 and GCS storage class, Azure access tier.
+    :param encryption: S3 server-side encryption, ``AES256`` or ``aws:kms``.
+    :param kms_key: S3 KMS key, GCS Cloud KMS key, Azure encryption scope.
+    :return: a list with one dictionary for each file:
+        ``uri kind size sha256 media_type duration_seconds vendor job_id``. ``sha256`` is None only where a file of an earlier run was found whose digest nobody kept.
+    :raises VideoConfigurationError: wrong arguments; found when the DAG is parsed, where they need no rendering.
+    :raises VideoTransferError: a file did not land; the text says why. Files that landed before it stay.
+    """
+
+    template_fields: Sequence[str] = (
+        "conn_id", "job_id", "destination", "outputs", "if_exists", "max_bytes",
+        "content_type", "metadata", "storage_class", "encryption", "kms_key",
+    )  # fmt: skip
+    template_fields_renderers: ClassVar[dict[str, str]] = {"metadata": "json", "job_id": "json"}
+    ui_color = "#d6ebe0"
+
+    def __init__(
+        self,
+        *,
+        conn_id: str,
+        job_id: str | Mapping[str, Any],
+        destination: str,
+        outputs: str | Sequence[str] = ("video",),
+        if_exists: str = "skip",
+        streams: int = 4,
+        max_bytes: int | None = None,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        storage_class: str | None = None,
+        encryption: str | None = None,
+        kms_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.conn_id = conn_id
+        self.job_id = job_id
+        self.destination = destination
+        self.outputs = outputs
+        self.if_exists = if_exists
+        self.streams = streams
+        self.max_bytes = max_bytes
+        self.content_type = content_type
+        self.metadata = metadata
+        self.storage_class = storage_class
+        self.encryption = encryption
+        self.kms_key = kms_key
+        self._landed: list[LandedFile] = []
+        self._running = False
+        if streams < 1:
+            raise VideoConfigurationError(f"streams must be 1 or more, not {streams}")
+        self._check_arguments(rendered=False)
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Store the files; see the class for what is returned and raised."""
+        from airflow_video_providers.hooks.base import get_video_hook
+
+        self._check_arguments(rendered=True)
+        hook = get_video_hook(self.conn_id)
+        job_id = _job_id(self.job_id)
+        outputs = self._select(hook.get_outputs(job_id), f"{hook.vendor} job {job_id}")
+        self._running = True
+        try:
+            self._land_all(hook, job_id, outputs, context)
+        finally:
+            self._running = False
+        files = [landed.to_xcom() for landed in self._landed]
+        self._tell_outlets(context, files)
+        return files
+
+    def on_kill(self) -> None:
+        """
+        Unwind a running transfer, which aborts its unfinished upload.
+
+        Airflow calls this from its signal handler in the thread that transfers, and ends the process about 5 seconds
+        later: an exception is what reaches that thread wherever it waits.
+        """
+        if self._running:
+            self._running = False
+            raise VideoTransferError("the task was killed; the unfinished upload is aborted")
+
+    # ------------------------------------------------------------------ steps
+
+    def _land_all(self, hook: VideoHook, job_id: str, outputs: list[VideoOutput], context: Context) -> None:
+        from airflow_video_providers.landing import Landing
+        from airflow_video_providers.object_store import ObjectStore, open_store
+        from airflow_video_providers.transfers.journal import open_journal
+
+        self._landed = []
+        journal = open_journal(context)
+        rules = self._rules(hook)
+        stores: dict[tuple[str, str | None, str], ObjectStore] = {}
+        locations = locate(self.destination, vendor=hook.vendor, job_id=job_id, outputs=outputs)
+        for output, location in zip(outputs, locations, strict=True):
+            place = (location.scheme, location.conn_id, location.bucket)
+            if place not in stores:
+                stores[place] = open_store(location)
+
+            def refresh(output: VideoOutput = output) -> VideoOutput:
+                return hook.refresh_output(job_id, output)
+
+            landing = Landing(
+                output,
+                vendor=hook.vendor,
+                job_id=job_id,
+                location=location,
+                store=stores[place],
+                refresh=refresh,
+                rules=rules,
+                journal=journal,
+            )
+            self._landed.append(landing.land())
+
+    def _rules(self, hook: VideoHook) -> LandingRules:
+        from airflow_video_providers.download import DownloadSettings
+        from airflow_video_providers.landing import LandingRules
+        from airflow_video_providers.object_store import ObjectAttributes
+
+        return LandingRules(
+            if_exists=self.if_exists,
+            max_bytes=None if self.max_bytes is None else int(self.max_bytes),
+            attributes=ObjectAttributes(
+                content_type=self.content_type or "",
+                metadata=dict(self.metadata or {}),
+                storage_class=self.storage_class,
+                encryption=self.encryption,
+                kms_key=self.kms_key,
+            ),
+            download=DownloadSettings(client=hook.client_settings(), streams=self.streams),
+        )
+
+    def _select(self, offered: list[VideoOutput], whose: str) -> list[VideoOutput]:
+        if self.outputs == "all" or tuple(self.outputs) == ("all",):
+            if not offered:
+                raise VideoTransferError(f"{whose} offers no files")
+            return offered
+        wanted = [self.outputs] if isinstance(self.outputs, str) else list(self.outputs)
+        missing = [kind for kind in wanted if kind not in {output.kind for output in offered}]
+        if missing:
+            kinds = ", ".join(sorted({output.kind for output in offered})) or "nothing"
+            raise VideoTransferError(f"{whose} offers {kinds}, but no {' and no '.join(missing)}")
+        return [output for output in offered if output.kind in wanted]
+
+    def _check_arguments(self, *, rendered: bool) -> None:
+        """Check what is known: everything when rendered, at parse time all that is no template or XCom reference."""
+        if _known(self.conn_id, rendered) and not (isinstance(self.conn_id, str) and self.conn_id):
+            raise VideoConfigurationError(f"conn_id must name an Airflow connection, not {self.conn_id!r}")
+        if _known(self.job_id, rendered):
+            _job_id(self.job_id)
+        if _known(self.destination, rendered):
+            if not isinstance(self.destination, str):
+                raise VideoConfigurationError(
+                    f"destination must be a text such as s3://conn@bucket/{{job_id}}.{{ext}}, not {self.destination!r}"
+                )
+            check_template(self.destination)
+        if _known(self.if_exists, rendered) and self.if_exists not in IF_EXISTS:
+            raise VideoConfigurationError(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {self.if_exists!r}")
+        if _known(self.max_bytes, rendered) and self.max_bytes is not None and not _is_positive(self.max_bytes):
+            raise VideoConfigurationError(f"max_bytes must be a number above 0, not {self.max_bytes!r}")
+        if _known(self.outputs, rendered):
+            kinds = [self.outputs] if isinstance(self.outputs, str) else list(self.outputs)
+            wrong = [kind for kind in kinds if kind not in (*KINDS, "all")]
+            if wrong or not kinds:
+                raise VideoConfigurationError(f"outputs must be of {', '.join(KINDS)} or all, not {self.outputs!r}")
+
+    # ------------------------------------------------------------------ what others learn of it
+
+    def _tell_outlets(self, context: Context, files: list[dict[str, Any]]) -> None:
+        for outlet in self.outlets or ():
+            context["outlet_events"][outlet].extra["files"] = files  # type: ignore[assignment]  # plain JSON values
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Name the job at the vendor as input and each stored object as output, with its size."""
+        from airflow.providers.common.compat.openlineage.facet import (
+            Dataset,
+            OutputDataset,
+            OutputStatisticsOutputDatasetFacet,
+        )
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        inputs = {(landed.vendor, landed.job_id) for landed in self._landed}
+        outputs = []
+        for landed in self._landed:
+            scheme, _, path = landed.uri.partition("://")
+            bucket, _, key = path.partition("/")
+            outputs.append(
+                OutputDataset(
+                    namespace=f"{scheme}://{bucket}" if bucket else scheme,
+                    name=key if bucket else f"/{key}",
+                    outputFacets={
+                        "outputStatistics": OutputStatisticsOutputDatasetFacet(size=landed.size, fileCount=1)
+                    },
+                )
+            )
+        return OperatorLineage(
+            inputs=[Dataset(namespace=vendor, name=f"jobs/{job_id}") for vendor, job_id in sorted(inputs)],
+            outputs=outputs,
+        )
+
+
+def _known(value: Any, rendered: bool) -> bool:
+    """Tell whether a value is final: at parse time a template or a reference to another task is not."""
+    if rendered:
+        return True
+    if isinstance(value, str):
+        return not is_jinja(value)
+    if isinstance(value, (list, tuple)):
+        return all(_known(item, rendered) for item in value)
+    return value is None or isinstance(value, (int, dict))
+
+
+def _is_positive(value: Any) -> bool:
+    try:
+        return int(value) > 0
+    except (TypeError, ValueError):
+        return False
+
+
+def _job_id(job: Any) -> str:
+    """Return the id of a job that is given by its id, or by the mapping of the XCom ``video_job``."""
+    job_id = job.get("job_id") if isinstance(job, Mapping) else job
+    if not isinstance(job_id, str) or not job_id:
+        raise VideoConfigurationError(f"job_id must be a job's id or the mapping of the XCom video_job, not {job!r}")
+    return job_id

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A file server that breaks in every way that a download must survive, one resource at a time, on request."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+_BLOCK = 64 * 1024
+
+
+@dataclass
+class Resource:
+    """
+    One file and how it is served.
+
+    ``framing``: length, chunked or close. ``declared``: a length that is not true. ``cuts``: after how many bytes each
+    answer in turn is cut (None: not at all); ``always_cut``: every answer. ``cut_how``: fin, reset or stall. ``statuses``:
+    answered first, one a request. ``token_uses``: how often a link with this ``?token=`` works (others: never).
+    ``before``: called with the resource before each answer.
+    """
+
+    body: bytes
+    content_type: str = "video/mp4"
+    etag: str | None = '"v1"'
+    modified: str | None = None
+    ranges: bool = True
+    framing: str = "length"
+    declared: int | None = None
+    cuts: list[int | None] = field(default_factory=list)
+    always_cut: int | None = None
+    cut_how: str = "fin"
+    statuses: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    redirect: str | None = None
+    packed: bool = False
+    token_uses: dict[str, int] | None = None
+    before: Callable[[Resource], None] | None = None
+    delay: float = 0.0
+    bytes_per_second: int | None = None
+    hits: int = 0
+
+
+class FaultyServer:
+    """The server: ``resources`` by path, and every request that came, with its headers."""
+
+    def __init__(self) -> None:
+        self.resources: dict[str, Resource] = {}
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        self.stop = threading.Event()
+        owner = self
+
+        class Handler(_Handler):
+            server_state = owner
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def add(self, path: str, resource: Resource) -> str:
+        """Serve a resource; return its link."""
+        self.resources[path] = resource
+        return self.url + path
+
+    def close(self) -> None:
+        """Stop."""
+        self.stop.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_state: FaultyServer
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        state = self.server_state
+        state.requests.append((self.path, dict(self.headers)))
+        resource = state.resources.get(path)
+        if resource is None:
+            return self._status(404)
+        resource.hits += 1
+        if resource.before is not None:
+            resource.before(resource)
+        time.sleep(resource.delay)
+        if resource.token_uses is not None:
+            token = query.removeprefix("token=")
+            if resource.token_uses.get(token, 0) <= 0:
+                return self._status(403)
+            resource.token_uses[token] -= 1
+        if resource.statuses:
+            status, headers = resource.statuses.pop(0)
+            return self._status(status, **headers)
+        if resource.redirect is not None:
+            return self._status(302, Location=resource.redirect)
+        return self._file(resource)
+
+    def _status(self, status: int, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _file(self, resource: Resource) -> None:
+        body = gzip.compress(resource.body, 1) if resource.packed else resource.body
+        first, last, status = 0, len(body) - 1, 200
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if_range = self.headers.get("If-Range")
+        if asked and resource.ranges and if_range in (None, resource.etag, resource.modified):
+            first, status = int(asked[1]), 206
+            last = min(last, int(asked[2])) if asked[2] else last
+            if first >= len(body):
+                return self._status(416, Content_Range=f"bytes */{len(body)}")
+        data = memoryview(body)[first : last + 1]
+        self.send_response(status)
+        self.send_header("Content-Type", resource.content_type)
+        if resource.etag:
+            self.send_header("ETag", resource.etag)
+        if resource.modified:
+            self.send_header("Last-Modified", resource.modified)
+        if resource.packed:
+            self.send_header("Content-Encoding", "gzip")
+        if status == 206:
+            total = len(body) if resource.declared is None else resource.declared
+            self.send_header("Content-Range", f"bytes {first}-{last}/{total}")
+        if resource.framing == "length":
+            self.send_header(
+                "Content-Length", str(len(data) if resource.declared is None else resource.declared - first)
+            )
+        elif resource.framing == "chunked":
+            self.send_header("Transfer-Encoding", "chunked")
+        if resource.framing == "close" or resource.declared is not None:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        cut = (
+            resource.always_cut if resource.always_cut is not None else resource.cuts.pop(0) if resource.cuts else None
+        )
+        try:
+            self._send(data if cut is None else data[:cut], resource)
+            if cut is not None and cut < len(data):
+                return self._cut(resource)
+            if resource.framing == "chunked":
+                self.wfile.write(b"0\r\n\r\n")
+        except OSError:
+            self.close_connection = True
+        if resource.framing == "close" or resource.declared is not None:
+            self.close_connection = True
+
+    def _send(self, data: memoryview, resource: Resource) -> None:
+        for start in range(0, len(data), _BLOCK):
+            block = data[start : start + _BLOCK]
+            if resource.framing == "chunked":
+                self.wfile.write(b"%x\r\n" % len(block) + block + b"\r\n")
+            else:
+                self.wfile.write(block)
+            if resource.bytes_per_second:
+                time.sleep(len(block) / resource.bytes_per_second)
+
+    def _cut(self, resource: Resource) -> None:
+        self.wfile.flush()
+        self.close_connection = True
+        if resource.cut_how == "stall":
+            self.server_state.stop.wait(30)
+        elif resource.cut_how == "reset":
+            time.sleep(0.05)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        else:
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def faulty_server() -> Iterator[FaultyServer]:
+    """Run a server for one test."""
+    server = FaultyServer()
+    yield server
+    server.close()
