@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import socket
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -30,7 +32,7 @@ from pydantic import BaseModel, ValidationError
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
-from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, SSLError
 
 from airflow_video_providers.exceptions import (
     VideoApiAuthenticationError,
@@ -75,7 +77,7 @@ class ClientSettings:
     :param read_timeout: seconds to wait for each part of an answer (default 60).
     :param retry_deadline: seconds over which a repeatable call is tried again in all (default 120).
     :param proxy: URL of a proxy for http and https, or None for the environment's.
-    :param verify: True, False, or the path of a CA bundle.
+    :param verify: True (the environment's ``REQUESTS_CA_BUNDLE`` counts), False, or the path of a CA bundle.
     """
 
     connect_timeout: float = 10.0
@@ -252,7 +254,7 @@ class VideoApiClient:
                 timeout=(settings.connect_timeout, settings.read_timeout),
                 allow_redirects=False,
                 proxies=_proxies(url, settings.proxy),
-                verify=settings.verify,
+                verify=os.environ.get("REQUESTS_CA_BUNDLE") or True if settings.verify is True else settings.verify,
                 **kwargs,
             )
         except requests.RequestException as error:
@@ -359,16 +361,13 @@ def parse_retry_after(value: str | None) -> float | None:
 
 def _never_sent(error: BaseException) -> bool:
     """Tell whether the connection was never made, so that the vendor cannot have seen the request."""
-    if isinstance(
-        error,
-        (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError),
-    ):
-        # A proxy or TLS error can also strike an open connection; only the reasons below are proof.
-        return isinstance(error, requests.exceptions.ConnectTimeout)
     reason: Any = error.args[0] if error.args else None
     if isinstance(reason, MaxRetryError):
         reason = reason.reason
-    return isinstance(reason, (NewConnectionError, NameResolutionError, ConnectTimeoutError, socket.gaierror))
+    if isinstance(reason, (ProxyError, SSLError)) and reason.args:
+        # Both can also strike an open connection: what lies beneath is the proof.
+        reason = reason.args[-1]
+    return isinstance(reason, (NewConnectionError, ConnectTimeoutError, socket.gaierror, ssl.SSLCertVerificationError))
 
 
 def _root_cause(error: BaseException) -> str:

@@ -383,12 +383,38 @@ def test_connections_are_pooled(client: VideoApiClient, local_api: LocalApi) -> 
     assert (local_api.count(), local_api.connections) == (5, 1)
 
 
-def test_a_tls_server_that_cannot_be_verified_is_refused(local_api: LocalApi, naps: list[float]) -> None:
-    # A plain server at an https address: the handshake fails, and nothing is sent in the clear.
-    client = make_client(local_api.url.replace("http://", "https://"), retry_deadline=0.01)
-    with pytest.raises(VideoApiUnavailableError):
+class TestTls:
+    def test_an_unknown_certificate_is_refused_before_anything_is_sent(
+        self, tls_api: LocalApi, naps: list[float]
+    ) -> None:
+        client = make_client(tls_api.url, retry_deadline=0.01)
+        with pytest.raises(VideoApiUnavailableError, match=r"could not connect.*certificate") as caught:
+            client.call_json("POST", "/jobs", endpoint="POST /jobs", json={})
+        assert not caught.value.outcome_unknown
+        assert tls_api.received == []
+
+    def test_a_bundle_of_the_connection_makes_it_known(self, tls_api: LocalApi, tmp_path: Path) -> None:
+        tls_api.on("GET", "/v1/jobs", Answer(json=[]))
+        assert make_client(tls_api.url, verify=str(tmp_path / "cert.pem")).get_json("/jobs", endpoint="GET") == []
+
+    @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+    def test_verification_can_be_turned_off(self, tls_api: LocalApi) -> None:
+        tls_api.on("GET", "/v1/jobs", Answer(json=[]))
+        assert make_client(tls_api.url, verify=False).get_json("/jobs", endpoint="GET") == []
+
+    def test_so_does_a_bundle_of_the_environment(
+        self, tls_api: LocalApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "cert.pem"))
+        tls_api.on("GET", "/v1/jobs", Answer(json=[]))
+        assert make_client(tls_api.url).get_json("/jobs", endpoint="GET") == []
+
+
+def test_a_dead_proxy_has_sent_nothing_on(dead_url: str, naps: list[float]) -> None:
+    client = make_client("http://api.invalid", proxy=dead_url, retry_deadline=0.01)
+    with pytest.raises(VideoApiUnavailableError, match="could not connect") as caught:
         client.call_json("POST", "/jobs", endpoint="POST /jobs", json={})
-    assert local_api.received == []
+    assert not caught.value.outcome_unknown
 
 
 def test_a_server_that_accepts_and_says_nothing_is_given_up(naps: list[float]) -> None:
