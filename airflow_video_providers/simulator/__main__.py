@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import signal
 import socket
+import sqlite3
 import sys
 import tempfile
 from pathlib import Path
@@ -35,7 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: None)
     if options.state is not None:
         options.state.mkdir(parents=True, exist_ok=True)
-        _serve(options, api, options.state)
+        try:
+            _serve(options, api, options.state)
+        except sqlite3.OperationalError as error:
+            print(f"The simulator cannot keep its state in {options.state}: {error}", file=sys.stderr)
+            return 2
     else:
         with tempfile.TemporaryDirectory(prefix="video-simulator-") as directory:
             _serve(options, api, Path(directory), kept=False)

@@ -35,7 +35,7 @@ def render_video(path: Path, title: str, caption: str) -> None:
     partial = path.with_suffix(".part")
     with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         # One thread: how threads share the frames would show in the bytes.
-        options = {"preset": "veryfast", "crf": "30", "threads": "1"}
+        options = {"preset": "ultrafast", "crf": "30", "threads": "1"}
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for number in range(frames):

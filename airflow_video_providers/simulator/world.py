@@ -28,7 +28,10 @@ COUNTS = (
 
 
 class World:
-    """The simulator's memory; with ``directory``, also its disk."""
+    """The simulator's memory; with ``directory``, also its disk.
+
+    Raises ``sqlite3.OperationalError`` when another simulator keeps its state in that directory.
+    """
 
     def __init__(self, settings: SettingsBook, directory: Path | None = None) -> None:
         self.settings = settings
@@ -141,9 +144,9 @@ class World:
     def _open(self, path: Path) -> None:
         # Without synchronous writes a crash of the machine could lose the last answers; a crash of this process
         # cannot, and nothing more is promised.
-        self._database = sqlite3.connect(path, isolation_level="DEFERRED", check_same_thread=False)
+        self._database = sqlite3.connect(path, timeout=1, isolation_level="DEFERRED", check_same_thread=False)
         self._database.executescript(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;"
+            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;"
             "CREATE TABLE IF NOT EXISTS kept (kind TEXT, key TEXT, value TEXT, PRIMARY KEY (kind, key));"
         )
         rows: dict[str, dict[str, Any]] = defaultdict(dict)

@@ -36,6 +36,10 @@ def test_everything_survives_sigkill(tmp_path):
         first.process.wait(10)
     second = Simulator(*arguments)
     try:
+        third = run(*arguments)
+        assert third.returncode == 2
+        assert third.stderr.startswith("The simulator cannot keep its state in")
+        assert third.stderr.count("\n") == 1
         assert second.jobs() == jobs
         assert second.counts("colossyan") == counts
         assert requests.get(f"{second.url}/_simulator/faults", timeout=20).json()[0]["times"] == 3
