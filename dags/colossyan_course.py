@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from airflow.sdk import DAG
+
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.sensors.video_job import VideoJobSensor
 from airflow_video_providers.transfers.video_to_object_storage import VideoToObjectStorageOperator

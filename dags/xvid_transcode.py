@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from airflow.sdk import DAG
+
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.sensors.video_job import VideoJobSensor
 from airflow_video_providers.transfers.object_storage_to_video import ObjectStorageToVideoOperator

@@ -23,6 +23,4 @@ os.environ.update(
 for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
     del os.environ[name]
 
-pytest_plugins = [
-    f"tests.support.{path.stem}" for path in sorted((Path(__file__).parent / "support").glob("*.py"))
-]
+pytest_plugins = [f"tests.support.{path.stem}" for path in sorted((Path(__file__).parent / "support").glob("*.py"))]
