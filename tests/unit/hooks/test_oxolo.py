@@ -333,11 +333,13 @@ class TestUpload:
         assert b"xyz" in local_api.received[0].body
         assert b"xyzz" not in local_api.received[0].body
 
-    def test_a_refused_upload_is_not_sent_again_with_half_a_stream(self, hook: OxoloHook, local_api: LocalApi) -> None:
+    def test_a_refused_upload_is_not_sent_again_with_half_a_stream(
+        self, hook: OxoloHook, local_api: LocalApi, naps: list[float]
+    ) -> None:
         local_api.on("POST", "/v1/api/assets/media/request", Answer(status=503, headers={"Retry-After": "0"}))
         with pytest.raises(VideoApiUnavailableError):
             hook.upload_media(io.BytesIO(b"123"), name="a.png", size=3)
-        assert local_api.count() == 1
+        assert (local_api.count(), naps) == (1, [])
 
     def test_no_options(self, hook: OxoloHook) -> None:
         with pytest.raises(VideoConfigurationError, match="pipeline_id"):
