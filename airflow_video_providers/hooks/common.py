@@ -84,7 +84,8 @@ def cancel_by_deleting(hook: VideoHook, job_id: str, delete: Callable[[str], obj
     lost answer is told from a lost request. Tries go on until the hook's ``retry_deadline`` is over.
 
     :param delete: sends one DELETE, once.
-    :return: the job as first seen, or None where the vendor knows it no longer.
+    :return: the job as last seen before it was deleted, or None where the vendor does not know it; one that ended by
+        itself is terminal.
     :raises VideoApiError: the vendor kept failing and the job still runs.
     """
     deadline = time.monotonic() + hook.client.settings.retry_deadline
@@ -96,9 +97,10 @@ def cancel_by_deleting(hook: VideoHook, job_id: str, delete: Callable[[str], obj
             job = hook.get_job(job_id)
         except VideoApiNotFoundError:
             return seen
-        seen = seen or job
         if job.state.is_terminal:
-            return seen
+            # Cancelled since the first look: by our own DELETE, whose answer was lost.
+            return seen if seen is not None and job.state is JobState.CANCELLED else job
+        seen = job
         if failure is not None and time.monotonic() >= deadline:
             raise failure
         try:

@@ -254,7 +254,19 @@ class TestCancelByDeleting:
     ) -> None:
         local_api.on("GET", "/jobs/1", self.RUNNING, self.FINISHED)
         local_api.on("DELETE", "/jobs/1", failure)
-        self.cancel(hook)
+        job = self.cancel(hook)
+        assert job is not None
+        assert job.state is JobState.SUCCEEDED, "nobody is told that it was cancelled"
+        assert local_api.count("DELETE") == 1
+
+    def test_a_vendor_that_shows_deleted_jobs_as_cancelled(
+        self, hook: AcmeHook, local_api: LocalApi, naps: list[float]
+    ) -> None:
+        local_api.on("GET", "/jobs/1", self.RUNNING, Answer(json={"id": "1", "state": "cancelled"}))
+        local_api.on("DELETE", "/jobs/1", Answer(reset=True))
+        job = self.cancel(hook)
+        assert job is not None
+        assert job.state is JobState.RUNNING, "it ran until it was cancelled here"
         assert local_api.count("DELETE") == 1
 
     def test_a_job_that_still_runs_is_tried_again_as_the_vendor_asks(
