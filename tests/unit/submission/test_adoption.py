@@ -126,6 +126,21 @@ def test_a_failed_job_with_the_same_key_does_not_hide_the_one_in_question(world)
     assert (third.job.job_id, len(world.jobs)) == ("job-2", 2)
 
 
+def test_a_job_that_was_found_but_has_failed_is_not_adopted(world):
+    """A third party's hook may give back what has failed; its render is not worth waiting for."""
+
+    class Careless(FakeHook):
+        def find_job(self, key, *, request, since):
+            return next((job for job in self.world.jobs.values() if job.key == key), None)
+
+    world.steps = Steps(4)
+    with pytest.raises(Crash):
+        submit(world, a_try(1))
+    world.steps = Steps()
+    world.set_state("job-1", JobState.FAILED)
+    assert submit(world, a_try(2), hook=Careless(world, KeySupport.EXACT)).job.job_id == "job-2"
+
+
 # ---------------------------------------------------------------- refused, unreadable, lost
 
 
