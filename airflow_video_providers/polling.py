@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_video_providers.exceptions import (
     VideoApiError,
+    VideoApiNotFoundError,
     VideoApiQuotaError,
     VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
@@ -33,14 +34,14 @@ if TYPE_CHECKING:
 DEFAULT_POLL_INTERVAL = 120.0
 """Longest time between two looks at a job, in seconds."""
 DEFAULT_MAX_POLL_FAILURES = 10
-"""How many looks in a row may fail before a wait gives up."""
+"""How many looks in a row may fail before a wait gives up; one that finds no such job counts three times."""
 SHORTEST_INTERVAL = 10.0
 """Shortest time between two looks at a job, in seconds (less only where ``poll_interval`` is less)."""
 FIRST_INTERVAL = 15.0
 """How soon after the first look a job that reports its progress is looked at again, in seconds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pace:
     """
     What the looks at a job have told about its speed. Times are seconds of the epoch.
@@ -96,40 +97,52 @@ def next_poll(job: VideoJob, pace: Pace, *, poll_interval: float = DEFAULT_POLL_
     """
     Return how many seconds after the last look the next one is due.
 
+    - A job that reports progress is looked at again early. Once it moves, its speed tells when it is expected to end:
+      the looks skip most of the time until then and come close together around that time. ``benchmarks`` holds the
+      simulation behind the numbers.
+    - A vendor that says nothing is asked at a steady beat, twice in ``poll_interval``.
+    - Never sooner than :data:`SHORTEST_INTERVAL`, never later than ``poll_interval``.
+
     :param job: the last look.
     :param pace: what all looks have told.
     :param poll_interval: the longest time between two looks.
     :param seed: names the waiting task instance, map index included; spreads tasks that start together.
     """
-    shortest = min(SHORTEST_INTERVAL, poll_interval)
+    spread = _spread(seed)
+    if job.progress is None:
+        # One wide spread at the start is enough: a steady beat keeps tasks apart for good.
+        gap = poll_interval / 2 * (0.5 + spread if pace.looked == pace.since else 1.0)
+    else:
+        gap = _gap(pace, poll_interval) * (0.9 + 0.2 * spread)
+    return min(max(gap, min(SHORTEST_INTERVAL, poll_interval)), poll_interval)
+
+
+def _gap(pace: Pace, poll_interval: float) -> float:
     end = pace.expected_end()
     if end is None:
-        if job.progress is None:
-            # Nothing to go by: a steady beat, half as long as the longest.
-            gap = poll_interval / 2
-        else:
-            gap = min(max(FIRST_INTERVAL, pace.looked - pace.since), poll_interval / 2)
-    else:
-        earliest, latest = end
-        if pace.looked < earliest:
-            gap = (earliest - pace.looked) / 2
-        else:
-            gap = max((latest - earliest) / 8, (pace.looked - latest) / 4)
-    return min(max(gap * _spread(seed), shortest), poll_interval)
+        return min(max(FIRST_INTERVAL, pace.looked - pace.since), poll_interval / 2)
+    earliest, latest = end
+    if pace.looked < earliest:
+        return 0.9 * (earliest - pace.looked)
+    return max((latest - earliest) / 6, (pace.looked - latest) / 3)
 
 
 def _spread(seed: str) -> float:
-    """Return a factor in 0.9..1.1 that is always the same for one task instance."""
+    """Return a number in 0..1 that is always the same for one task instance."""
     digest = hashlib.blake2b(seed.encode(), digest_size=4).digest()
-    return 0.9 + 0.2 * int.from_bytes(digest, "big") / 2**32
+    return int.from_bytes(digest, "big") / 2**32
 
 
-def next_try(failures: int, error: Exception, *, poll_interval: float = DEFAULT_POLL_INTERVAL) -> float:
-    """Return how many seconds after a failed look the next one is due: the vendor's Retry-After, else a backoff."""
+def next_try(failures: int, error: Exception, *, poll_interval: float = DEFAULT_POLL_INTERVAL, seed: str = "") -> float:
+    """
+    Return how many seconds after a failed look the next one is due: the vendor's Retry-After, else a backoff.
+
+    A little later for some than for others, so that those whom a vendor turned away do not come back in one instant.
+    """
     asked = error.retry_after if isinstance(error, VideoApiError) else None
-    if asked is not None:
-        return max(asked, 1.0)
-    return float(min(SHORTEST_INTERVAL * 2 ** min(failures - 1, 10), poll_interval))
+    if asked is None:
+        asked = min(SHORTEST_INTERVAL * 2 ** min(failures - 1, 10), poll_interval)
+    return asked + _spread(seed) * min(SHORTEST_INTERVAL, poll_interval)
 
 
 def may_pass(error: Exception) -> bool:
@@ -137,11 +150,16 @@ def may_pass(error: Exception) -> bool:
     return isinstance(error, (VideoApiQuotaError, VideoApiUnavailableError, VideoApiUnreadableAnswerError))
 
 
-def polling_given_up(job_id: str, failures: int, error: BaseException) -> VideoPollingError:
+def weight(error: Exception) -> int:
+    """Return how many failed looks an error counts for: a job that is not there seldom comes back."""
+    return 3 if isinstance(error, VideoApiNotFoundError) else 1
+
+
+def polling_given_up(job_id: str, error: BaseException) -> VideoPollingError:
     """Say that the vendor could not be asked, and what that means for the job."""
     return VideoPollingError(
-        f"Gave up after {failures} failed looks in a row at job {job_id}, which may still be running at the vendor and "
-        f"was left alone. Last failure: {error}"
+        f"Gave up looking at job {job_id}: too many looks failed in a row. The job was left alone, and may still be "
+        f"running at the vendor. Last failure: {error}"
     )
 
 
@@ -206,10 +224,10 @@ def wait_for_job(
         try:
             job = hook.get_job(job.job_id)
         except VideoApiError as error:
-            failures += 1
+            failures += weight(error)
             if failures > max_poll_failures:
-                raise polling_given_up(job.job_id, failures, error) from error
-            delay = next_try(failures, error, poll_interval=poll_interval)
+                raise polling_given_up(job.job_id, error) from error
+            delay = next_try(failures, error, poll_interval=poll_interval, seed=seed)
             logger.warning("%s; looking again in %.0f s", error, delay)
             continue
         failures = 0

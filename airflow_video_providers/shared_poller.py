@@ -46,10 +46,12 @@ from airflow_video_providers.polling import (
     next_try,
     polling_given_up,
     timed_out,
+    weight,
 )
 
 log = logging.getLogger(__name__)
 
+Argument = TypeVar("Argument")
 Answer = TypeVar("Answer")
 
 MOST_IN_FLIGHT = 8
@@ -129,11 +131,11 @@ class Waiter:
 
     def missed(self, error: Exception, now: float) -> None:
         """Take in a look that failed."""
-        self.failures += 1
+        self.failures += weight(error)
         if self.failures > self.max_poll_failures:
-            self.fail(polling_given_up(self.job.job_id, self.failures, error))
+            self.fail(polling_given_up(self.job.job_id, error))
             return
-        self.plan(now + next_try(self.failures, error, poll_interval=self.poll_interval))
+        self.plan(now + next_try(self.failures, error, poll_interval=self.poll_interval, seed=self.seed))
         self.check_deadline(now)
 
     def check_deadline(self, now: float) -> None:
@@ -221,7 +223,7 @@ class SharedPoller:
         """End all waits: better than to let them hang if the poll itself has a fault."""
         log.error("The poll of connection %s broke", self.conn_id, exc_info=error)
         for waiter in self._waiters:
-            waiter.fail(polling_given_up(waiter.job.job_id, waiter.failures, error))
+            waiter.fail(polling_given_up(waiter.job.job_id, error))
 
     # ------------------------------------------------------------------ the loop
 
@@ -257,13 +259,13 @@ class SharedPoller:
         if self._hook is None:
             return
         while self._not_listed and len(self._calls) < MOST_IN_FLIGHT:
-            self._start(self._ask(self._not_listed.popleft()))
+            self._start(self._ask(self._not_listed.popleft(), self._hook))
         if not self._hook.can_list or len(self._waiters) == 1:
             for waiter in self._pop_due(now, most=MOST_IN_FLIGHT - len(self._calls)):
-                self._start(self._ask(waiter))
+                self._start(self._ask(waiter, self._hook))
         elif now >= self._list_from and (due := self._pop_due(now + _TOGETHER)):
             self._list_from = math.inf
-            self._start(self._list(due))
+            self._start(self._list(due, self._hook))
 
     def _start(self, call: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(call)
@@ -298,33 +300,33 @@ class SharedPoller:
 
     # ------------------------------------------------------------------ the calls
 
-    async def _ask(self, waiter: Waiter) -> None:
+    async def _ask(self, waiter: Waiter, hook: VideoHook) -> None:
         """Ask for one job by its id."""
         if waiter not in self._waiters or waiter.is_over:
             return
         try:
-            job = await self._in_thread(lambda hook: hook.get_job(waiter.job.job_id))
+            job = await self._in_thread(hook.get_job, waiter.job.job_id)
         except Exception as error:
-            await self._failed(error, [waiter], weight=1)
+            await self._failed(error, [waiter], calls=1)
         else:
             self._failures = 0
             waiter.saw(job, time.time())
             self._enqueue(waiter)
 
-    async def _list(self, due: list[Waiter]) -> None:
+    async def _list(self, due: list[Waiter], hook: VideoHook) -> None:
         """Ask for all jobs in one request, and tell all waits; those that are due and not shown are asked for by id."""
         waiters = list(self._waiters)
         ids = {waiter.job.job_id for waiter in waiters}
         began = time.monotonic()
-        self._list_from = time.time() + SHORTEST_INTERVAL
+        self._list_from = time.time() + min(SHORTEST_INTERVAL, *(waiter.poll_interval for waiter in due))
         try:
-            found = await self._in_thread(lambda hook: hook.get_jobs(ids))
+            found = await self._in_thread(hook.get_jobs, ids)
         except Exception as error:
             if _concerns_the_list(error):
                 log.warning("%s; asking for each job by its id", error)
                 found = {}
             else:
-                await self._failed(error, due, weight=MOST_IN_FLIGHT)
+                await self._failed(error, due, calls=MOST_IN_FLIGHT)
                 return
         else:
             self._failures = 0
@@ -338,18 +340,19 @@ class SharedPoller:
                 await asyncio.sleep(0)
         self._not_listed.extend(waiter for waiter in due if waiter.job.job_id not in found)
 
-    async def _failed(self, error: Exception, waiters: list[Waiter], *, weight: int) -> None:
+    async def _failed(self, error: Exception, waiters: list[Waiter], *, calls: int) -> None:
         """Take in a failed call; a round of them, or the vendor's Retry-After, holds back the whole connection."""
         now = time.time()
-        self._failures += weight
+        self._failures += calls
         asked = error.retry_after if isinstance(error, VideoApiError) else None
         if asked is not None:
             self._ask_from = max(self._ask_from, now + asked)
         elif self._failures >= MOST_IN_FLIGHT:
-            pause = next_try(self._failures // MOST_IN_FLIGHT, error)
-            self._ask_from = max(self._ask_from, now + pause)
             # Those that are due could not have been asked either: they share the failure.
             waiters = waiters + self._pop_due(now)
+            longest = min((waiter.poll_interval for waiter in waiters), default=DEFAULT_POLL_INTERVAL)
+            pause = next_try(self._failures // MOST_IN_FLIGHT, error, poll_interval=longest)
+            self._ask_from = max(self._ask_from, now + pause)
         if not isinstance(error, VideoApiError) or isinstance(
             error, (VideoApiAuthenticationError, VideoApiPermissionError)
         ):
@@ -366,7 +369,7 @@ class SharedPoller:
         try:
             self._hook = await aget_video_hook(self.conn_id)
         except Exception as error:
-            await self._failed(error, [], weight=MOST_IN_FLIGHT)
+            await self._failed(error, [], calls=MOST_IN_FLIGHT)
         else:
             # A failed call is tried again at the next look, for the whole connection; not by the client, for one job.
             self._hook.retry_deadline = 0.0
@@ -376,11 +379,8 @@ class SharedPoller:
         if hook is not None and "client" in vars(hook):
             hook.client.close()
 
-    async def _in_thread(self, call: Callable[[VideoHook], Answer]) -> Answer:
-        hook = self._hook
-        if hook is None:
-            raise VideoPollingError(f"Connection {self.conn_id} was closed")
-        return await self._loop.run_in_executor(self._threads, call, hook)
+    async def _in_thread(self, call: Callable[[Argument], Answer], argument: Argument) -> Answer:
+        return await self._loop.run_in_executor(self._threads, call, argument)
 
 
 def _concerns_the_list(error: Exception) -> bool:

@@ -34,6 +34,7 @@ from airflow_video_providers.polling import (
     raise_unless_succeeded,
     timed_out,
     wait_for_job,
+    weight,
 )
 
 if TYPE_CHECKING:
@@ -141,13 +142,13 @@ class VideoJobSensor(BaseSensorOperator):
         except VideoApiError as error:
             if wait.job is None and not may_pass(error):
                 raise
-            wait = wait.missed()
+            wait = wait.missed(weight(error))
             if wait.failures > self.max_poll_failures:
                 wait.forgiven().save(context)
-                raise polling_given_up(wait.job_id, wait.failures, error) from error
+                raise polling_given_up(wait.job_id, error) from error
             job = wait.job or _unseen(hook, wait.job_id)
             pace = wait.pace or Pace.begin(job, time.time())
-            delay = next_try(wait.failures, error, poll_interval=self.poke_interval)
+            delay = next_try(wait.failures, error, poll_interval=self.poke_interval, seed=_seed(context))
             self.log.warning("%s; looking again in %.0f s", error, delay)
         else:
             pace = wait.pace.observe(job, time.time()) if wait.pace else Pace.begin(job, time.time())
@@ -269,9 +270,9 @@ class Wait(BaseModel):
         last_look = describe_wait(job, pace, since=self.since)
         return self.model_copy(update={"failures": 0, "job": job, "pace": pace, "last_look": last_look})
 
-    def missed(self) -> Wait:
+    def missed(self, count: int) -> Wait:
         """Take in a look that failed."""
-        return self.model_copy(update={"failures": self.failures + 1})
+        return self.model_copy(update={"failures": self.failures + count})
 
     def forgiven(self) -> Wait:
         """Let the next try of the task begin with no failures."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _KILL_RETRY_SECONDS = 15.0
 """How long a cancelling call is tried again: Airflow gives a killed trigger 30 seconds."""
+_SETTLING_SECONDS = 10.0
+"""How long after the last look before the deferral a task is resumed at the soonest: a scheduler that has not yet taken
+notice of the deferral would take the resumed task for one that its executor lost, and fail it."""
 _STATUS = {JobState.SUCCEEDED: "success", JobState.FAILED: "failed", JobState.CANCELLED: "cancelled"}
 
 
@@ -115,6 +118,8 @@ class VideoJobTrigger(BaseTrigger):
             xcoms = {**(self.xcoms or {}), "return_value": job.job_id, "video_job": job.to_xcom()}
             yield TaskSuccessEvent(xcoms=xcoms)
         else:
+            if self.task_instance is not None:
+                await asyncio.sleep(max(0.0, self.pace["looked"] + _SETTLING_SECONDS - time.time()))
             event = {"status": status, "job": job.to_xcom(), "message": message}
             yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # untyped in Airflow
 

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Triggers in one event loop, as in a triggerer, on the simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+from airflow.triggers.base import TaskSuccessEvent
+
+from airflow_video_providers import shared_poller
+from airflow_video_providers.exceptions import (
+    VideoJobFailedError,
+    VideoJobTimeoutError,
+    VideoPollingError,
+)
+from airflow_video_providers.hooks.base import get_video_hook
+from airflow_video_providers.triggers.video_job import VideoJobTrigger, job_from_event
+
+REQUESTS = {
+    "colossyan": {"templateJobId": "t", "dynamicVariables": {}},
+    "hourone": {"type": "override", "source_draft_id": "d", "scenes": [{"name": "s"}], "name": "v"},
+    "oxolo": {"mode": "url", "url": "https://shop.example/p/1", "template_id": "t-1"},
+    "xvid": {"pipeline": {"id": "p"}, "input": {"input_name": "a.mp4"}, "outputs": [{"preset": {"id": "s"}}]},
+}
+
+
+@pytest.fixture
+def triggers(video_connections):
+    """Submit jobs and return a trigger for each."""
+
+    def triggers(vendor, count=1, move=None, **arguments):
+        hook = get_video_hook(f"{vendor}_default")
+        jobs = [hook.submit_job(REQUESTS[vendor]) for _ in range(count)]
+        for job in jobs:
+            if move:
+                video_connections.move(job.job_id, **move)
+        arguments = {"poll_interval": 1, "conn_id": f"{vendor}_default", **arguments}
+        return [VideoJobTrigger(job=job.to_xcom(), seed=str(number), **arguments) for number, job in enumerate(jobs)]
+
+    yield triggers
+    assert not shared_poller._pollers
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("poll-") and _busy(thread)]
+
+
+def _busy(thread):
+    thread.join(10)
+    return thread.is_alive()
+
+
+async def event_of(trigger):
+    async with contextlib.aclosing(trigger.run()) as events:
+        return await anext(events)
+
+
+def events_of(triggers):
+    async def gather():
+        return await asyncio.gather(*(event_of(trigger) for trigger in triggers))
+
+    return asyncio.run(asyncio.wait_for(gather(), 120))
+
+
+def payloads(triggers):
+    return [event.payload for event in events_of(triggers)]
+
+
+def ids(triggers):
+    return [trigger.job["job_id"] for trigger in triggers]
+
+
+@pytest.mark.parametrize("vendor", ["xvid", "hourone"])
+def test_one_list_tells_all_waits_of_a_connection(vendor, triggers, simulator):
+    simulator.settings(render_seconds=4)
+    many = triggers(vendor, 100)
+    assert [job_from_event(payload).job_id for payload in payloads(many)] == ids(many)
+    counts = simulator.counts(vendor)
+    assert 1 <= counts["lists"] <= 20
+    assert counts["polls"] <= 100
+
+
+@pytest.mark.parametrize("vendor", ["colossyan", "oxolo"])
+def test_a_vendor_without_a_list_gets_eight_requests_at_a_time(vendor, triggers, simulator):
+    simulator.settings(render_seconds=2)
+    simulator.fault(vendor, "status", delay=0.1, times=None)
+    many = triggers(vendor, 60)
+    assert {payload["status"] for payload in payloads(many)} == {"success"}
+    assert simulator.counts(vendor)["max_in_flight"] == 8
+
+
+def test_a_job_that_the_list_does_not_show_is_asked_for_by_its_id(triggers, simulator):
+    simulator.settings(render_seconds=2, list_lag_seconds=600)
+    many = triggers("xvid", 5)
+    assert {payload["status"] for payload in payloads(many)} == {"success"}
+    assert simulator.counts("xvid")["polls"] >= 5
+
+
+def test_a_list_that_cannot_be_read_fails_nobody(triggers, simulator):
+    simulator.settings(render_seconds=2)
+    simulator.fault("hourone", "list", html=True, times=None)
+    many = triggers("hourone", 5, max_poll_failures=0)
+    assert {payload["status"] for payload in payloads(many)} == {"success"}
+
+
+@pytest.mark.parametrize(("vendor", "operation"), [("xvid", "list"), ("colossyan", "status")])
+def test_a_bad_answer_fails_nobody(vendor, operation, triggers, simulator):
+    simulator.settings(render_seconds=2)
+    many = triggers(vendor, 5)
+    simulator.fault(vendor, operation, status=502, times=1)
+    assert {payload["status"] for payload in payloads(many)} == {"success"}
+
+
+@pytest.mark.parametrize("vendor", REQUESTS)
+def test_a_vendor_that_is_down_ends_the_waits_and_leaves_the_jobs(vendor, triggers, simulator):
+    many = triggers(vendor, 3, move={"status": "running"}, max_poll_failures=1)
+    for operation in ("list", "status", "video"):
+        simulator.fault(vendor, operation, status=503, times=None)
+    for trigger, payload in zip(many, payloads(many), strict=True):
+        assert payload["status"] == "polling_failed"
+        with pytest.raises(VideoPollingError, match="answered 503") as caught:
+            job_from_event(payload)
+        assert trigger.job["job_id"] in str(caught.value)
+    assert {job["state"] for job in simulator.jobs(vendor)} == {"running"}
+
+
+def test_retry_after_holds_for_the_whole_connection(triggers, simulator):
+    many = triggers("colossyan", 40, move={"status": "running"})
+    simulator.fault("colossyan", "status", status=429, retry_after=600, times=None)
+
+    async def for_a_while():
+        tasks = [asyncio.create_task(event_of(trigger)) for trigger in many]
+        while simulator.counts("colossyan")["polls"] == 0:
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(3)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(for_a_while())
+    assert simulator.counts("colossyan")["polls"] <= 8
+
+
+def test_a_failed_render_is_told_with_its_reason(triggers):
+    (trigger,) = triggers("xvid", move={"fail": "no such codec"})
+    (payload,) = payloads([trigger])
+    assert json.loads(json.dumps(payload)) == payload
+    with pytest.raises(VideoJobFailedError, match="no such codec"):
+        job_from_event(payload)
+
+
+def test_the_deadline_is_kept_even_if_the_vendor_is_down(triggers, simulator):
+    many = triggers("hourone", 2, move={"status": "processing"}, deadline=time.time() + 3)
+    simulator.fault("hourone", "*", status=503, times=None)
+    for payload in payloads(many):
+        with pytest.raises(VideoJobTimeoutError):
+            job_from_event(payload)
+    assert simulator.counts("hourone")["cancels"] == 0
+
+
+def test_a_trigger_made_again_goes_on_with_the_same_wait(triggers):
+    (trigger,) = triggers("xvid", deadline=time.time() + 3, move={"status": "running"})
+    path, arguments = trigger.serialize()
+    assert path == "airflow_video_providers.triggers.video_job.VideoJobTrigger"
+    again = VideoJobTrigger(**json.loads(json.dumps(arguments)))
+    assert again.serialize() == trigger.serialize()
+    (payload,) = payloads([again])
+    assert payload["status"] == "timeout"
+
+
+def test_success_ends_the_task_from_the_triggerer_with_all_its_xcoms(triggers):
+    (trigger,) = triggers("xvid", xcoms={"video_job_link": "https://vendor.example/1"})
+    trigger.task_instance = SimpleNamespace(task_id="wait")
+    (event,) = events_of([trigger])
+    job_id = trigger.job["job_id"]
+    assert type(event) is TaskSuccessEvent
+    assert event.xcoms["return_value"] == job_id
+    assert event.xcoms["video_job"]["state"] == "succeeded"
+    assert event.xcoms["video_job_link"] == "https://vendor.example/1"
+
+
+def test_a_task_that_needs_a_worker_is_resumed(triggers):
+    (trigger,) = triggers("xvid", end_from_trigger=False)
+    (payload,) = payloads([trigger])
+    assert job_from_event(payload).job_id == trigger.job["job_id"]
+
+
+def test_a_renewed_key_is_taken_up(triggers, simulator, monkeypatch):
+    right = simulator.connection_env()["AIRFLOW_CONN_COLOSSYAN_DEFAULT"]
+    many = triggers("colossyan", 3)
+    monkeypatch.setenv("AIRFLOW_CONN_COLOSSYAN_DEFAULT", json.dumps({**json.loads(right), "password": "expired"}))
+    look_up, lookups = shared_poller.aget_video_hook, []
+
+    async def renewed_later(conn_id):
+        if lookups:
+            monkeypatch.setenv("AIRFLOW_CONN_COLOSSYAN_DEFAULT", right)
+        lookups.append(conn_id)
+        return await look_up(conn_id)
+
+    monkeypatch.setattr(shared_poller, "aget_video_hook", renewed_later)
+    assert {payload["status"] for payload in payloads(many)} == {"success"}
+    assert len(lookups) == 2
+
+
+def test_waits_that_are_cancelled_leave_nothing_behind(triggers):
+    many = triggers("xvid", 20, move={"status": "running"})
+
+    async def cancel():
+        tasks = [asyncio.create_task(event_of(trigger)) for trigger in many]
+        await asyncio.sleep(1.5)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(cancel())
+
+
+@pytest.mark.parametrize(
+    ("cancel_on_kill", "move", "state"),
+    [
+        (True, {"status": "running"}, "cancelled"),
+        (False, {"status": "running"}, "running"),
+        (True, {"finish": True}, "succeeded"),
+    ],
+)
+def test_a_kill_cancels_only_what_runs_and_only_for_the_task_that_bought_it(
+    cancel_on_kill, move, state, triggers, simulator
+):
+    (trigger,) = triggers("xvid", move=move, cancel_on_kill=cancel_on_kill)
+    asyncio.run(trigger.on_kill())
+    assert [job["state"] for job in simulator.jobs("xvid")] == [state]
+    assert simulator.counts("xvid")["finished_deletes"] == 0
