@@ -9,6 +9,7 @@ A third party's subclass, registered as the hook of its own connection type, wor
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -18,13 +19,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow.sdk import BaseHook
 
-from airflow_video_providers.client import ClientSettings, VideoApiClient
 from airflow_video_providers.exceptions import VideoApiNotFoundError, VideoConfigurationError
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
     from requests.auth import AuthBase
+
+    from airflow_video_providers.client import ClientSettings, VideoApiClient
 
 
 class KeySupport(str, Enum):
@@ -71,6 +73,8 @@ class VideoHook(BaseHook):
         self.conn_id = conn_id or self.default_conn_name
         self.retry_deadline = retry_deadline
         self._connection: Connection | None = None
+        self._client: VideoApiClient | None = None
+        self._client_lock = threading.Lock()
 
     # ------------------------------------------------------------------ the connection
 
@@ -91,10 +95,13 @@ class VideoHook(BaseHook):
         """The connection's extras."""
         return dict(self.connection.extra_dejson)
 
-    @cached_property
+    @property
     def client(self) -> VideoApiClient:
-        """The HTTP session of this connection."""
-        return self.make_client()
+        """The HTTP session of this connection, opened at the first call; one for all threads."""
+        with self._client_lock:
+            if self._client is None:
+                self._client = self.make_client()
+            return self._client
 
     def get_conn(self) -> VideoApiClient:
         """Return the HTTP session of this connection."""
@@ -128,6 +135,9 @@ class VideoHook(BaseHook):
 
     def make_client(self) -> VideoApiClient:
         """Build the HTTP session; a vendor with its own headers or error form overrides this."""
+        # Imported here, so that a DAG file does not pay for the import of requests.
+        from airflow_video_providers.client import VideoApiClient
+
         return VideoApiClient(
             vendor=self.vendor,
             base_url=self.base_url,
@@ -138,6 +148,8 @@ class VideoHook(BaseHook):
 
     def client_settings(self) -> ClientSettings:
         """Read timeouts, proxy and TLS from the connection's extras."""
+        from airflow_video_providers.client import ClientSettings
+
         default = ClientSettings()
         verify: bool | str = self.extras.get("ca_bundle") or _as_bool(
             self.extras.get("verify"), name="verify", default=True
