@@ -332,7 +332,7 @@ class SubmitVideoJobOperator(BaseOperator):
             raise VideoConfigurationError(
                 f"request must be the vendor's JSON body as a mapping, not {type(request).__name__}"
             )
-        return request
+        return dict(request)
 
 
 class CancelVideoJobOperator(BaseOperator):

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from airflow_video_providers.exceptions import AmbiguousSubmissionError, VideoApiError, VideoProviderError
+from airflow_video_providers.exceptions import (
+    AmbiguousSubmissionError,
+    SubmissionKeyConflictError,
+    VideoApiError,
+    VideoProviderError,
+)
 from airflow_video_providers.hooks.base import get_video_hook
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.submission_record import RECORD_KEY
@@ -55,13 +60,22 @@ class Scene:
         self.ending = ""
         simulator.settings(render_seconds=600)
 
+    def operator(self, request=None, **arguments):
+        return SubmitVideoJobOperator(
+            task_id="t",
+            conn_id=f"{self.vendor}_default",
+            request=request or REQUESTS[self.vendor],
+            retries=5,
+            find_wait=2,
+            poll_interval=0.2,
+            deferrable=False,
+            **arguments,
+        )
+
     def one_try(self, *, strike_at=None, request=None, prepare=lambda hook, operator: None, **arguments):
         self.number += 1
         self.world.steps = Steps(strike_at)
-        operator = SubmitVideoJobOperator(
-            task_id="t", conn_id=f"{self.vendor}_default", request=request or REQUESTS[self.vendor], retries=5,
-            find_wait=2, poll_interval=0.2, deferrable=False, **arguments,
-        )  # fmt: skip
+        operator = self.operator(request, **arguments)
         prepare(operator.hook, operator)
         try:
             operator.execute(context_of(self.world, operator, self.number, self.max_tries))
@@ -236,3 +250,38 @@ def test_of_two_jobs_with_one_key_the_oldest_is_adopted_and_the_other_named(
     assert len(scene.jobs()) == 3
     (warning,) = [record.getMessage() for record in caplog.records if "carry the same key" in record.getMessage()]
     assert other in warning
+
+
+OWN = {
+    "colossyan": ({"callbackPayload": {"order": 7}}, {"callbackPayload": "order 7"}),
+    "hourone": ({"correlation_id": "order-7"}, {"correlation_id": "o" * 99}),
+    "xvid": ({"user_data": "order-7"}, {"user_data": {"order": 7}}),
+}
+
+
+@pytest.mark.parametrize("vendor", OWN)
+def test_the_users_own_data_in_the_field_of_the_key_is_kept(vendor, simulator, video_connections, monkeypatch):
+    scene = Scene(vendor, simulator, monkeypatch)
+    request = {**REQUESTS[vendor], **OWN[vendor][0]}
+    simulator.fault(vendor, "create", lose_answer=True)
+    scene.one_try(request=request)
+    (job,) = scene.jobs()
+    sent = json.dumps(job["request"])
+    assert scene.key() in sent
+    assert "order" in sent
+    assert "7" in sent
+    assert scene.ending == (", a person decides" if vendor == "colossyan" else "")
+
+
+@pytest.mark.parametrize("vendor", OWN)
+def test_own_data_that_leaves_no_room_for_the_key_stops_before_money_is_spent(
+    vendor, simulator, video_connections, monkeypatch
+):
+    scene = Scene(vendor, simulator, monkeypatch)
+    request = {**REQUESTS[vendor], **OWN[vendor][1]}
+    for _ in range(2):
+        with pytest.raises(SubmissionKeyConflictError):
+            scene.operator(request).execute(context_of(scene.world, scene.operator(request), 1))
+    assert scene.jobs() == []
+    scene.one_try()
+    assert scene.cell() == "1 render"
