@@ -46,6 +46,9 @@ format: $(DEV_STAMP)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+chaos: $(DEV_STAMP)  ## kill a real Airflow at every point of a task's life, and count the renders (about half an hour)
+	@exec $(BIN)/python benchmarks/chaos.py
+
 bench-import: $(DEV_STAMP)  ## what importing the package adds to importing airflow.sdk
 	$(BIN)/python benchmarks/bench_import.py
 
