@@ -37,7 +37,9 @@ def _common_fields() -> dict[str, Any]:
             minimum=1,
         ),
         "proxy": _field("Proxy", "URL of a proxy; empty: the environment's.", _OPTIONAL_TEXT),
-        "ca_bundle": _field("CA bundle", "Path of a CA bundle on the workers; empty: the system's.", _OPTIONAL_TEXT),
+        "ca_bundle": _field(
+            "CA bundle", "Path of a CA bundle on the workers; empty: REQUESTS_CA_BUNDLE or certifi's.", _OPTIONAL_TEXT
+        ),
         "verify": _field(
             "Verify TLS", "Turn off only for a test server of your own.", ["boolean", "null"], default=True
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -17,7 +17,9 @@ from airflow_video_providers.exceptions import (
     VideoApiNotFoundError,
     VideoApiQuotaError,
     VideoApiUnavailableError,
+    VideoApiUnreadableAnswerError,
     VideoConfigurationError,
+    VideoJobError,
 )
 from airflow_video_providers.jobs import JobState
 
@@ -76,20 +78,24 @@ def share_of(done: float | None, total: float | None) -> float | None:
     return min(1.0, max(0.0, done / total))
 
 
-def cancel_by_deleting(hook: VideoHook, job_id: str, delete: Callable[[str], object]) -> VideoJob | None:
+def cancel_by_deleting(
+    hook: VideoHook, job_id: str, delete: Callable[[str], object], *, running: Container[str]
+) -> VideoJob | None:
     """
-    Cancel a job where the vendor's only way is a DELETE; a finished job is left alone.
+    Cancel a job where the vendor's only way is a DELETE; a job that does not surely run is left alone.
 
     Between two tries the job may finish, and deleting it then would take its files. So each try looks first, and a
     lost answer is told from a lost request. Tries go on until the hook's ``retry_deadline`` is over.
 
     :param delete: sends one DELETE, once.
+    :param running: the vendor's statuses of a job that runs or waits to run.
     :return: the job as last seen before it was deleted, or None where the vendor does not know it; one that ended by
         itself is terminal.
+    :raises VideoJobError: the job's status is not documented; it may be finished, so it was left alone.
     :raises VideoApiError: the vendor kept failing and the job still runs.
     """
     deadline = time.monotonic() + hook.client.settings.retry_deadline
-    pause = 1.0
+    pause = 0.5
     seen: VideoJob | None = None
     failure: VideoApiError | None = None
     while True:
@@ -100,6 +106,11 @@ def cancel_by_deleting(hook: VideoHook, job_id: str, delete: Callable[[str], obj
         if job.state.is_terminal:
             # Cancelled since the first look: by our own DELETE, whose answer was lost.
             return seen if seen is not None and job.state is JobState.CANCELLED else job
+        if job.vendor_status not in running:
+            raise VideoJobError(
+                f"{job.describe()}; this status is not documented, so the job was not deleted: it may be finished",
+                job=job,
+            )
         seen = job
         if failure is not None and time.monotonic() >= deadline:
             raise failure
@@ -107,11 +118,16 @@ def cancel_by_deleting(hook: VideoHook, job_id: str, delete: Callable[[str], obj
             delete(job_id)
         except VideoApiNotFoundError:
             return seen
-        except (VideoApiUnavailableError, VideoApiQuotaError) as error:
+        except (VideoApiUnavailableError, VideoApiQuotaError, VideoApiUnreadableAnswerError) as error:
             failure = error
         else:
             return seen
         wait = pause if failure.retry_after is None else failure.retry_after
-        log.warning("%s; looking again in %.1f s", failure, wait)
+        log.warning("%s; looking at the job again in %.1f s", failure, wait)
         time.sleep(max(0.0, min(wait, deadline - time.monotonic())))
         pause = min(2 * pause, 15.0)
+
+
+def running_statuses(states: Mapping[str, JobState]) -> frozenset[str]:
+    """Return the statuses of a job that runs or waits to run."""
+    return frozenset(status for status, state in states.items() if not state.is_terminal)

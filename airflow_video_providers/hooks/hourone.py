@@ -20,7 +20,14 @@ from airflow_video_providers.exceptions import (
     VideoProviderError,
 )
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
-from airflow_video_providers.hooks.common import HeaderAuth, cancel_by_deleting, id_in_path, share_of, state_of
+from airflow_video_providers.hooks.common import (
+    HeaderAuth,
+    cancel_by_deleting,
+    id_in_path,
+    running_statuses,
+    share_of,
+    state_of,
+)
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 from airflow_video_providers.schemas.hourone import (
     HourOneAnalyticsSummary,
@@ -137,7 +144,7 @@ class HourOneHook(VideoHook):
 
         :return: the job as it was seen before the call; None where the vendor knows it no longer.
         """
-        return cancel_by_deleting(self, job_id, self.delete_video)
+        return cancel_by_deleting(self, job_id, self.delete_video, running=running_statuses(STATES))
 
     def get_outputs(self, job_id: str) -> list[VideoOutput]:
         """

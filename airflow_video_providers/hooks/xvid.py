@@ -8,7 +8,6 @@ Facts come from the manual (``mediahub.xvid.com/manual``) and its older wiki (``
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -19,16 +18,14 @@ from urllib.parse import quote
 from airflow_video_providers.client import VendorError, VideoApiClient, parse_error
 from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
-    VideoApiError,
     VideoApiNotFoundError,
-    VideoApiQuotaError,
     VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
     VideoProviderError,
 )
 from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
-from airflow_video_providers.hooks.common import share_of, state_of
+from airflow_video_providers.hooks.common import cancel_by_deleting, running_statuses, share_of, state_of
 from airflow_video_providers.hooks.xvid_auth import XvidTokenAuth
 from airflow_video_providers.hooks.xvid_endpoints import XvidEndpoints
 from airflow_video_providers.jobs import JobError, JobState, OutputKind, VideoJob, VideoOutput
@@ -42,7 +39,6 @@ STATES = {
     "SUCCESS": JobState.SUCCEEDED,
     "FAILURE": JobState.FAILED,
 }
-_CANCELLABLE = ("QUEUED", "PROCESSING")
 
 _SEPARATOR = " | "
 _LONGEST_USER_DATA = 4000  # in a query, percent-encoded; servers commonly refuse a request line above 8 KB
@@ -183,40 +179,13 @@ class XvidHook(XvidEndpoints):
         Delete a job that is ``QUEUED`` or ``PROCESSING``; any other is left alone, since its files would go too.
 
         A DELETE that fails is not repeated before another look; that goes on until the ``retry_deadline`` is over.
-        Between a look and its DELETE the job may still finish: Xvid offers no way to exclude that. A job with a status
-        that the manual does not name is left alone too, with a warning.
+        Between a look and its DELETE the job may still finish: Xvid offers no way to exclude that.
 
-        :return: the job as first seen; None where Xvid knows it no longer.
+        :return: the job as last seen; None where Xvid knows it no longer.
+        :raises VideoJobError: the manual does not name the job's status; it was left alone.
         :raises VideoApiError: the deletion kept failing and the job still runs.
         """
-        deadline = time.monotonic() + self.client.settings.retry_deadline
-        pause = 0.5
-        first: VideoJob | None = None
-        failure: VideoApiError | None = None
-        while True:
-            try:
-                job = self.get_job(job_id)
-            except VideoApiNotFoundError:
-                return first
-            first = first or job
-            if job.vendor_status not in _CANCELLABLE:
-                level = logging.INFO if job.state.is_terminal else logging.WARNING
-                log.log(level, "%s; left alone: to delete it would delete its files", job.describe())
-                return first
-            if failure is not None and time.monotonic() >= deadline:
-                raise failure
-            try:
-                self.delete_job(job_id)
-            except VideoApiNotFoundError:
-                return first
-            except (VideoApiUnavailableError, VideoApiQuotaError, VideoApiUnreadableAnswerError) as error:
-                failure = error
-            else:
-                return first
-            wait = pause if failure.retry_after is None else failure.retry_after
-            log.warning("%s; looking at the job again in %.1f s", failure, wait)
-            time.sleep(max(0.0, min(wait, deadline - time.monotonic())))
-            pause = min(2 * pause, 15.0)
+        return cancel_by_deleting(self, job_id, self.delete_job, running=running_statuses(STATES))
 
     # ------------------------------------------------------------------ files
 

@@ -91,7 +91,9 @@ class _Draft(_Open):
 
 
 class _Actor(_Open):
-    name: str
+    displayName: str
+    sourceFileUrl: str
+    gender: str | None = None
 
 
 def _authorized(authorization: Annotated[str | None, Header()] = None) -> None:
@@ -218,15 +220,20 @@ def create_app(world: World, contents: Contents) -> FastAPI:
 
     @app.get(f"{ASSETS}/actors")
     async def get_actors() -> Response:
-        made = [{"id": actor_id, **actor} for actor_id, actor in world.resources["colossyan.actors"].items()]
-        stock = {"id": "actor-1", "name": "karen", "displayName": "Karen", "actorType": "stock"}
-        return json_answer({"actors": [stock, *made]})
+        stock = {"name": "karen", "display_name": "Karen", "gender": "female", "preview_url": None}
+        return json_answer([stock, *world.resources["colossyan.actors"].values()])
 
     @app.post(f"{ASSETS}/actors")
-    async def create_actor(request: Request, body: _Actor) -> Response:
-        actor_id, actor = str(uuid.uuid4()), await request.json()
-        world.put("colossyan.actors", actor_id, actor)
-        return json_answer({"id": actor_id, **actor})
+    async def create_actor(body: _Actor) -> Response:
+        name = str(uuid.uuid4())
+        actor = {
+            "name": name,
+            "display_name": body.displayName,
+            "gender": body.gender,
+            "preview_url": body.sourceFileUrl,
+        }
+        world.put("colossyan.actors", name, actor)
+        return json_answer({"name": name}, 201)
 
     @app.get(f"{ASSETS}/voices")
     async def get_voices() -> Response:

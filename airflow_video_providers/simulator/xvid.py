@@ -302,7 +302,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
         page = [await jobs.show(request, job, now, one=False) for job in found[start : start + limit]]
         return answer(request, {"jobs": page, "start": start, "limit": limit, "total": len(found)})
 
-    app.include_router(xvid_resources.create_router(world, "job_template", "/jobs/templates", "job"))
+    app.include_router(xvid_resources.create_router(world, "job_template", "/jobs/templates", "template"))
     app.include_router(xvid_resources.create_router(world, "pipeline", "/pipelines", "pipeline"))
     app.include_router(xvid_resources.create_router(world, "preset", "/presets", "preset"))
     app.include_router(xvid_files.create_router(world, contents, shelf))

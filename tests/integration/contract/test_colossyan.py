@@ -159,3 +159,8 @@ def test_the_other_endpoints(hook: ColossyanHook, simulator: Simulator) -> None:
     with pytest.raises(VideoApiNotFoundError):
         hook.get_generated_video(video_id)
     assert hook.test_connection()[0] is True
+
+
+def test_an_avatar_that_was_made_is_listed(hook):
+    name = hook.create_actor(display_name="Me", source_file_url="https://files.example/me.jpg", gender="female")
+    assert name in [actor.name for actor in hook.get_actors()]

@@ -250,3 +250,10 @@ def test_the_connection_test(hook: XvidHook, simulator: Simulator, monkeypatch: 
     assert "Check the key or the client id and secret" in message
     assert "d3Jvbmc=" not in message
     assert simulator.counts("xvid")["creates"] == 0
+
+
+def test_a_job_template_is_saved_read_changed_and_listed(hook):
+    made = hook.create_job_template({"name": "web", "job_settings": {"pipeline": {"id": "pipeline-1"}}})
+    assert hook.read_job_template(made.id).name == "web"
+    assert hook.update_job_template(made.id, {"name": "tv"}).name == "tv"
+    assert made.id in [template.id for template in hook.list_job_templates().templates]

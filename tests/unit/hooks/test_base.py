@@ -220,7 +220,7 @@ class TestCancelByDeleting:
     FINISHED = Answer(json={"id": "1", "state": "succeeded"})
 
     def cancel(self, hook: AcmeHook) -> VideoJob | None:
-        return cancel_by_deleting(hook, "1", hook.delete_job)
+        return cancel_by_deleting(hook, "1", hook.delete_job, running={"running"})
 
     def test_a_running_job_is_deleted_once(self, hook: AcmeHook, local_api: LocalApi) -> None:
         local_api.on("GET", "/jobs/1", self.RUNNING)
@@ -235,6 +235,12 @@ class TestCancelByDeleting:
         job = self.cancel(hook)
         assert job is not None
         assert job.state is JobState.SUCCEEDED
+        assert local_api.count("DELETE") == 0
+
+    def test_a_job_of_an_undocumented_status_is_left_alone(self, hook: AcmeHook, local_api: LocalApi) -> None:
+        local_api.on("GET", "/jobs/1", Answer(json={"id": "1", "state": "queued"}))
+        with pytest.raises(VideoJobError, match="not documented"):
+            self.cancel(hook)
         assert local_api.count("DELETE") == 0
 
     def test_an_unknown_job_is_none(self, hook: AcmeHook, local_api: LocalApi) -> None:

@@ -22,6 +22,7 @@ from airflow_video_providers.exceptions import (
     VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
+    VideoJobError,
     VideoJobFailedError,
 )
 from airflow_video_providers.hooks import xvid_upload
@@ -332,12 +333,18 @@ class TestCancelling:
         assert seen.vendor_status == status
         assert len(api.calls("DELETE", "/v1/jobs/j1")) == 1
 
-    @pytest.mark.parametrize("status", ["SUCCESS", "FAILURE", "ARCHIVED"])
-    def test_any_other_job_is_left_alone(self, api: ScriptedApi, hook: XvidHook, status: str) -> None:
+    @pytest.mark.parametrize("status", ["SUCCESS", "FAILURE"])
+    def test_a_finished_job_is_left_alone(self, api: ScriptedApi, hook: XvidHook, status: str) -> None:
         api.on("GET", "/v1/jobs/j1", Answer({"job": job(status=status)}))
         seen = hook.cancel_job("j1")
         assert seen is not None
         assert seen.vendor_status == status
+        assert not api.calls("DELETE", "/v1/jobs/j1")
+
+    def test_a_job_of_an_undocumented_status_is_left_alone_and_said(self, api: ScriptedApi, hook: XvidHook) -> None:
+        api.on("GET", "/v1/jobs/j1", Answer({"job": job(status="ARCHIVED")}))
+        with pytest.raises(VideoJobError, match="ARCHIVED"):
+            hook.cancel_job("j1")
         assert not api.calls("DELETE", "/v1/jobs/j1")
 
     def test_an_unknown_job_is_none(self, api: ScriptedApi, hook: XvidHook) -> None:

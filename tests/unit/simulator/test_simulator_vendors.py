@@ -44,8 +44,11 @@ def test_colossyan_refuses_what_is_incomplete_and_makes_drafts(clients, simulato
         assert answer.status_code == 400
         assert missing in answer.json()["message"]
     assert simulator.counts("colossyan")["creates"] == 0
-    actor = client.post("/assets/actors", {"name": "Me"})
-    assert actor["id"] in [one["id"] for one in client.get("/assets/actors")["actors"]]
+    answer = client.call(
+        "POST", "/assets/actors", json={"displayName": "Me", "sourceFileUrl": "https://x.example/me.jpg"}
+    )
+    assert answer.status_code == 201
+    assert answer.json()["name"] in [one["name"] for one in client.get("/assets/actors")]
     url = client.base.removesuffix("/v1") + "/knowledge-to-draft/generate-draft"
     summary = {"title": "T", "description": "D", "chapters": [{"title": "C", "script": "S", "searchTerms": []}]}
     answer = requests.post(url, json={"summary": summary}, headers=client.headers, timeout=20)
@@ -213,7 +216,7 @@ def test_xvid_answers_in_the_form_asked_for(clients, simulator):
 
 def test_xvid_keeps_pipelines_presets_and_templates(clients):
     client = clients("xvid")
-    for path, name in (("/pipelines", "pipeline"), ("/presets", "preset"), ("/jobs/templates/", "job")):
+    for path, name in (("/pipelines", "pipeline"), ("/presets", "preset"), ("/jobs/templates/", "template")):
         made = client.post(path, {name: {"name": "N"}})[name]
         assert client.get(f"{path.rstrip('/')}/{made['id']}")[name]["name"] == "N"
         assert len(client.get(path)[f"{name}s"]) == 1
