@@ -156,19 +156,16 @@ def weight(error: Exception) -> int:
 
 
 def polling_given_up(job_id: str, error: BaseException) -> VideoPollingError:
-    """Say that the vendor could not be asked, and what that means for the job."""
+    """Say that the vendor could not be asked; what becomes of the job is for the task to decide."""
     return VideoPollingError(
-        f"Gave up looking at job {job_id}: too many looks failed in a row. The job was left alone, and may still be "
-        f"running at the vendor. Last failure: {error}"
+        f"Gave up looking at job {job_id}: too many looks failed in a row. It may still be running at the vendor. "
+        f"Last failure: {error}"
     )
 
 
 def timed_out(job: VideoJob) -> VideoJobTimeoutError:
-    """Say that a wait's time is over, and what that means for the job."""
-    return VideoJobTimeoutError(
-        f"The time to wait for the render is over; the job was left as it is. Last seen: {job.describe()}",
-        job=job,
-    )
+    """Say that a wait's time is over; what becomes of the job is for the task to decide."""
+    return VideoJobTimeoutError(f"The time to wait for the render is over. Last seen: {job.describe()}", job=job)
 
 
 def raise_unless_succeeded(job: VideoJob) -> VideoJob:

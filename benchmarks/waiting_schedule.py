@@ -93,7 +93,7 @@ def simulate(renders: int, seed: int = 1) -> list[dict[str, object]]:
             "delay_median_fixed_s": round(median(row[3] for row in rows), 1),
             "delay_max_s": round(max(row[1] for row in rows), 1),
         }
-        for (kind, band), rows in results.items()
+        for (kind, band), rows in sorted(results.items())
     ]
 
 

@@ -208,9 +208,10 @@ class VideoJobSensor(BaseSensorOperator):
         return raise_unless_succeeded(job).job_id
 
     def _time_out(self, error: Exception) -> NoReturn:
+        text = f"{error} The job goes on: a sensor never cancels."
         if self.soft_fail:
-            raise AirflowSkipException(f"Skipped, since soft_fail is set: {error}") from error
-        raise AirflowSensorTimeout(str(error)) from error
+            raise AirflowSkipException(f"Skipped, since soft_fail is set. {text}") from error
+        raise AirflowSensorTimeout(text) from error
 
     def _open_hook(self) -> VideoHook:
         from airflow_video_providers.hooks.base import get_video_hook
