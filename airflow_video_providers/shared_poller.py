@@ -376,8 +376,8 @@ class SharedPoller:
 
     def _close_hook(self) -> None:
         hook, self._hook = self._hook, None
-        if hook is not None and "client" in vars(hook):
-            hook.client.close()
+        if hook is not None:
+            hook.close()
 
     async def _in_thread(self, call: Callable[[Argument], Answer], argument: Argument) -> Answer:
         return await self._loop.run_in_executor(self._threads, call, argument)

@@ -107,6 +107,13 @@ class VideoHook(BaseHook):
         """Return the HTTP session of this connection."""
         return self.client
 
+    def close(self) -> None:
+        """Close the HTTP session, if one was opened; the next call opens another."""
+        with self._client_lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
     @property
     def base_url(self) -> str:
         """The connection's host where it is set, else the vendor's own base URL."""
