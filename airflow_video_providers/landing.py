@@ -3,7 +3,7 @@
 One file lands: read, checked and hashed beside the stream, stored in parts, and made visible only when all is proven.
 
 The reading thread fills a part; another hashes it, others store it; its memory is lent again when both are done.
-Whatever goes wrong, also a signal in the reading thread, ends in an abort: nothing appears, an older object stays whole.
+Whatever goes wrong, also a signal in the reading thread, ends in an abort: nothing appears, an older object stays.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 """
 Google Cloud Storage: a resumable upload, which is invisible until its last chunk.
 
-Chunks of such an upload go one after another. One that nobody finishes cannot be seen, costs nothing and is gone after a
-week, so that there is nothing to sweep; an aborted one is cancelled at once.
+Chunks of such an upload go one after another. One that nobody finishes cannot be seen, costs nothing and is gone after
+a week, so that there is nothing to sweep; an aborted one is cancelled at once.
 """
 
 from __future__ import annotations

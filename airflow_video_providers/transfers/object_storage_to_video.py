@@ -67,7 +67,7 @@ class ObjectStorageToVideoOperator(BaseOperator):
         location = parse_location(self.source)
         hook = get_video_hook(self.conn_id)
         stream, stored = open_store(location).open(location.key)
-        name = safe_name(self.name or PurePosixPath(location.key).name)
+        name = self.name or safe_name(PurePosixPath(location.key).name)
         media_type = self.media_type or _useful(stored.content_type) or mimetypes.guess_type(name)[0]
         with stream:
             media_id = hook.upload_media(

@@ -48,7 +48,8 @@ class VideoToObjectStorageOperator(BaseOperator):
     :param encryption: S3 server-side encryption, ``AES256`` or ``aws:kms``.
     :param kms_key: S3 KMS key, GCS Cloud KMS key, Azure encryption scope.
     :return: a list with one dictionary for each file:
-        ``uri kind size sha256 media_type duration_seconds vendor job_id``. ``sha256`` is None only where a file of an earlier run was found whose digest nobody kept.
+        ``uri kind size sha256 media_type duration_seconds vendor job_id``. ``sha256`` is None only where a file of
+        an earlier run was found whose digest nobody kept.
     :raises VideoConfigurationError: wrong arguments; found when the DAG is parsed, where they need no rendering.
     :raises VideoTransferError: a file did not land; the text says why. Files that landed before it stay.
     """

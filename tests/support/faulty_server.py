@@ -25,8 +25,9 @@ class Resource:
     One file and how it is served.
 
     ``framing``: length, chunked or close. ``declared``: a length that is not true. ``cuts``: after how many bytes each
-    answer in turn is cut (None: not at all); ``always_cut``: every answer. ``cut_how``: fin, reset or stall. ``statuses``:
-    answered first, one a request. ``token_uses``: how often a link with this ``?token=`` works (others: never).
+    answer in turn is cut (None: not at all); ``always_cut``: every answer. ``cut_how``: fin, reset or stall.
+    ``statuses``: answered first, one a request. ``token_uses``: how often a link with this ``?token=`` works (others:
+    never).
     ``before``: called with the resource before each answer.
     """
 
@@ -126,7 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
             first, status = int(asked[1]), 206
             last = min(last, int(asked[2])) if asked[2] else last
             if first >= len(body):
-                return self._status(416, Content_Range=f"bytes */{len(body)}")
+                self._status(416, Content_Range=f"bytes */{len(body)}")
+                return
         data = memoryview(body)[first : last + 1]
         self.send_response(status)
         self.send_header("Content-Type", resource.content_type)
@@ -154,7 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._send(data if cut is None else data[:cut], resource)
             if cut is not None and cut < len(data):
-                return self._cut(resource)
+                self._cut(resource)
+                return
             if resource.framing == "chunked":
                 self.wfile.write(b"0\r\n\r\n")
         except OSError:

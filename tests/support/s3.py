@@ -98,6 +98,7 @@ def s3_endpoint() -> Iterator[str]:
                 f"-master.port={ports['master']}", f"-volume.port={ports['volume']}", "-volume.max=0",
                 "-master.volumeSizeLimitMB=256", "-filer", f"-filer.port={ports['filer']}",
                 "-s3", f"-s3.port={ports['s3']}", f"-s3.config={folder / 'identities.json'}", "-s3.port.iceberg=0",
+                "-s3.autoCreateBucket=false",
             ],
             stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
