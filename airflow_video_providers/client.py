@@ -52,6 +52,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _QUERY = re.compile(r"(?<=\w)\?[^\s\"'<>]+")
 _LONGEST_MESSAGE = 500
+_SHORTEST_SECRET = 3
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ class VideoApiClient:
         self.origin = _origin(base_url)
         self.auth = auth
         self.settings = settings or ClientSettings()
-        self.secrets = [secret for secret in secrets if secret]
+        # A very short one is no secret, and its letters are in every message.
+        self.secrets = [secret for secret in secrets if secret and len(secret) >= _SHORTEST_SECRET]
         self.error_parser = error_parser
         self.session = requests.Session()
         # Credentials come from the connection alone, never a .netrc. Proxies of the environment are honoured below.
@@ -270,9 +272,10 @@ class VideoApiClient:
         if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
             return VideoApiInvalidRequestError(self.redact(str(error)), vendor=self.vendor, endpoint=endpoint)
         never_sent = _never_sent(error)
-        text = "could not connect" if never_sent else "no answer"
+        scheme, host, port = self.origin
+        text = "could not connect to" if never_sent else "no answer from"
         return VideoApiUnavailableError(
-            f"{text} ({self.redact(_root_cause(error))})",
+            f"{text} {scheme}://{host}:{port} ({self.redact(_root_cause(error))})",
             vendor=self.vendor,
             endpoint=endpoint,
             outcome_unknown=not never_sent and method != "GET",

@@ -64,7 +64,8 @@ class VideoApiError(VideoProviderError):
         self.outcome_unknown = outcome_unknown
         answer = f" answered {status}" if status is not None else ""
         coded = f" [{code}]" if code else ""
-        super().__init__(f"{vendor}: {endpoint}{answer}:{coded} {message}{' ' + self.hint if self.hint else ''}")
+        hint = f". {self.hint}" if self.hint else ""
+        super().__init__(f"{vendor}: {endpoint}{answer}:{coded} {message.rstrip('.')}{hint}")
 
 
 class VideoApiAuthenticationError(VideoApiError):
