@@ -49,7 +49,7 @@ class S3Server:
         }
         return {f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(connection)}
 
-    def keys(self) -> list[str]:
+    def list_keys(self) -> list[str]:
         """Return the keys of all objects in the bucket."""
         return [item["Key"] for item in self.client.list_objects_v2(Bucket=self.bucket).get("Contents", ())]
 

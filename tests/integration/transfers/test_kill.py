@@ -11,15 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from airflow_video_providers.hooks.base import get_video_hook
+from tests.support.cloud_emulators import CloudBucket
 from tests.support.s3 import S3Server
 from tests.support.simulator import Simulator
-
-pytestmark = pytest.mark.s3
 
 # What Airflow's task runner does with an operator and SIGTERM, and a state store that outlives the process.
 TASK = """
@@ -45,55 +45,72 @@ print(json.dumps(operator.execute({"task_state_store": Store(state)})))
 """
 
 
-@pytest.mark.parametrize("scheme", ["s3", "file"])
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-def test_a_killed_transfer_leaves_nothing_after_the_retry(
-    how: signal.Signals, scheme: str, video_connections: Simulator, s3: S3Server, tmp_path: Path
-) -> None:
-    simulator = video_connections
+KILLS = pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+
+
+@dataclass
+class Place:
+    """A destination, what is visible there, and what unfinished uploads are (None: the store shows none)."""
+
+    uri: str
+    environment: dict[str, str]
+    landed: Callable[[], bytes | None]
+    unfinished: Callable[[], list[str]] | None = None
+
+
+@pytest.mark.s3
+@KILLS
+def test_on_s3(how: signal.Signals, video_connections: Simulator, s3: S3Server, tmp_path: Path) -> None:
+    def landed() -> bytes | None:
+        return s3.body("v.mp4") if "v.mp4" in s3.list_keys() else None
+
+    place = Place(f"s3://s3_test@{s3.bucket}/v.mp4", s3.connection_env(), landed, s3.uploads)
+    kill_and_retry(how, place, video_connections, tmp_path)
+
+
+@KILLS
+def test_on_a_local_file(how: signal.Signals, video_connections: Simulator, tmp_path: Path) -> None:
+    file = tmp_path / "videos" / "v.mp4"
+
+    def unfinished() -> list[str]:
+        return [path.name for path in file.parent.iterdir() if path != file] if file.parent.exists() else []
+
+    place = Place(file.as_uri(), {}, lambda: file.read_bytes() if file.exists() else None, unfinished)
+    kill_and_retry(how, place, video_connections, tmp_path)
+
+
+@KILLS
+def test_on_a_cloud(how: signal.Signals, video_connections: Simulator, cloud: CloudBucket, tmp_path: Path) -> None:
+    place = Place(cloud.uri("v.mp4"), cloud.environment, lambda: cloud.read("v.mp4"))
+    kill_and_retry(how, place, video_connections, tmp_path)
+
+
+def kill_and_retry(how: signal.Signals, place: Place, simulator: Simulator, folder: Path) -> None:
+    """Kill a transfer in the middle; nothing is visible. Run it again; it lands, and nothing is left over."""
     simulator.settings(file_bytes=60_000_000)
     job_id = get_video_hook("hourone_default").submit_job({"title": "Hi", "draft": False, "transcript": "Hi."}).job_id
     simulator.move(job_id, finish=True)
     simulator.fault("hourone", "download", bytes_per_second=20_000_000)
-    folder = tmp_path / "videos"
-    destination = f"s3://s3_test@{s3.bucket}/v.mp4" if scheme == "s3" else f"file://{folder}/v.mp4"
-    environment = {**os.environ, **s3.connection_env()}
-    command = [sys.executable, "-c", TASK, job_id, destination, str(tmp_path / "state.json")]
-
-    def unfinished() -> list[str]:
-        if scheme == "s3":
-            return s3.uploads()
-        return [path.name for path in folder.iterdir() if path.name.endswith(".part")] if folder.exists() else []
-
-    def landed() -> bytes | None:
-        if scheme == "s3":
-            return s3.body("v.mp4") if "v.mp4" in s3.keys() else None
-        return (folder / "v.mp4").read_bytes() if (folder / "v.mp4").exists() else None
-
+    environment = {**os.environ, **place.environment}
+    state = folder / "state.json"
+    command = [sys.executable, "-c", TASK, job_id, place.uri, str(state)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    await_true(unfinished)
+    for _ in range(600):
+        if state.exists():  # written once the upload has begun
+            break
+        time.sleep(0.05)
     process.send_signal(how)
     _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
-    assert landed() is None
+    assert place.landed() is None
     if how is signal.SIGTERM:
         assert "the task was killed" in errors
-        assert unfinished() == []
-    else:
-        assert len(unfinished()) == 1
+    if place.unfinished is not None:
+        assert len(place.unfinished()) == (0 if how is signal.SIGTERM else 1)
     retry = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert retry.returncode == 0, retry.stderr
     (item,) = json.loads(retry.stdout.splitlines()[-1])
-    data = landed()
+    data = place.landed()
     assert data is not None
     assert (hashlib.sha256(data).hexdigest(), len(data)) == (item["sha256"], item["size"])
-    assert unfinished() == []
-
-
-def await_true(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds."""
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    pytest.fail("the transfer did not begin")
+    assert place.unfinished is None or place.unfinished() == []

@@ -80,7 +80,7 @@ def test_every_file_of_every_vendor_lands(vendor: str, simulator: Simulator, buc
     job_id = finished(simulator, vendor)
     destination = f"s3://s3_test@{bucket.bucket}/{{vendor}}/{{job_id}}/{{kind}}/{{name}}.{{ext}}"
     files = store(conn_id=f"{vendor}_default", job_id=job_id, destination=destination, outputs="all")
-    assert sorted(bucket.keys()) == sorted(item["uri"].split(f"{bucket.bucket}/")[1] for item in files)
+    assert sorted(bucket.list_keys()) == sorted(item["uri"].split(f"{bucket.bucket}/")[1] for item in files)
     for item in files:
         data = bucket.body(item["uri"].split(f"{bucket.bucket}/")[1])
         assert (item["sha256"], item["size"]) == (hashlib.sha256(data).hexdigest(), len(data))

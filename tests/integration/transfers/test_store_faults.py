@@ -72,9 +72,9 @@ def source(faulty_server: FaultyServer) -> FaultyServer:
 
 def test_wrong_secret(source: FaultyServer, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     connect(monkeypatch, s3.endpoint_url, secret="wrong")
-    with pytest.raises(DestinationError, match="SignatureDoesNotMatch|AccessDenied"):
+    with pytest.raises(DestinationError, match=r"SignatureDoesNotMatch|AccessDenied"):
         land(source, f"s3://s3_test@{s3.bucket}/v.mp4")
-    assert s3.keys() == s3.uploads() == []
+    assert s3.list_keys() == s3.uploads() == []
 
 
 def test_no_bucket(source: FaultyServer, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_the_store_resets_in_the_middle(
         else:
             with pytest.raises(DestinationError):
                 land(source, uri, journal=journal)
-            assert s3.keys() == s3.uploads() == []
+            assert s3.list_keys() == s3.uploads() == []
             proxy.resets = 0
             land(source, uri, journal=journal)
         assert s3.body("v.mp4") == BODY
@@ -201,7 +201,7 @@ def test_a_file_system_that_is_full(source: FaultyServer, tmp_path: Path) -> Non
 
 def test_a_folder_that_cannot_be_made(source: FaultyServer, tmp_path: Path) -> None:
     (tmp_path / "videos").write_bytes(b"a file")
-    with pytest.raises(DestinationError, match="cannot be written: (File exists|Not a directory)"):
+    with pytest.raises(DestinationError, match=r"cannot be written: (File exists|Not a directory)"):
         land(source, f"file://{tmp_path}/videos/v.mp4")
 
 

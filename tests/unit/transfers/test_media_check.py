@@ -64,7 +64,7 @@ def test_what_is_no_video(data: bytes, text: str) -> None:
 @pytest.mark.parametrize("step", [None, 3])
 def test_a_cut_mp4(cut: int, step: int | None) -> None:
     data = mp4(2000)[:-cut]
-    with pytest.raises(ContentCheckError, match="not whole|no moov|instead of"):
+    with pytest.raises(ContentCheckError, match=r"not whole|no moov|instead of"):
         check(data, step=step)
 
 
