@@ -97,6 +97,9 @@ class VideoJobSensor(BaseSensorOperator):
             )
         if self.poke_interval <= 0:
             raise ValueError("poll_interval must be above 0 seconds")
+        for name, value in (("conn_id", conn_id), ("job_id", job_id)):
+            if value is None or value == "":
+                raise ValueError(f"{name} must not be empty")
         if max_poll_failures < 0:
             raise ValueError("max_poll_failures must be 0 or more")
         self.conn_id = conn_id
@@ -184,6 +187,7 @@ class VideoJobSensor(BaseSensorOperator):
     def _defer(self, job: VideoJob, pace: Pace, deadline: float, context: Context) -> NoReturn:
         from airflow_video_providers.triggers.video_job import VideoJobTrigger, may_end_from_trigger
 
+        context["ti"].xcom_push(key="video_job", value=job.to_xcom())
         self.defer(
             trigger=VideoJobTrigger(
                 conn_id=self.conn_id,

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
@@ -107,6 +108,8 @@ class VideoJobTrigger(BaseTrigger):
             async with contextlib.aclosing(watch(self.conn_id, waiter)) as looks:
                 async for job in looks:
                     self.log.info("%s", describe_wait(job, waiter.pace))
+                    if not job.state.is_terminal:
+                        await self._show(job)
             status = _STATUS[waiter.job.state]
         except VideoJobTimeoutError as error:
             message = str(error)
@@ -122,6 +125,20 @@ class VideoJobTrigger(BaseTrigger):
                 await asyncio.sleep(max(0.0, self.pace["looked"] + _SETTLING_SECONDS - time.time()))
             event = {"status": status, "job": job.to_xcom(), "message": message}
             yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # untyped in Airflow
+
+    async def _show(self, job: VideoJob) -> None:
+        """Keep the XCom ``video_job`` up to date: a trigger cannot write to the task state store."""
+        ti = self.task_instance
+        if ti is None:
+            return
+        from airflow.sdk.execution_time.xcom import XCom
+
+        where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
+        try:
+            # In a thread, since a custom XCom backend may do blocking work.
+            await asyncio.to_thread(partial(XCom.set, key="video_job", value=job.to_xcom(), **where))
+        except Exception as error:  # what is shown must not end the wait
+            self.log.warning("The XCom video_job could not be brought up to date: %s", error)
 
     async def on_kill(self) -> None:
         """Cancel the render if the task that bought it wants that; look first, a finished one is left alone."""

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What waiting costs a whole Airflow, and that it holds: Postgres, LocalExecutor, a triggerer, and the simulator.
+
+``python benchmarks/bench_waiting_live.py [cpu] [storm] [timeouts]``; all without an argument. Needs the programs
+of PostgreSQL (``initdb``, ``postgres``). Takes about 25 minutes on two cores.
+
+- ``cpu``: 50 renders of 120 s, deferrable and in reschedule mode, above the cost of the same Airflow idle.
+- ``storm``: 200 deferrable and 50 rescheduled waits at once while another process burns both cores; the triggerer is
+  killed (SIGKILL) in the middle.
+- ``timeouts``: the same exception and state in all three ways to wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="bench-waiting-"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import psutil
+
+from airflow_video_providers.hooks.base import get_video_hook
+from benchmarks.live_airflow import Airflow, free_port, make_airflow
+from tests.support.simulator import Simulator
+
+DAGS = Path(__file__).parent / "waiting_dags"
+REQUEST = {"pipeline": {"id": "p"}, "input": {"input_name": "a.mp4"}, "outputs": [{"preset": {"id": "s"}}]}
+ENDED = {"success", "failed"}
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """Run a PostgreSQL server of one's own; yield its SQLAlchemy URL."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(shutil.which("initdb") or "initdb").parent]
+    folder = Path(tempfile.mkdtemp(prefix="bench-postgres-"))
+    # The server refuses to run as root.
+    user = "postgres" if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
+    port = free_port()
+    data = folder / "data"
+    initdb = [programs[-1] / "initdb", "-D", data, "-U", "airflow", "-A", "trust", "--no-sync"]
+    subprocess.run(initdb, check=True, capture_output=True, user=user, cwd=folder)
+    options = ("-c", "fsync=off", "-c", "max_connections=300", "-c", "listen_addresses=127.0.0.1")
+    command = [programs[-1] / "postgres", "-D", data, "-p", str(port), "-k", folder, *options]
+    with (folder / "postgres.log").open("ab") as output:
+        server = subprocess.Popen(command, user=user, cwd=folder, stdout=output, stderr=output, start_new_session=True)
+    try:
+        time.sleep(3)
+        yield f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres"
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def live(simulator: Simulator) -> Iterator[Airflow]:
+    """Run a whole Airflow."""
+    home = Path(tempfile.mkdtemp(prefix="bench-airflow-"))
+    with postgres() as database:
+        settings = {
+            **simulator.connection_env(),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+            "AIRFLOW__CORE__PARALLELISM": "8",
+            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+        }
+        airflow = make_airflow(home, DAGS, settings)
+        try:
+            airflow.call("PATCH", "pools/default_pool?update_mask=slots", {"name": "default_pool", "slots": 1000})
+            yield airflow
+        finally:
+            for part in list(airflow.parts):
+                airflow.kill(part, signal.SIGKILL)
+            if os.environ.get("KEEP_HOME") is None:
+                shutil.rmtree(home, ignore_errors=True)
+            else:
+                print(f"kept {home}")
+
+
+def submit(simulator: Simulator, count: int) -> list[str]:
+    """Submit jobs and return their ids."""
+    os.environ.update(simulator.connection_env())
+    hook = get_video_hook("xvid_default")
+    with ThreadPoolExecutor(4) as threads:
+        return [job.job_id for job in threads.map(lambda _: hook.submit_job(REQUEST), range(count))]
+
+
+def begin(airflow: Airflow, dag_id: str, jobs: list[str]) -> str:
+    """Start a run of a DAG that waits for jobs, as soon as Airflow knows the DAG."""
+    end = time.monotonic() + 180
+    while dag_id not in {dag["dag_id"] for dag in airflow.call("GET", "dags?limit=100")["dags"]}:
+        if time.monotonic() > end:
+            raise RuntimeError(f"Airflow does not find {dag_id}")
+        time.sleep(2)
+    run = airflow.call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": {"jobs": jobs}})
+    return str(run["dag_run_id"])
+
+
+def instances(airflow: Airflow, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+    """Return the mapped task instances of the sensor."""
+    found: list[dict[str, Any]] = []
+    while True:
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances?task_id=wait&limit=100&offset={len(found)}"
+        page = airflow.call("GET", path)
+        found += page["task_instances"]
+        if len(found) >= page["total_entries"] or not page["task_instances"]:
+            return found
+
+
+def wait_for_run(airflow: Airflow, dag_id: str, run_id: str, seconds: float = 1200) -> str:
+    """Wait until a run has ended, and return its state."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        state = str(airflow.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
+        if state in ENDED:
+            return state
+        time.sleep(3)
+    return "unfinished"
+
+
+def cpu_seconds(airflow: Airflow) -> float:
+    """Return the CPU time of all parts so far, with all their children, ended ones included."""
+    total = 0.0
+    for part in airflow.parts.values():
+        process = psutil.Process(part.pid)
+        for one in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = one.cpu_times()
+                total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def bench_cpu(simulator: Simulator, jobs: int = 50, render: float = 120) -> list[dict[str, Any]]:
+    """Measure the CPU of 50 waits of 120 s in two ways, above the same Airflow idle for the same time."""
+    rows = []
+    with live(simulator) as airflow:
+        begin_idle = begin(airflow, "waits_deferrable", [])  # the first run warms all parts up
+        wait_for_run(airflow, "waits_deferrable", begin_idle)
+        time.sleep(20)
+        before, began = cpu_seconds(airflow), time.monotonic()
+        time.sleep(90)
+        idle = (cpu_seconds(airflow) - before) / (time.monotonic() - began)
+        for way in ("deferrable", "reschedule"):
+            simulator.reset()
+            simulator.settings(render_seconds=render)
+            ids = submit(simulator, jobs)
+            counts = simulator.counts("xvid")
+            before, began = cpu_seconds(airflow), time.monotonic()
+            run_id = begin(airflow, f"waits_{way}", ids)
+            state = wait_for_run(airflow, f"waits_{way}", run_id)
+            seconds = time.monotonic() - began
+            used = cpu_seconds(airflow) - before
+            after = simulator.counts("xvid")
+            rows.append(
+                {
+                    "benchmark": "cpu",
+                    "way": way,
+                    "jobs": jobs,
+                    "render_seconds": render,
+                    "run": state,
+                    "seconds": round(seconds, 1),
+                    "cpu_seconds": round(used, 1),
+                    "cpu_above_idle": round(used - idle * seconds, 1),
+                    "requests": after["lists"] + after["polls"] - counts["lists"] - counts["polls"],
+                }
+            )
+    rows.append(
+        {"benchmark": "cpu", "way": "ratio", "value": round(rows[0]["cpu_above_idle"] / rows[1]["cpu_above_idle"], 3)}
+    )
+    return rows
+
+
+def bench_storm(simulator: Simulator) -> list[dict[str, Any]]:
+    """Run 200 deferrable and 50 rescheduled waits under load, and kill the triggerer in the middle."""
+    rows = []
+    with live(simulator) as airflow:
+        simulator.reset()
+        simulator.settings(render_seconds=300)
+        ids = {"deferrable": submit(simulator, 200), "reschedule": submit(simulator, 50)}
+        burner = "while True: pass"
+        burners = [subprocess.Popen([sys.executable, "-c", burner]) for _ in range(2)]
+        try:
+            runs = {way: begin(airflow, f"waits_{way}", jobs) for way, jobs in ids.items()}
+            end = time.monotonic() + 600
+            while time.monotonic() < end:
+                states = Counter(one["state"] for one in instances(airflow, "waits_deferrable", runs["deferrable"]))
+                if states["deferred"] >= 100:
+                    break
+                time.sleep(5)
+            print(f"killing the triggerer while {dict(states)}", flush=True)
+            airflow.kill("triggerer")
+            time.sleep(5)
+            airflow.start("triggerer")
+            for way, run_id in runs.items():
+                state = wait_for_run(airflow, f"waits_{way}", run_id)
+                found = instances(airflow, f"waits_{way}", run_id)
+                rows.append(
+                    {
+                        "benchmark": "storm",
+                        "way": way,
+                        "run": state,
+                        "states": dict(Counter(str(one["state"]) for one in found)),
+                        "second_tries": sum(one["try_number"] > 1 for one in found),
+                    }
+                )
+        finally:
+            for burner_process in burners:
+                burner_process.kill()
+                burner_process.wait()
+        counts = simulator.counts("xvid")
+        rows.append({"benchmark": "storm", "lists": counts["lists"], "single_requests": counts["polls"]})
+    return rows
+
+
+def bench_timeouts(simulator: Simulator) -> list[dict[str, Any]]:
+    """Let a wait time out in each way."""
+    rows = []
+    with live(simulator) as airflow:
+        simulator.reset()
+        simulator.settings(render_seconds=3600)
+        (job_id,) = submit(simulator, 1)
+        for way in ("reschedule", "poke", "deferrable"):
+            dag_id = f"times_out_{way}"
+            run_id = begin(airflow, dag_id, [job_id])
+            wait_for_run(airflow, dag_id, run_id)
+            (one,) = instances(airflow, dag_id, run_id)
+            path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/wait/logs/{one['try_number']}?map_index=0"
+            text = json.dumps(airflow.call("GET", path))
+            rows.append(
+                {
+                    "benchmark": "timeouts",
+                    "way": way,
+                    "state": one["state"],
+                    "tries": one["try_number"],
+                    "exception": "AirflowSensorTimeout" if "AirflowSensorTimeout" in text else text[-500:],
+                }
+            )
+        job = simulator.jobs("xvid")[0]
+        rows.append({"benchmark": "timeouts", "job_is_left": job["state"]})
+    return rows
+
+
+BENCHMARKS = {"cpu": bench_cpu, "storm": bench_storm, "timeouts": bench_timeouts}
+
+if __name__ == "__main__":
+    running = Simulator("--port", "0")
+    try:
+        for name in sys.argv[1:] or BENCHMARKS:
+            for row in BENCHMARKS[name](running):
+                print(json.dumps(row), flush=True)
+    finally:
+        running.stop()

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One mapped sensor for each job id of the run's configuration, in the way to wait that the DAG is named after."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, get_current_context, task
+
+from airflow_video_providers.sensors.video_job import VideoJobSensor
+
+WAYS: dict[str, dict[str, Any]] = {
+    "reschedule": {"mode": "reschedule", "deferrable": False},
+    "poke": {"mode": "poke", "deferrable": False},
+    "deferrable": {"deferrable": True},
+}
+
+for way, arguments in WAYS.items():
+    for name, timeout in (("waits", 3600), ("times_out", 45)):
+        with DAG(f"{name}_{way}", max_active_tasks=1000, default_args={"retries": 1, "retry_delay": timedelta(0)}):
+
+            @task
+            def jobs() -> list[str]:
+                return list(get_current_context()["dag_run"].conf["jobs"])
+
+            VideoJobSensor.partial(task_id="wait", conn_id="xvid_default", timeout=timeout, **arguments).expand(
+                job_id=jobs()
+            )

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the sensor accepts when a DAG is parsed, and what it remembers between two runs of its task."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_video_providers.exceptions import VideoConfigurationError
+from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.polling import DEFAULT_POLL_INTERVAL, Pace
+from airflow_video_providers.sensors.video_job import WAIT_KEY, VideoJobSensor, Wait
+
+
+def sensor(**arguments):
+    return VideoJobSensor(task_id="wait", **{"conn_id": "c", "job_id": "1", **arguments})
+
+
+def test_the_defaults():
+    made = sensor()
+    assert (made.mode, made.deferrable, made.poke_interval) == ("reschedule", False, DEFAULT_POLL_INTERVAL)
+    assert made.template_fields == ("conn_id", "job_id")
+
+
+def test_poll_interval_and_poke_interval_are_the_same():
+    assert sensor(poll_interval=7).poke_interval == 7
+    assert sensor(poke_interval=7).poke_interval == 7
+    assert sensor(poll_interval=timedelta(minutes=1)).poke_interval == 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"poll_interval": 0}, "poll_interval"),
+        ({"poll_interval": -1}, "poke_interval"),
+        ({"max_poll_failures": -1}, "max_poll_failures"),
+        ({"exponential_backoff": True}, "exponential_backoff"),
+        ({"silent_fail": True}, "silent_fail"),
+        ({"never_fail": True}, "never_fail"),
+        ({"mode": "push"}, "mode"),
+        ({"timeout": -1}, "timeout"),
+        ({"conn_id": ""}, "conn_id"),
+        ({"job_id": ""}, "job_id"),
+        ({"job_id": None}, "job_id"),
+    ],
+)
+def test_a_wrong_argument_fails_when_the_dag_is_parsed(arguments, named):
+    with pytest.raises(ValueError, match=named):
+        sensor(**arguments)
+
+
+@pytest.mark.parametrize("job_id", [" ", {}, {"job_id": None}, 7, ["1"]])
+def test_a_job_id_that_is_none_is_refused_before_anything_is_asked(job_id):
+    with pytest.raises(VideoConfigurationError, match="job_id"):
+        sensor(job_id=job_id).execute({})
+
+
+class Store(dict):
+    def set(self, key, value):
+        self[key] = json.loads(json.dumps(value))
+
+
+def context(store, *, try_number=1, max_tries=2, retries=2):
+    ti = SimpleNamespace(try_number=try_number, max_tries=max_tries, task=SimpleNamespace(retries=retries))
+    return {"ti": ti, "task_state_store": store}
+
+
+@pytest.fixture
+def store():
+    """A store that holds a wait of try 1."""
+    store = Store()
+    job = VideoJob(vendor="v", job_id="1", state=JobState.RUNNING, vendor_status="busy", progress=0.5)
+    wait = Wait.load(context(store), job_id="1").model_copy(update={"since": 1000.0})
+    wait.saw(job, Pace.begin(job, 1060.0)).missed(2).save(context(store))
+    return store
+
+
+def test_a_later_run_and_a_retry_wait_on(store):
+    for try_number in (1, 2):
+        wait = Wait.load(context(store, try_number=try_number), job_id="1")
+        assert (wait.since, wait.failures, wait.job.progress, wait.pace.since) == (1000.0, 2, 0.5, 1060.0)
+        assert wait.try_number == try_number
+
+
+def test_a_person_can_read_it(store):
+    assert store[WAIT_KEY]["last_look"] == "v job 1: busy, 50%; waited 60 s"
+
+
+def test_a_clear_begins_anew(store):
+    # A clear after try 1 sets max_tries = try_number + retries.
+    wait = Wait.load(context(store, try_number=2, max_tries=3), job_id="1")
+    assert wait.since > 1000.0
+    assert wait.job is None
+
+
+def test_another_job_begins_anew(store):
+    assert Wait.load(context(store), job_id="2").since > 1000.0
+
+
+@pytest.mark.parametrize("rubbish", [None, "text", {}, {"job_id": "1", "since": "soon", "try_number": 1}])
+def test_a_record_that_is_none_begins_anew(rubbish):
+    store = Store({WAIT_KEY: rubbish})
+    assert Wait.load(context(store), job_id="1").job is None

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What docs/waiting.md shows can be run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from airflow_video_providers.polling import DEFAULT_MAX_POLL_FAILURES, DEFAULT_POLL_INTERVAL, SHORTEST_INTERVAL
+from airflow_video_providers.shared_poller import MOST_IN_FLIGHT
+
+PAGE = (Path(__file__).parents[3] / "docs" / "waiting.md").read_text()
+
+
+def test_the_dag_with_a_pool_is_a_dag():
+    (source,) = [block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "DAG(" in block]
+    names: dict = {}
+    exec(compile(source, "waiting.md", "exec"), names)
+
+    dag = names["dag"]
+    assert dag.get_task("render").partial_kwargs["pool"] == "xvid_renders"
+
+
+def test_the_numbers_on_the_page_are_those_of_the_code():
+    assert f"`poll_interval` ({DEFAULT_POLL_INTERVAL:.0f} s;" in PAGE
+    assert f"`max_poll_failures` looks ({DEFAULT_MAX_POLL_FAILURES})" in PAGE
+    assert f"never more than {MOST_IN_FLIGHT} at a time" in PAGE
+    assert f"come close together ({SHORTEST_INTERVAL:.0f} s)" in PAGE
