@@ -52,6 +52,12 @@ chaos: $(DEV_STAMP)  ## kill a real Airflow at every point of a task's life, and
 bench-import: $(DEV_STAMP)  ## what importing the package adds to importing airflow.sdk
 	$(BIN)/python benchmarks/bench_import.py
 
+bench-waiting: $(DEV_STAMP)  ## what waiting costs: vendor requests, event loop, memory, schedule (20 minutes)
+	$(BIN)/python benchmarks/bench_waiting.py
+
+bench-waiting-live: $(DEV_STAMP)  ## the same for a whole Airflow with PostgreSQL, and waits under load (25 minutes)
+	$(BIN)/python benchmarks/bench_waiting_live.py
+
 build: $(DEV_STAMP)  ## wheel and sdist in ./dist
 	$(PIP) build
 	$(BIN)/python -m build

@@ -60,6 +60,8 @@ SHARE_OF_TIME = 0.1
 """Most of the time that list requests may take: after a slow list, the next one waits longer."""
 _TOGETHER = SHORTEST_INTERVAL / 2
 _CHECK_DEADLINES = 15.0
+_LAST_LOOK_SECONDS = 60.0
+"""How long the look at the deadline may take before the wait ends without it."""
 _AT_ONCE = 100
 
 
@@ -79,6 +81,7 @@ class Waiter:
         "due",
         "error",
         "failures",
+        "given_up_at",
         "job",
         "max_poll_failures",
         "news",
@@ -104,6 +107,7 @@ class Waiter:
         self.deadline = deadline
         self.seed = seed
         self.max_poll_failures = max_poll_failures
+        self.given_up_at = math.inf if deadline is None else max(deadline, time.time()) + _LAST_LOOK_SECONDS
         self.failures = 0
         self.error: VideoPollingError | VideoJobTimeoutError | None = None
         self.news = asyncio.Event()
@@ -237,7 +241,8 @@ class SharedPoller:
                     # Beside the looks: a vendor that does not answer must not hold a wait beyond its time.
                     deadlines_checked = now
                     for waiter in self._waiters:
-                        waiter.check_deadline(now)
+                        if now >= waiter.given_up_at:
+                            waiter.check_deadline(now)
                 if now >= self._ask_from:
                     await self._ask_the_due(now)
                 with contextlib.suppress(asyncio.TimeoutError):

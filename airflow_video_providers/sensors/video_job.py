@@ -116,7 +116,7 @@ class VideoJobSensor(BaseSensorOperator):
         try:
             return self._finish(context, self._look(context, wait))
         except VideoJobTimeoutError as error:
-            self._time_out(error)
+            self._time_out(str(error), error)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """Resume on the worker when the trigger could not end the task itself."""
@@ -125,15 +125,16 @@ class VideoJobSensor(BaseSensorOperator):
         try:
             return self._finish(context, job_from_event(event))
         except VideoJobTimeoutError as error:
-            self._time_out(error)
+            self._time_out(str(error), error)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Keep Airflow from skipping on a failed render or a broken trigger: only a timeout is softened."""
         try:
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
         except TaskDeferralTimeout as error:
-            # No triggerer ran at the deadline.
-            self._time_out(error)
+            self._time_out(
+                f"The time to wait for the render is over; no triggerer took note of it ({error}).", error
+            )
 
     # ------------------------------------------------------------------ one look, and what follows
 
@@ -211,8 +212,8 @@ class VideoJobSensor(BaseSensorOperator):
         context["ti"].xcom_push(key="video_job", value=job.to_xcom())
         return raise_unless_succeeded(job).job_id
 
-    def _time_out(self, error: Exception) -> NoReturn:
-        text = f"{error} The job goes on: a sensor never cancels."
+    def _time_out(self, text: str, error: Exception) -> NoReturn:
+        text = f"{text} The job goes on: a sensor never cancels."
         if self.soft_fail:
             raise AirflowSkipException(f"Skipped, since soft_fail is set. {text}") from error
         raise AirflowSensorTimeout(text) from error
