@@ -182,6 +182,28 @@ def test_success_ends_the_task_from_the_triggerer_with_all_its_xcoms(triggers):
     assert event.xcoms["video_job_link"] == "https://vendor.example/1"
 
 
+def test_the_xcom_of_a_deferred_task_follows_its_job(triggers, simulator, monkeypatch):
+    from airflow.sdk.execution_time.xcom import XCom
+
+    shown = []
+    monkeypatch.setattr(XCom, "set", lambda **fields: shown.append(fields))
+    (trigger,) = triggers("xvid", move={"status": "running", "progress": 50})
+    where = {"dag_id": "d", "task_id": "wait", "run_id": "r", "map_index": 3}
+    trigger.task_instance = SimpleNamespace(**where)
+
+    async def finish():
+        while not shown:
+            await asyncio.sleep(0.1)
+        await asyncio.to_thread(simulator.move, trigger.job["job_id"], finish=True)
+
+    async def both():
+        return await asyncio.gather(event_of(trigger), finish())
+
+    event, _ = asyncio.run(both())
+    assert [(look.pop("value")["progress"], look) for look in shown] == [(0.5, {"key": "video_job", **where})]
+    assert event.xcoms["video_job"]["state"] == "succeeded"
+
+
 def test_a_task_that_needs_a_worker_is_resumed(triggers):
     (trigger,) = triggers("xvid", end_from_trigger=False)
     (payload,) = payloads([trigger])
