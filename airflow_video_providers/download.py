@@ -86,6 +86,7 @@ class Download:
     :param refresh: mints a fresh link; raises what the vendor's hook raises when the file is gone.
     :param settings: patience and width.
     :param prefix_digest: SHA-256 of all bytes handed out so far, asked only when a file is read again from its start.
+    :param on_bytes: told how many bytes came, by any of the reading threads; below 0: how many must come again.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Download:
         refresh: Callable[[], VideoOutput],
         settings: DownloadSettings,
         prefix_digest: Callable[[], bytes],
+        on_bytes: Callable[[int], None] = lambda count: None,
     ) -> None:
         self.settings = settings
         self.size: int | None = output.size
@@ -104,6 +106,7 @@ class Download:
         self.resumes = 0
         self.ranges = 1
         self._prefix_digest = prefix_digest
+        self._on_bytes = on_bytes
         self._refresh = refresh
         self._source = HttpSource(settings.client, settings.streams)
         self._lock = threading.Lock()
@@ -190,6 +193,7 @@ class Download:
                 answer = self._answer
                 assert answer is not None  # _reopen sets it
                 for now in answer.pieces(view[before:]):
+                    self._on_bytes(before + now - filled)
                     filled = before + now
                     patience.progress(filled)
                 if filled < len(view):
@@ -223,6 +227,7 @@ class Download:
         # No Range, or a new version: what was handed out must be its beginning; the current part is read anew.
         self._skip_prefix(answer, start)
         self._validator = answer.validator
+        self._on_bytes(-filled)
         return 0
 
     def _skip_prefix(self, answer: Answer, length: int) -> None:
@@ -302,6 +307,7 @@ class Download:
                 before = filled
                 with self._alive(answer):
                     for now in answer.pieces(part.view[before:]):
+                        self._on_bytes(before + now - filled)
                         filled = before + now
                         patience.progress(filled)
                         if self._stopped.is_set():

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from typing import TYPE_CHECKING, Any, Protocol
@@ -152,7 +154,7 @@ class Landing:
         stored = self.store.head(self.location.key)
         if stored is None:
             return None
-        if not self._is_ours(stored):
+        if not (self._is_ours(stored) or record.get("version") == stored.version):
             if self.rules.if_exists == "fail":
                 raise DestinationExistsError(f"{self.location.uri} is already there, and it is not this output's file")
             log.info("%s is there, but is not this output's file: it will be replaced", self.location.uri)
@@ -189,7 +191,9 @@ class Landing:
     def _put(self, data: bytes | bytearray, digest: Any, media_type: str | None) -> tuple[LandedFile, str]:
         sha256 = digest.hexdigest()
         attributes = self.attributes(media_type, videosha256=sha256)
-        stored = self.store.put(self.location.key, bytes(data), attributes, replace=self.replaces)
+        stored = self.committed(
+            lambda: self.store.put(self.location.key, bytes(data), attributes, replace=self.replaces), len(data)
+        )
         return changed(self._result(len(data), sha256, media_type), transferred=len(data)), stored.version
 
     # ------------------------------------------------------------------ for the flow
@@ -198,6 +202,16 @@ class Landing:
     def replaces(self) -> bool:
         """Whether the commit may replace an object."""
         return self.rules.if_exists != "fail"
+
+    def committed(self, commit: Callable[[], StoredObject], size: int) -> StoredObject:
+        """Make the object visible; its answer can be lost, and another task can have stored the same file first."""
+        try:
+            return commit()
+        except DestinationError:
+            stored = self.store.head(self.location.key)
+            if stored is None or stored.size != size or not self._is_ours(stored):
+                raise
+            return stored
 
     def attributes(self, media_type: str | None, **metadata: str) -> ObjectAttributes:
         """Return what is set on the object."""
@@ -234,7 +248,10 @@ class _Flow:
         self.sha256 = hashlib.sha256()
         self.md5 = hashlib.md5(usedforsecurity=False) if landing.output.md5 else None
         self.check = MediaCheck(landing.output.kind)
-        self.download = Download(landing.output, landing._refresh, landing.rules.download, self._digest_so_far)
+        self.progress = _Progress(landing.location.uri)
+        self.download = Download(
+            landing.output, landing._refresh, landing.rules.download, self._digest_so_far, self.progress.add
+        )
         self.writer: ObjectWriter | None = None
         self.hasher = ThreadPoolExecutor(1, thread_name_prefix="hash")
         self.senders = ThreadPoolExecutor(landing.store.parallel, thread_name_prefix="part")
@@ -250,7 +267,7 @@ class _Flow:
         if download.size is not None:
             landing._check_limit(download.size)
         part_size = landing.store.part_size(download.size)
-        progress = _Progress(landing.location.uri, download.size)
+        self.progress.size = download.size
         self.parts = download.parts(landing._pool, part_size)
         for number, part in enumerate(self.parts):
             try:
@@ -262,7 +279,6 @@ class _Flow:
                 landing._pool.give(part.buffer)
                 raise
             self._hand_over(number, part)
-            progress.advance(self.size)
         return self._finish(started)
 
     def end(self) -> None:
@@ -323,7 +339,8 @@ class _Flow:
         try:
             self.writer.write(number, part.offset, part.buffer, part.length)
         finally:
-            wait([hashing])
+            with suppress(CancelledError):
+                hashing.result()
             self.landing._pool.give(part.buffer)
 
     def _digest_so_far(self) -> bytes:
@@ -347,21 +364,11 @@ class _Flow:
         while self.sending:
             self._await_oldest()
         self._verify()
-        stored = self._commit(self.writer)
+        stored = self.landing.committed(self.writer.commit, self.size)
         self.writer = None
         self._summary(started)
         landed = self.landing._result(self.size, self.sha256.hexdigest(), self.download.media_type)
         return changed(landed, transferred=self.size), stored.version
-
-    def _commit(self, writer: ObjectWriter) -> StoredObject:
-        try:
-            return writer.commit()
-        except DestinationError:
-            # The answer of a commit that worked can be lost, and another task can have stored the same file first.
-            stored = self.landing.store.head(self.landing.location.key)
-            if stored is None or stored.size != self.size or not self.landing._is_ours(stored):
-                raise
-            return stored
 
     def _verify(self) -> None:
         """Prove that this is the whole file; only then it is made visible."""
@@ -396,23 +403,28 @@ class _Flow:
 class _Progress:
     """One line in the log every 10 seconds, or every 10 % where that is later than a second after the last."""
 
-    def __init__(self, uri: str, size: int | None) -> None:
-        self.uri, self.size = uri, size
-        self.started = self.last = time.monotonic()
-        self.tenth = 0
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.size: int | None = None
+        self._done = 0
+        self._tenth = 0
+        self._started = self._last = time.monotonic()
+        self._lock = threading.Lock()
 
-    def advance(self, done: int) -> None:
-        now = time.monotonic()
-        tenth = done * 10 // self.size if self.size else 0
-        if now - self.last < (1.0 if tenth > self.tenth else _LOG_EVERY_SECONDS):
-            return
-        self.last, self.tenth = now, tenth
-        rate = done / max(now - self.started, 1e-6)
-        if self.size:
-            left = (self.size - done) / rate if rate else 0.0
+    def add(self, count: int) -> None:
+        """Count bytes that came (below 0: that must come again). Called by all reading threads."""
+        with self._lock:
+            self._done += count
+            now = time.monotonic()
+            tenth = self._done * 10 // self.size if self.size else 0
+            if now - self._last < (1.0 if tenth > self._tenth else _LOG_EVERY_SECONDS):
+                return
+            self._last, self._tenth = now, tenth
+            done, size, rate = self._done, self.size, max(self._done, 1) / (now - self._started)
+        if size:
             log.info(
                 "%s: %d of %d MB (%d %%), %.1f MB/s, %.0f s left",
-                self.uri, done // 10**6, self.size // 10**6, done * 100 // self.size, rate / 1e6, left,
+                self.uri, done // 10**6, size // 10**6, done * 100 // size, rate / 1e6, (size - done) / rate,
             )  # fmt: skip
         else:
             log.info("%s: %d MB, %.1f MB/s, the size is not known", self.uri, done // 10**6, rate / 1e6)

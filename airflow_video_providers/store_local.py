@@ -2,8 +2,8 @@
 """
 Local files: written beside their name, flushed to disk, then renamed in one step.
 
-What S3 keeps as user metadata is kept as extended attributes, where the file system has them; where it has not, an
-existing file is recognised by its digest alone.
+What S3 keeps as user metadata is kept as extended attributes. On a file system without them only the task that stored a
+file knows it again.
 """
 
 from __future__ import annotations

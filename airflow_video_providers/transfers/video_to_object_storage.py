@@ -104,9 +104,9 @@ class VideoToObjectStorageOperator(BaseOperator):
         self._check_arguments(rendered=True)
         hook = get_video_hook(self.conn_id)
         job_id = _job_id(self.job_id)
-        outputs = self._select(hook.get_outputs(job_id), f"{hook.vendor} job {job_id}")
         self._running = True
         try:
+            outputs = self._select(hook.get_outputs(job_id), f"{hook.vendor} job {job_id}")
             self._land_all(hook, job_id, outputs, context)
         finally:
             self._running = False

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.s3 import free_port
+from tests.support.ports import free_port
 
 _AZURE_ACCOUNT = "devstoreaccount1"
 _AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -88,10 +88,8 @@ def gcs_endpoint() -> Iterator[str]:
         pytest.skip("fake-gcs-server is not installed")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    process = _run(
-        [program, "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory", "-external-url", url],
-        port,
-    )  # fmt: skip
+    address = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-external-url", url]
+    process = _run([program, *address, "-backend", "memory"], port)
     yield url
     process.kill()
     process.wait()

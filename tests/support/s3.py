@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.ports import free_port
 
 KEY, SECRET = "test-access-key", "test-secret-key"
 _IDENTITY = {
@@ -61,22 +62,6 @@ class S3Server:
         """Return the ids of unfinished multipart uploads."""
         answer = self.client.list_multipart_uploads(Bucket=self.bucket)
         return [item["UploadId"] for item in answer.get("Uploads", ())]
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on; below 20000, since the server adds 10000 to it for its own use."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port + 10000 < 65536:
-            return port
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port - 20000))
-            except OSError:
-                continue
-            return port - 20000
 
 
 @pytest.fixture(scope="session")
@@ -126,8 +111,8 @@ def s3_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3(s3_endpoint: str) -> S3Server:
-    """Give a fresh bucket."""
+def s3(s3_endpoint: str) -> Iterator[S3Server]:
+    """Give a fresh bucket, with all that is in it removed at the end: the server makes room for only so many."""
     import boto3
 
     client = boto3.client(
@@ -135,4 +120,5 @@ def s3(s3_endpoint: str) -> S3Server:
     )
     bucket = f"test-{uuid.uuid4().hex[:12]}"
     client.create_bucket(Bucket=bucket)
-    return S3Server(s3_endpoint, bucket, client)
+    yield S3Server(s3_endpoint, bucket, client)
+    client.delete_bucket(Bucket=bucket)

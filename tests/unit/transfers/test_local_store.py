@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that appear whole, and what is known of them later."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from airflow_video_providers.buffers import BufferPool
+from airflow_video_providers.destination import parse_location
+from airflow_video_providers.exceptions import ContentCheckError
+from airflow_video_providers.jobs import VideoOutput
+from airflow_video_providers.landing import LandedFile, Landing, LandingRules, MemoryJournal
+from airflow_video_providers.object_store import ObjectAttributes
+from airflow_video_providers.store_local import LocalStore
+from tests.support.media import WEBVTT
+
+
+def land(path: Path, journal: MemoryJournal, content: str = WEBVTT, **rules: object) -> LandedFile:
+    """Land inline text."""
+    output = VideoOutput(kind="subtitles", content=content, media_type="text/vtt")
+    return Landing(
+        output,
+        vendor="colossyan",
+        job_id="1",
+        location=parse_location(path.as_uri()),
+        store=LocalStore(),
+        refresh=lambda: output,
+        rules=LandingRules(**rules),  # type: ignore[arg-type]
+        journal=journal,
+        pool=BufferPool(1),
+    ).land()
+
+
+def test_inline_text_lands_once(tmp_path: Path) -> None:
+    path, journal = tmp_path / "deep" / "er" / "s.vtt", MemoryJournal()
+    first = land(path, journal)
+    assert path.read_text() == WEBVTT
+    assert (first.transferred, first.media_type, first.kind) == (len(WEBVTT), "text/vtt", "subtitles")
+    again = land(path, MemoryJournal())
+    assert (again.transferred, again.sha256) == (0, first.sha256)
+
+
+def test_inline_text_is_checked(tmp_path: Path) -> None:
+    with pytest.raises(ContentCheckError, match="HTML"):
+        land(tmp_path / "s.vtt", MemoryJournal(), content="<html>gone</html>")
+    with pytest.raises(ContentCheckError, match="max_bytes"):
+        land(tmp_path / "s.vtt", MemoryJournal(), max_bytes=5)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_extended_attributes_a_task_knows_its_own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    for name in ("setxattr", "getxattr", "listxattr"):
+        monkeypatch.setattr(os, name, unsupported)
+    path, journal = tmp_path / "s.vtt", MemoryJournal()
+    first = land(path, journal)
+    again = land(path, journal)
+    assert (again.transferred, again.sha256) == (0, first.sha256)
+    assert land(path, MemoryJournal()).transferred > 0
+    path.write_text("changed by somebody")
+    assert land(path, journal).transferred > 0
+    assert path.read_text() == WEBVTT
+
+
+def test_only_stale_and_own_parts_are_swept(tmp_path: Path) -> None:
+    store, key = LocalStore(), str(tmp_path / "v.mp4").lstrip("/")
+    own, live, stale = (store.begin(key, ObjectAttributes(), replace=True) for _ in range(3))
+    (tmp_path / ".other.mp4.abc.part").write_bytes(b"")
+    long_ago = time.time() - 25 * 3600
+    os.utime(tmp_path / stale.token, (long_ago, long_ago))
+    assert store.sweep(key, own.token) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {live.token, ".other.mp4.abc.part"}
+    for writer in (own, live, stale):
+        writer.abort()
+
+
+def test_a_file_is_not_visible_before_its_commit(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    path.write_bytes(b"old")
+    writer = LocalStore().begin(str(path).lstrip("/"), ObjectAttributes(), replace=True)
+    writer.write(1, 4, bytearray(b"5678"), 4)
+    writer.write(0, 0, bytearray(b"1234xx"), 4)
+    assert path.read_bytes() == b"old"
+    assert writer.commit().size == 8
+    assert path.read_bytes() == b"12345678"
+    writer.abort()
+    assert path.read_bytes() == b"12345678"
