@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import random
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -24,7 +23,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_video_providers.buffers import BufferPool
-from airflow_video_providers.client import ClientSettings
 from airflow_video_providers.exceptions import ContentCheckError, SourceError, SourceLinkExpiredError
 from airflow_video_providers.http_source import (
     Answer,
@@ -34,34 +32,12 @@ from airflow_video_providers.http_source import (
     PastTheEndError,
     Validator,
 )
+from airflow_video_providers.patience import DownloadSettings, Patience
 
 if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoOutput
 
 log = logging.getLogger(__name__)
-
-PARALLEL_FROM = 64 * 1024 * 1024
-_PROGRESS = 64 * 1024
-_LONGEST_WAIT = 120.0
-
-
-@dataclass(frozen=True)
-class DownloadSettings:
-    """
-    How patiently and how widely a file is read.
-
-    :param client: timeouts, proxy, TLS of the vendor's connection.
-    :param attempts: tries in a row without progress (64 KiB) before giving up (default 6).
-    :param backoff: seconds before the second try, doubled each time, at most 30, with jitter (default 1).
-    :param streams: ranges read at once where that is safe (default 4; 1 turns it off).
-    :param parallel_from: bytes from which ranges are worth it (default 64 MiB).
-    """
-
-    client: ClientSettings = ClientSettings()  # noqa: RUF009  # frozen
-    attempts: int = 6
-    backoff: float = 1.0
-    streams: int = 4
-    parallel_from: int = PARALLEL_FROM
 
 
 @dataclass
@@ -184,7 +160,7 @@ class Download:
     def _fill(self, start: int, view: memoryview) -> int:
         """Fill the view with the bytes from ``start`` on; fewer only at the end of the file."""
         filled = 0
-        patience = _Patience(self.settings, self._stopped)
+        patience = Patience(self.settings, self._stopped)
         while True:
             try:
                 if self._answer is None:
@@ -299,7 +275,7 @@ class Download:
     def _fetch_range(self, part: Part) -> None:
         answer = self._take_first_answer() if part.offset == 0 else None
         filled = 0
-        patience = _Patience(self.settings, self._stopped)
+        patience = Patience(self.settings, self._stopped)
         while not self._stopped.is_set():
             try:
                 if answer is None:
@@ -361,7 +337,7 @@ class Download:
 
     def _persist(self, get: Callable[[str], Answer]) -> Answer:
         """Send a request until it is answered well, with fresh links where the link is dead."""
-        patience = _Patience(self.settings, self._stopped)
+        patience = Patience(self.settings, self._stopped)
         dead = 0
         while True:
             link = self._current_link()
@@ -406,30 +382,3 @@ class Download:
         if self._answer is not None:
             self._answer.close()
             self._answer = None
-
-
-class _Patience:
-    """Tries in a row without progress, and the waits between them."""
-
-    def __init__(self, settings: DownloadSettings, stopped: threading.Event) -> None:
-        self.settings = settings
-        self.failures = 0
-        self._furthest = 0
-        self._stopped = stopped
-
-    def progress(self, filled: int) -> None:
-        """Count bytes beyond the furthest point so far: what is only read again is no progress."""
-        if filled - self._furthest >= _PROGRESS:
-            self._furthest = filled
-            self.failures = 0
-
-    def wait(self, error: BrokenError, where: str) -> None:
-        self.failures += 1
-        if self.failures >= self.settings.attempts:
-            raise SourceError(f"{error} {where}; given up after {self.failures} tries without progress") from None
-        pause = min(30.0, self.settings.backoff * 2 ** (self.failures - 1)) * random.uniform(0.5, 1.0)
-        if error.retry_after is not None:
-            pause = min(_LONGEST_WAIT, max(pause, error.retry_after))
-        log.warning("%s %s; trying again in %.1f s", error, where, pause)
-        if self._stopped.wait(pause):
-            raise SourceError("the transfer was stopped") from None

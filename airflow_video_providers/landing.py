@@ -1,39 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-One file lands: read, checked and hashed beside the stream, stored in parts, and made visible only when all is proven.
+One file lands: looked for first, then read, checked, stored, and made visible only when all is proven.
 
-The reading thread fills a part; another hashes it, others store it; its memory is lent again when both are done.
-Whatever goes wrong, also a signal in the reading thread, ends in an abort: nothing appears, an older object stays.
+What is there already is known by the name that every landed object carries in its metadata, and by the task's journal.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_video_providers.buffers import BufferPool, shared_pool
 from airflow_video_providers.destination import Location
-from airflow_video_providers.download import Download, DownloadSettings, Part
 from airflow_video_providers.exceptions import ContentCheckError, DestinationError, DestinationExistsError
+from airflow_video_providers.landing_flow import Flow
 from airflow_video_providers.media_check import FIRST_BYTES, MediaCheck
-from airflow_video_providers.object_store import ObjectAttributes, ObjectStore, ObjectWriter, StoredObject
+from airflow_video_providers.object_store import ObjectAttributes, ObjectStore, StoredObject
+from airflow_video_providers.patience import DownloadSettings
 
 if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoOutput
 
 log = logging.getLogger(__name__)
-
-_LOG_EVERY_SECONDS = 10.0
-_ABORT_PATIENCE_SECONDS = 3.0
 
 
 class Journal(Protocol):
@@ -124,8 +116,8 @@ class Landing:
     ) -> None:
         self.output, self.vendor, self.job_id = output, vendor, job_id
         self.location, self.store, self.rules, self.journal = location, store, rules, journal
-        self._refresh = refresh
-        self._pool = pool or shared_pool()
+        self.refresh = refresh
+        self.pool = pool or shared_pool()
         self._metadata = _metadata(vendor, job_id, output)
 
     def land(self) -> LandedFile:
@@ -163,7 +155,7 @@ class Landing:
         digest = stored.metadata.get("videosha256")
         if digest is None and record.get("version") == stored.version:
             digest = record.get("sha256")
-        return self._result(stored.size, digest, stored.content_type)
+        return self.result(stored.size, digest, stored.content_type)
 
     def _is_ours(self, stored: StoredObject) -> bool:
         """An object is visible only after its checks, so one that carries our name is whole; sizes are compared too."""
@@ -178,23 +170,24 @@ class Landing:
         check.start(data[:FIRST_BYTES])
         check.feed(memoryview(data))
         check.finish()
-        self._check_limit(len(data))
-        return self._put(data, hashlib.sha256(data), self.output.media_type)
+        self.check_limit(len(data))
+        return self.put(data, hashlib.sha256(data), self.output.media_type)
 
     def _streamed(self) -> tuple[LandedFile, str]:
-        flow = _Flow(self)
+        flow = Flow(self)
         try:
             return flow.run()
         finally:
             flow.end()
 
-    def _put(self, data: bytes | bytearray, digest: Any, media_type: str | None) -> tuple[LandedFile, str]:
+    def put(self, data: bytes | bytearray, digest: Any, media_type: str | None) -> tuple[LandedFile, str]:
+        """Store a small file that has passed its checks; return it and its version."""
         sha256 = digest.hexdigest()
         attributes = self.attributes(media_type, videosha256=sha256)
         stored = self.committed(
             lambda: self.store.put(self.location.key, bytes(data), attributes, replace=self.replaces), len(data)
         )
-        return changed(self._result(len(data), sha256, media_type), transferred=len(data)), stored.version
+        return changed(self.result(len(data), sha256, media_type), transferred=len(data)), stored.version
 
     # ------------------------------------------------------------------ for the flow
 
@@ -222,7 +215,8 @@ class Landing:
             metadata={**given.metadata, **self._metadata, **metadata},
         )
 
-    def _result(self, size: int, sha256: str | None, media_type: str | None) -> LandedFile:
+    def result(self, size: int, sha256: str | None, media_type: str | None) -> LandedFile:
+        """Return what is said of a file that is there."""
         return LandedFile(
             uri=self.location.uri,
             kind=self.output.kind,
@@ -234,200 +228,11 @@ class Landing:
             job_id=self.job_id,
         )
 
-    def _check_limit(self, size: int) -> None:
+    def check_limit(self, size: int) -> None:
+        """Refuse what is larger than ``max_bytes``."""
         limit = self.rules.max_bytes
         if limit is not None and size > limit:
             raise ContentCheckError(f"the file has {size} bytes or more, max_bytes allows {limit}")
-
-
-class _Flow:
-    """The threads, parts and checks of one streamed landing."""
-
-    def __init__(self, landing: Landing) -> None:
-        self.landing = landing
-        self.sha256 = hashlib.sha256()
-        self.md5 = hashlib.md5(usedforsecurity=False) if landing.output.md5 else None
-        self.check = MediaCheck(landing.output.kind)
-        self.progress = _Progress(landing.location.uri)
-        self.download = Download(
-            landing.output, landing._refresh, landing.rules.download, self._digest_so_far, self.progress.add
-        )
-        self.writer: ObjectWriter | None = None
-        self.hasher = ThreadPoolExecutor(1, thread_name_prefix="hash")
-        self.senders = ThreadPoolExecutor(landing.store.parallel, thread_name_prefix="part")
-        self.hashing: Future[None] | None = None
-        self.sending: deque[tuple[Future[None], Part]] = deque()
-        self.parts: Generator[Part, None, None] | None = None
-        self.size = 0
-
-    def run(self) -> tuple[LandedFile, str]:
-        landing, download = self.landing, self.download
-        started = time.monotonic()
-        download.open()
-        if download.size is not None:
-            landing._check_limit(download.size)
-        part_size = landing.store.part_size(download.size)
-        self.progress.size = download.size
-        self.parts = download.parts(landing._pool, part_size)
-        for number, part in enumerate(self.parts):
-            try:
-                self._inspect(part)
-                if part.offset == 0 and part.length < part_size:
-                    return self._finish_small(part, started)
-                self._begin()
-            except BaseException:
-                landing._pool.give(part.buffer)
-                raise
-            self._hand_over(number, part)
-        return self._finish(started)
-
-    def end(self) -> None:
-        """Leave nothing behind: called in every case, also after success, when there is nothing left to do."""
-        if self.parts is not None:
-            self.parts.close()
-        self.download.close()
-        for future, part in self.sending:
-            if future.cancel():
-                self.landing._pool.give(part.buffer, reuse=False)
-        if self.writer is not None:
-            self.writer.abort()
-            on_their_way = [future for future, _ in self.sending if not future.done()]
-            if on_their_way:
-                # A part that arrives after the abort stays in some stores: once more after it.
-                wait(on_their_way, timeout=_ABORT_PATIENCE_SECONDS)
-                self.writer.abort()
-        self.senders.shutdown(wait=False, cancel_futures=True)
-        self.hasher.shutdown(wait=False, cancel_futures=True)
-
-    # ------------------------------------------------------------------ one part
-
-    def _inspect(self, part: Part) -> None:
-        if part.offset == 0:
-            self.check.start(bytes(part.view[:FIRST_BYTES]))
-        self.check.feed(part.view)
-        self.size += part.length
-        self.landing._check_limit(self.size)
-
-    def _begin(self) -> None:
-        if self.writer is None:
-            landing = self.landing
-            attributes = landing.attributes(self.download.media_type)
-            self.writer = landing.store.begin(landing.location.key, attributes, replace=landing.replaces)
-            landing.journal.save(landing.location.uri, {"upload": self.writer.token})
-
-    def _hand_over(self, number: int, part: Part) -> None:
-        self.hashing = self.hasher.submit(self._hash, part)
-        self.sending.append((self.senders.submit(self._send, number, part, self.hashing), part))
-        while len(self.sending) > self.landing.store.parallel or (self.sending and self.sending[0][0].done()):
-            self._await_oldest()
-
-    def _await_oldest(self) -> None:
-        future, _ = self.sending[0]
-        try:
-            future.result()
-        finally:
-            if future.done():
-                self.sending.popleft()
-
-    def _hash(self, part: Part) -> None:
-        self.sha256.update(part.view)
-        if self.md5 is not None:
-            self.md5.update(part.view)
-
-    def _send(self, number: int, part: Part, hashing: Future[None]) -> None:
-        assert self.writer is not None  # set before the first part is handed over
-        try:
-            self.writer.write(number, part.offset, part.buffer, part.length)
-        finally:
-            with suppress(CancelledError):
-                hashing.result()
-            self.landing._pool.give(part.buffer)
-
-    def _digest_so_far(self) -> bytes:
-        if self.hashing is not None:
-            self.hashing.result()
-        return self.sha256.digest()
-
-    # ------------------------------------------------------------------ the end
-
-    def _finish_small(self, part: Part, started: float) -> tuple[LandedFile, str]:
-        self._hash(part)
-        self._verify()
-        landed = self.landing._put(part.buffer[: part.length], self.sha256, self.download.media_type)
-        self.landing._pool.give(part.buffer)
-        self._summary(started)
-        return landed
-
-    def _finish(self, started: float) -> tuple[LandedFile, str]:
-        if self.writer is None:
-            raise ContentCheckError("the source sent nothing at all")
-        while self.sending:
-            self._await_oldest()
-        self._verify()
-        stored = self.landing.committed(self.writer.commit, self.size)
-        self.writer = None
-        self._summary(started)
-        landed = self.landing._result(self.size, self.sha256.hexdigest(), self.download.media_type)
-        return changed(landed, transferred=self.size), stored.version
-
-    def _verify(self) -> None:
-        """Prove that this is the whole file; only then it is made visible."""
-        output, download = self.landing.output, self.download
-        self.check.finish()
-        for expected, who in ((output.size, "the vendor"), (download.size, "the source")):
-            if expected is not None and expected != self.size:
-                raise ContentCheckError(f"{self.size} bytes came, {who} says {expected}")
-        if self.md5 is not None and self.md5.hexdigest() != str(output.md5).lower():
-            raise ContentCheckError(f"the MD5 of the file is {self.md5.hexdigest()}, the vendor says {output.md5}")
-        if not (download.complete or self.md5 or output.size is not None or self.check.shows_its_end):
-            raise ContentCheckError(
-                f"nothing tells where this {self.check.format} file ends: the server gives no length, so it may be cut"
-            )
-
-    def _summary(self, started: float) -> None:
-        download, seconds = self.download, max(time.monotonic() - started, 1e-6)
-        log.info(
-            "Stored %s: %d bytes in %.1f s (%.1f MB/s), %d request(s), %d range(s) at once, "
-            "%d resumed, %d link refresh(es)",
-            self.landing.location.uri,
-            self.size,
-            seconds,
-            self.size / seconds / 1e6,
-            download.requests,
-            download.ranges,
-            download.resumes,
-            download.link_refreshes,
-        )
-
-
-class _Progress:
-    """One line in the log every 10 seconds, or every 10 % where that is later than a second after the last."""
-
-    def __init__(self, uri: str) -> None:
-        self.uri = uri
-        self.size: int | None = None
-        self._done = 0
-        self._tenth = 0
-        self._started = self._last = time.monotonic()
-        self._lock = threading.Lock()
-
-    def add(self, count: int) -> None:
-        """Count bytes that came (below 0: that must come again). Called by all reading threads."""
-        with self._lock:
-            self._done += count
-            now = time.monotonic()
-            tenth = self._done * 10 // self.size if self.size else 0
-            if now - self._last < (1.0 if tenth > self._tenth else _LOG_EVERY_SECONDS):
-                return
-            self._last, self._tenth = now, tenth
-            done, size, rate = self._done, self.size, max(self._done, 1) / (now - self._started)
-        if size:
-            log.info(
-                "%s: %d of %d MB (%d %%), %.1f MB/s, %.0f s left",
-                self.uri, done // 10**6, size // 10**6, done * 100 // size, rate / 1e6, (size - done) / rate,
-            )  # fmt: skip
-        else:
-            log.info("%s: %d MB, %.1f MB/s, the size is not known", self.uri, done // 10**6, rate / 1e6)
 
 
 def _metadata(vendor: str, job_id: str, output: VideoOutput) -> dict[str, str]:

@@ -206,10 +206,10 @@ def splice(link: str, sink_url: str, streams: int) -> None:
 def ours(link: str, sink_url: str, streams: int, number: int = 0) -> None:
     """Land the file: checks, sha256, commit."""
     from airflow_video_providers.destination import parse_location
-    from airflow_video_providers.download import DownloadSettings
     from airflow_video_providers.jobs import VideoOutput
     from airflow_video_providers.landing import Landing, LandingRules, MemoryJournal
     from airflow_video_providers.object_store import open_store
+    from airflow_video_providers.patience import DownloadSettings
 
     output = VideoOutput(kind="video", url=link)
     location = parse_location(f"s3://bench@bucket/video-{number}.mp4")

@@ -158,9 +158,9 @@ class VideoToObjectStorageOperator(BaseOperator):
             self._landed.append(landing.land())
 
     def _rules(self, hook: VideoHook) -> LandingRules:
-        from airflow_video_providers.download import DownloadSettings
         from airflow_video_providers.landing import LandingRules
         from airflow_video_providers.object_store import ObjectAttributes
+        from airflow_video_providers.patience import DownloadSettings
 
         return LandingRules(
             if_exists=self.if_exists,

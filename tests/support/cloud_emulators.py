@@ -22,8 +22,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.ports import free_port
-
 _AZURE_ACCOUNT = "devstoreaccount1"
 _AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
@@ -86,6 +84,8 @@ def gcs_endpoint() -> Iterator[str]:
     program = _gcs_program()
     if program is None:
         pytest.skip("fake-gcs-server is not installed")
+    from tests.support.ports import free_port
+
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     address = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-external-url", url]
@@ -101,6 +101,8 @@ def azure_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     program = shutil.which("azurite-blob")
     if program is None:
         pytest.skip("azurite-blob is not installed")
+    from tests.support.ports import free_port
+
     port = free_port()
     folder = str(tmp_path_factory.mktemp("azurite"))
     options = [

@@ -18,11 +18,11 @@ import pytest
 
 from airflow_video_providers.client import ClientSettings
 from airflow_video_providers.destination import parse_location
-from airflow_video_providers.download import DownloadSettings
 from airflow_video_providers.exceptions import DestinationError, DestinationExistsError
 from airflow_video_providers.jobs import VideoOutput
 from airflow_video_providers.landing import LandedFile, Landing, LandingRules, MemoryJournal
 from airflow_video_providers.object_store import ObjectAttributes, open_store
+from airflow_video_providers.patience import DownloadSettings
 from tests.support.faulty_server import FaultyServer, Resource
 from tests.support.media import mp4
 from tests.support.s3 import KEY, SECRET, S3Server
