@@ -6,9 +6,9 @@ The one policy for ending a paid job whose task is gone.
 |---|---|
 | a person kills it: mark failed, mark success, clear | cancelled, where ``cancel_on_kill`` |
 | cleared, or its request changed: a new render follows | cancelled before the new one, where ``cancel_on_kill`` |
-| its own timeout, ``execution_timeout``, the deferral timeout of Airflow | cancelled, where ``cancel_on_timeout`` |
-| polling given up, trigger crashed, and no try is left | cancelled, where ``cancel_on_timeout`` |
-| polling given up, trigger crashed, and a try is left | left alone: the next try adopts it |
+| its own timeout, the deferral timeout of Airflow | cancelled, where ``cancel_on_timeout``; no retry buys another |
+| ``execution_timeout``, polling given up, trigger crashed; no try is left | cancelled, where ``cancel_on_timeout`` |
+| the same, and a try is left | left alone: the next try adopts it |
 | the worker is stopped or dies, and Airflow wants the task to go on | left alone: the next try adopts it |
 
 A job that has ended is never touched: on some systems deleting it deletes its files.
@@ -69,6 +69,7 @@ class CancelOutcome(str, Enum):
     GONE = "gone"
     NOT_POSSIBLE = "not possible"
     FAILED = "failed"
+    LEFT = "left alone"
 
 
 @dataclass(frozen=True)

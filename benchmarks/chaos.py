@@ -6,7 +6,7 @@ A scheduler with the LocalExecutor, an API server, a DAG processor and a trigger
 ``chaos_cases`` is a DAG with one mapped task a vendor and repetition. At the end there is one line a case and vendor:
 tries, renders created, cancelled, paid and not delivered, outcome; and the exit code is 0 if every promise held.
 
-``python benchmarks/chaos.py [--times N] [--only PART-OF-A-NAME]``
+``python benchmarks/chaos.py [--times N] [--only PART-OF-A-NAME] [--keep]``
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from chaos_cases import ACTIONS, EXACT, FAULTS, STRIKES, VENDORS, Case, mark_of
+from chaos_cases import ACTIONS, EXACT, FAULTS, LATE, STRIKES, TRIGGERER, VENDORS, Case, mark_of
 from live_airflow import Airflow, make_airflow
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -289,6 +289,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--times", type=int, default=5, help="repetitions of each case with each vendor")
     parser.add_argument("--only", default="", help="a part of the names of the cases to run")
+    parser.add_argument("--keep", action="store_true", help="keep Airflow's home, with the logs of every task")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     home = Path(tempfile.mkdtemp(prefix="video-chaos-"))
@@ -305,14 +306,14 @@ def main() -> int:
         }
         dags = ROOT / "benchmarks" / "chaos_dags"
         airflow = make_airflow(home, dags, settings | simulator.connection_env())
-        phases: list[list[Case]] = [STRIKES, *([case] for case in FAULTS), ACTIONS[:1], ACTIONS[1:]]
+        phases: list[list[Case]] = [STRIKES, *([case] for case in FAULTS), TRIGGERER, ACTIONS, LATE]
         for cases in phases:
             chosen = [case for case in cases if options.only in case.name]
             if not chosen:
                 continue
             say(", ".join(case.name for case in chosen))
             simulator.reset()
-            simulator.settings(render_seconds=30 if chosen[0] in ACTIONS else 20)
+            simulator.settings(render_seconds=180 if chosen[0] in LATE else 30)
             fault = chosen[0].fault
             if fault:
                 simulator.settings(list_lag_seconds=6 if "lags" in chosen[0].name else 0)
@@ -332,7 +333,7 @@ def main() -> int:
             for part in list(airflow.parts):
                 airflow.kill(part)
         simulator.stop()
-        if all_well and rows:
+        if all_well and rows and not options.keep:
             shutil.rmtree(home, ignore_errors=True)
         else:
             say(f"the logs are in {home}")

@@ -65,19 +65,21 @@ FAULTS = [
     Case("answered 502 after the job was made", ALL, fault={"answer_status_after_effect": 502}, doubtful=True),
     Case("answer lost, list lags", ALL, fault={"lose_answer": True}, doubtful=True),
 ]
+TRIGGERER = [Case("triggerer killed", ("deferred",), action="kill triggerer")]
 ACTIONS = [
-    Case("triggerer killed", ("deferred",), action="kill triggerer"),
     Case("worker evicted", ("worker",), action="evict"),
     Case("cleared while running", ("worker",), action="clear", times=2, renders=2, cancelled=1),
     Case("cleared while deferred", ("deferred",), action="clear", times=2, renders=2, cancelled=1),
-    Case("cleared after success", ("no wait",), action="clear when done", times=2, renders=2, cancelled=1),
     Case("failed by hand while running", ("worker",), action="mark failed", times=2, ends="failed", cancelled=1),
     Case("failed by hand while deferred", ("deferred",), action="mark failed", times=2, ends="failed", cancelled=1),
-    Case("timeout in the worker", ("worker",), arguments={"timeout": 5}, times=2, ends="failed", cancelled=1),
-    Case("timeout in the triggerer", ("deferred",), arguments={"timeout": 5}, times=2, ends="failed", cancelled=1),
     Case("retries changed between tries", ("worker",), action="change retries", strike="waiting", times=2),
 ]
-CASES = [*STRIKES, *FAULTS, *ACTIONS]
+LATE = [
+    Case("cleared after success", ("no wait",), action="clear when done", times=2, renders=2, cancelled=1),
+    Case("timeout in the worker", ("worker",), arguments={"timeout": 5}, times=2, ends="failed", cancelled=1),
+    Case("timeout in the triggerer", ("deferred",), arguments={"timeout": 5}, times=2, ends="failed", cancelled=1),
+]
+CASES = [*STRIKES, *FAULTS, *TRIGGERER, *ACTIONS, *LATE]
 
 
 def request_of(vendor: str, mark: str) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from typing import Any
 import psutil
 import requests
 
+# Task logs are read from the disk: no server for them, whose port another Airflow may hold.
+PARTS = {"dag-processor": (), "scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
+
 
 @dataclass
 class Airflow:
@@ -28,11 +31,11 @@ class Airflow:
     parts: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     session: requests.Session = field(default_factory=requests.Session)
 
-    def start(self, part: str, *arguments: str) -> None:
+    def start(self, part: str) -> None:
         """Start one part; its output goes to a file in the home."""
         output = (self.home / f"{part}.log").open("ab")
         self.parts[part] = subprocess.Popen(
-            [sys.executable, "-m", "airflow", part, *arguments],
+            [sys.executable, "-m", "airflow", part, *PARTS.get(part, ())],
             env=self.env,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -120,6 +123,6 @@ def make_airflow(home: Path, dags_folder: Path, settings: dict[str, str]) -> Air
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=env, check=True, capture_output=True)
     airflow.start("api-server")
     airflow.wait_until_up()
-    for part in ("dag-processor", "scheduler", "triggerer"):
+    for part in PARTS:
         airflow.start(part)
     return airflow

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import (
+    AirflowFailException,
     AirflowTaskTimeout,
     TaskDeferralError,
     TaskDeferralTimeout,
@@ -21,6 +22,8 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_video_providers.cancellation import (
+    Cancellation,
+    CancelOutcome,
     CancelPolicy,
     Cause,
     cancel_if_unwanted,
@@ -29,6 +32,7 @@ from airflow_video_providers.cancellation import (
     is_wanted,
 )
 from airflow_video_providers.exceptions import (
+    VideoApiError,
     VideoConfigurationError,
     VideoJobCancelledError,
     VideoJobError,
@@ -56,6 +60,10 @@ DEFERRAL_GRACE = 600.0
 """Seconds after the own deadline at which Airflow itself ends a deferral that no triggerer takes care of."""
 
 
+class VideoJobTimedOutError(VideoJobTimeoutError, AirflowFailException):
+    """The time is over and the render is cancelled. Airflow does not retry: a retry would buy another one."""
+
+
 class SubmitVideoJobOperator(BaseOperator):
     """
     Submit one render to the vendor of a connection, and wait for it if asked to.
@@ -73,12 +81,13 @@ class SubmitVideoJobOperator(BaseOperator):
     :param deferrable: wait in the triggerer, not in a worker. Default: ``[operators] default_deferrable``.
     :param poll_interval: longest time between two looks at the job, in seconds.
     :param timeout: how long the render may take, counted from its submission; seconds or a timedelta, default 6 hours.
-        When it is over, the job is cancelled (``cancel_on_timeout``) and the task fails; a retry then submits anew. A
-        job that was not cancelled is adopted by the retry, and its time is over at once unless it has ended.
+        When it is over, the job is cancelled (``cancel_on_timeout``) and the task fails without a retry, which would
+        buy another render. A job that could not be cancelled, or was not to be, is adopted by the retry; its time is
+        over at once unless it has ended.
     :param cancel_on_kill: cancel the job when a person fails, succeeds or clears the waiting task, and an outdated one
         before a new render replaces it. A worker that is stopped while the task should go on does not cancel.
-    :param cancel_on_timeout: cancel the job at ``timeout``, at ``execution_timeout``, at the deferral timeout, and when
-        the last try gives the wait up.
+    :param cancel_on_timeout: cancel the job at ``timeout``, and when the last try gives the wait up:
+        ``execution_timeout``, a vendor that cannot be asked for too long, a crashed trigger.
     :param on_ambiguous: ``fail`` (default) or ``resubmit``, which may pay twice.
     :param find_wait: seconds for which a vendor's list may lag behind a submission; a job that is not shown for so long
         was surely not bought (default 60).
@@ -182,7 +191,11 @@ class SubmitVideoJobOperator(BaseOperator):
             job = VideoJob.from_xcom(event["job"])
             self._remember(job)
             self._publish(job)
-            return job_from_event(event).job_id
+            try:
+                return job_from_event(event).job_id
+            except (VideoJobTimeoutError, VideoPollingError) as error:
+                # It may have taken a while until a worker was free.
+                return self._last_look(job.job_id, error)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """
@@ -197,16 +210,7 @@ class SubmitVideoJobOperator(BaseOperator):
                 raise
             with self._deciding(context):
                 self._job_id = record.job_id
-                job = self.hook.get_job(record.job_id)
-                self._remember(job)
-                self._publish(job)
-                if job.state.is_terminal:
-                    return raise_unless_succeeded(job).job_id
-                if isinstance(error, TaskDeferralTimeout):
-                    raise VideoJobTimeoutError(
-                        f"No triggerer took care of the wait in time. Last seen: {job.describe()}", job=job
-                    ) from error
-                raise
+                return self._last_look(record.job_id, error)
 
     def on_kill(self) -> None:
         """
@@ -259,6 +263,22 @@ class SubmitVideoJobOperator(BaseOperator):
         self._publish(job)
         return raise_unless_succeeded(job).job_id
 
+    def _last_look(self, job_id: str, error: Exception) -> str:
+        """Nobody has watched the job since ``error``: take what became of it, or raise."""
+        try:
+            job = self.hook.get_job(job_id)
+        except VideoApiError as failure:
+            self.log.warning("No last look at the job: %s", failure)
+            raise error from None
+        self._publish(job)
+        if job.state.is_terminal:
+            return raise_unless_succeeded(job).job_id
+        if isinstance(error, TaskDeferralTimeout):
+            raise VideoJobTimeoutError(
+                f"No triggerer took care of the wait in time. Last seen: {job.describe()}", job=job
+            ) from error
+        raise error
+
     # ------------------------------------------------------------------ the fate of the job
 
     @contextmanager
@@ -271,33 +291,37 @@ class SubmitVideoJobOperator(BaseOperator):
         except TaskDeferred:
             raise
         except VideoJobTimeoutError as error:
-            raise VideoJobTimeoutError(f"{error} {self._end(Cause.TIMED_OUT)}".rstrip(), job=error.job) from error
+            ended = self._end(Cause.TIMED_OUT)
+            kind = VideoJobTimedOutError if ended.outcome is CancelOutcome.CANCELLED else VideoJobTimeoutError
+            raise kind(f"{error} {ended.text}", job=error.job) from error
         except VideoPollingError as error:
-            raise VideoPollingError(f"{error} {self._end(Cause.GIVEN_UP, last_try=last_try)}".rstrip()) from error
-        except AirflowTaskTimeout:
-            self._end(Cause.TIMED_OUT)
-            raise
+            ended = self._end(Cause.GIVEN_UP, last_try=last_try)
+            raise VideoPollingError(f"{error} {ended.text}") from error
         except VideoJobError:
             raise  # the job has ended
+        except AirflowTaskTimeout:
+            # It limits the try, not the render.
+            self._end(Cause.GIVEN_UP, last_try=last_try)
+            raise
         except BaseException:
             if self._job_id is not None:
                 killed = is_wanted(self._ti) is False
                 self._end(Cause.KILLED if killed else Cause.GIVEN_UP, last_try=last_try)
             raise
         finally:
-            # From here on the job belongs to the trigger, to the next try, or to the tasks downstream.
+            # From here on the job belongs to the trigger, the next try, or the tasks downstream.
             self._job_id = None
 
-    def _end(self, cause: Cause, *, last_try: bool = True) -> str:
-        """Cancel the job as far as the policy says; return a sentence on what became of it."""
+    def _end(self, cause: Cause, *, last_try: bool = True) -> Cancellation:
+        """Cancel the job as far as the policy says."""
         if self._job_id is None:
-            return ""
+            return Cancellation(CancelOutcome.LEFT, "No job was bought by this try, as far as is known.")
         if self.policy.applies(cause, last_try=last_try):
-            return cancel_video_job(self.hook, self._job_id, reason=cause.value).text
-        text = f"{self.hook.vendor} job {self._job_id} was not cancelled"
-        text += "." if last_try or cause is not Cause.GIVEN_UP else "; the next try adopts it."
+            return cancel_video_job(self.hook, self._job_id, reason=cause.value)
+        later = "; the next try adopts it" if not last_try else ""
+        text = f"{self.hook.vendor} job {self._job_id} was not cancelled{later}."
         self.log.warning("%s", text)
-        return text
+        return Cancellation(CancelOutcome.LEFT, text)
 
     def _end_if_killed(self, job: VideoJob) -> None:
         """Make up for an ``on_kill`` that came before there was a job, or that had no time."""
@@ -307,8 +331,6 @@ class SubmitVideoJobOperator(BaseOperator):
         cancellation = cancel_if_unwanted(self.hook, job.job_id, self._ti)
         if cancellation is not None:
             raise VideoJobCancelledError(cancellation.text, job=job)
-
-    # ------------------------------------------------------------------ small things
 
     def _remember(self, job: VideoJob) -> None:
         self._job_id = job.job_id

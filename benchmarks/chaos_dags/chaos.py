@@ -34,7 +34,7 @@ STRIKES = {case.dag_id: case.strike for case in CASES}
 def strike(point):
     """Kill this try's worker if this is the point at which it is to die."""
     first = os.environ.get("AIRFLOW_CTX_TRY_NUMBER") == "1"
-    if first and STRIKES.get(os.environ.get("AIRFLOW_CTX_DAG_ID", "")) == point:
+    if point and first and STRIKES.get(os.environ.get("AIRFLOW_CTX_DAG_ID", "")) == point:
         os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
 
