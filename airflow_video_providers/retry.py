@@ -60,7 +60,8 @@ class VideoRetryPolicy(RetryPolicy):
     | quota used up, vendor down, polling given up | retry, after the vendor's Retry-After where it sent one |
     | failed render, by the vendor's reason: invalid request, moderation, authentication | fail |
     | failed render, by the vendor's reason: quota, capacity, internal error | retry |
-    | anything else, a timeout too | the task's own setting |
+    | anything else, also a timeout that left the job running | the task's own setting |
+    | a timeout that cancelled the render | Airflow never asks: it fails at once |
 
     A retry never exceeds the task's ``retries``. A retry of a failed render is a new, paid one; any other retry adopts
     the job that was bought before.
