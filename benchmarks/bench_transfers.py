@@ -362,6 +362,7 @@ def compare(options: argparse.Namespace) -> None:
                     best = result
             if best is not None:
                 rows.append({"row": name, "size": label, "source": source, "streams": streams, **best})
+                print(f"{name} {label} {source} {streams}: {best['wall']:.2f} s", file=sys.stderr)
     limit = next((row["wall"] for row in rows if row["row"] == "splice"), None)
     print("| row | size | source | ranges | wall s | x splice | CPU s/GiB | RSS above start MB | peak RSS MB |")
     print("|---|---|---|---|---|---|---|---|---|")

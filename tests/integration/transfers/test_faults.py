@@ -61,6 +61,12 @@ def _becomes_other(resource: Resource) -> None:
         resource.body, resource.etag = OTHER, '"v2"'
 
 
+def _becomes_a_page(resource: Resource) -> None:
+    """Serve an error page with 200 from the second request on."""
+    if resource.hits > 1:
+        resource.body, resource.etag, resource.content_type = b"<html>Expired</html>", None, "text/html"
+
+
 def _new_etag_only(resource: Resource) -> None:
     resource.etag = f'"v{resource.hits}"'
 
@@ -102,6 +108,8 @@ ROWS = [
     Row("ETag changes with the file, 4 ranges", lambda: Resource(BODY, before=_becomes_other),
         SourceError, "another version", settings=RANGES),
     Row("ETag changes, same bytes", lambda: Resource(BODY, cuts=[9 * MB], before=_new_etag_only)),
+    Row("link becomes an HTML page in the middle",
+        lambda: Resource(BODY, ranges=False, cuts=[9 * MB], before=_becomes_a_page), SourceError, "changed while"),
     Row("no ETag, one cut", lambda: Resource(BODY, etag=None, cuts=[9 * MB])),
     Row("gzip", lambda: Resource(BODY, packed=True)),
     Row("gzip, one cut", lambda: Resource(BODY, packed=True, cuts=[9 * MB])),
