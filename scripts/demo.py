@@ -5,7 +5,7 @@
 The vendors are the package's simulator on a free port; everything else is the real thing: Airflow runs the DAGs
 (``airflow dags test``), and each file that landed is decoded to its last frame. Airflow's own files are kept in
 ``./.demo``, made anew at each run. Whatever is started here is stopped at the end, also on Ctrl-C; a simulator that
-outlived a killed run is stopped by the next one.
+outlived a killed run is stopped by the next one. One demo at a time runs in a checkout.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import requests
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".demo"
 OUTPUT = ROOT / "demo-output"
-PID_FILE = WORK / "simulator.pid"
+PROCESSES = WORK / "processes"
 RENDER_SECONDS = 6
 # Colossyan's DAG runs first: the video that it lands is the source that the Xvid DAG uploads and transcodes.
 DAGS = ["colossyan_course", "hourone_presenter", "oxolo_product_spot", "xvid_transcode", "render_catalogue"]
@@ -42,13 +42,12 @@ def main() -> int:
     """Run the demo and return the exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
-    simulator = None
     try:
-        stop_leftover()
+        stop_started()
         for folder in (WORK, OUTPUT):
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-        simulator, url = start_simulator()
+            folder.mkdir(exist_ok=True)
+        url = start_simulator()
         env = airflow_environment(url)
         say("preparing Airflow's database")
         run_airflow(["db", "migrate"], env, "db-migrate")
@@ -67,9 +66,10 @@ def main() -> int:
         print("\nstopped", file=sys.stderr)
         return 130
     finally:
-        if simulator is not None:
-            stop(simulator)
-            PID_FILE.unlink(missing_ok=True)
+        # A second Ctrl-C must not leave anything running.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        stop_started()
 
 
 def say(text: str) -> None:
@@ -80,43 +80,60 @@ def say(text: str) -> None:
 # ---------------------------------------------------------------- processes
 
 
-def start_simulator() -> tuple[subprocess.Popen[str], str]:
-    """Start the simulator on a free port and return it with its address."""
+def start(command: list[str], **options: Any) -> subprocess.Popen[str]:
+    """
+    Start a process in a group of its own and note its id.
+
+    Signals wait until the id is on disk, so that whatever was started is found again at the end, and by the next run
+    if this one is killed.
+    """
+    signals = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        process = subprocess.Popen(
+            command,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, signals),
+            **options,
+        )
+        with PROCESSES.open("a") as noted:
+            noted.write(f"{process.pid} {psutil.Process(process.pid).create_time()}\n")
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+    return process
+
+
+def stop_started() -> None:
+    """Stop the process groups that this run, or an earlier one that was killed, has started."""
+    for line in PROCESSES.read_text().splitlines() if PROCESSES.exists() else []:
+        pid, created = line.split()
+        try:
+            # Another process may have the id by now.
+            if psutil.Process(int(pid)).create_time() != float(created):
+                continue
+            os.killpg(int(pid), signal.SIGTERM)
+            psutil.Process(int(pid)).wait(10)
+        except (psutil.NoSuchProcess, ProcessLookupError):
+            continue
+        except psutil.TimeoutExpired:
+            os.killpg(int(pid), signal.SIGKILL)
+    PROCESSES.unlink(missing_ok=True)
+
+
+def start_simulator() -> str:
+    """Start the simulator on a free port and return its address."""
     command = [sys.executable, "-m", "airflow_video_providers.simulator", "--port", "0"]
     command += ["--render-seconds", str(RENDER_SECONDS)]
-    log = (WORK / "simulator.log").open("w")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
-    PID_FILE.write_text(str(process.pid))
+    with (WORK / "simulator.log").open("w") as log:
+        process = start(command, stdout=subprocess.PIPE, stderr=log)
     assert process.stdout is not None
     for line in process.stdout:
         if "ready on" in line:
             url = line.split()[-1]
             say(f"simulator of the four APIs on {url}")
-            return process, url
+            return url
     raise DemoError(f"the simulator did not start; see {WORK / 'simulator.log'}")
-
-
-def stop_leftover() -> None:
-    """Stop the simulator of an earlier run that was killed before it could."""
-    try:
-        process = psutil.Process(int(PID_FILE.read_text()))
-        if "airflow_video_providers.simulator" in process.cmdline():
-            process.terminate()
-            process.wait(10)
-    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
-        return
-
-
-def stop(process: subprocess.Popen[str]) -> None:
-    """Stop a process and all that it started."""
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(10)
-    except ProcessLookupError:
-        return
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def airflow_environment(url: str) -> dict[str, str]:
@@ -139,27 +156,16 @@ def airflow_environment(url: str) -> dict[str, str]:
 
 
 def airflow(arguments: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[str]:
-    """Start an Airflow command in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "airflow", *arguments],
-        env=env,
-        stdout=log.open("w"),
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    """Start an Airflow command."""
+    with log.open("w") as out:
+        return start([sys.executable, "-m", "airflow", *arguments], env=env, stdout=out, stderr=subprocess.STDOUT)
 
 
 def run_airflow(arguments: list[str], env: dict[str, str], name: str) -> None:
     """Run an Airflow command to its end."""
     log = WORK / f"{name}.log"
-    process = airflow(arguments, env, log)
-    try:
-        if process.wait():
-            raise DemoError(f"airflow {' '.join(arguments)} failed; see {log}")
-    finally:
-        if process.poll() is None:
-            stop(process)
+    if airflow(arguments, env, log).wait():
+        raise DemoError(f"airflow {' '.join(arguments)} failed; see {log}")
 
 
 def run_dag(dag_id: str, env: dict[str, str], url: str) -> None:
@@ -169,16 +175,12 @@ def run_dag(dag_id: str, env: dict[str, str], url: str) -> None:
     started = time.monotonic()
     process = airflow(["dags", "test", dag_id], env, log)
     seen: dict[str, str] = {job["job_id"]: job["status"] for job in jobs(url)}
-    try:
-        while process.poll() is None:
-            time.sleep(0.5)
-            for job in jobs(url):
-                if seen.get(job["job_id"]) != job["status"]:
-                    seen[job["job_id"]] = job["status"]
-                    say(f"  {time.monotonic() - started:5.1f} s  {job['vendor']} job {job['job_id']}: {job['status']}")
-    finally:
-        if process.poll() is None:
-            stop(process)
+    while process.poll() is None:
+        time.sleep(0.5)
+        for job in jobs(url):
+            if seen.get(job["job_id"]) != job["status"]:
+                seen[job["job_id"]] = job["status"]
+                say(f"  {time.monotonic() - started:5.1f} s  {job['vendor']} job {job['job_id']}: {job['status']}")
     if process.returncode:
         raise DemoError(f"{dag_id} failed; see {log}")
 
