@@ -81,12 +81,12 @@ class IdleTrigger(BaseTrigger):
 TRIGGERS = {"ours": VideoJobTrigger, "peer": PeerTrigger, "idle": IdleTrigger}
 
 
-def submit(simulator: Simulator, vendor: str, count: int) -> list[dict[str, Any]]:
+def submit(simulator: Simulator, vendor: str, count: int, at_once: int = 4) -> list[dict[str, Any]]:
     """Submit ``count`` jobs and return their first looks."""
     os.environ.update(simulator.connection_env())
     hook = get_video_hook(f"{vendor}_default")
     hook.get_conn()
-    with ThreadPoolExecutor(4) as threads:
+    with ThreadPoolExecutor(at_once) as threads:
         return [job.to_xcom() for job in threads.map(lambda _: hook.submit_job(REQUESTS[vendor]), range(count))]
 
 
@@ -112,7 +112,7 @@ def requests_of(kind: str, vendor: str, simulator: Simulator) -> dict[str, Any]:
     """Let 1,000 triggers wait for 1,000 jobs in one loop."""
     simulator.reset()
     simulator.settings(render_seconds=RENDER)
-    triggers = make(kind, vendor, submit(simulator, vendor, JOBS), INTERVAL)
+    triggers = make(kind, vendor, submit(simulator, vendor, JOBS, at_once=1), INTERVAL)
     before = simulator.counts(vendor)
 
     async def wait() -> list[Any]:
