@@ -54,11 +54,6 @@ class Location:
         return f"/{self.key}"
 
 
-def is_jinja(text: str) -> bool:
-    """Tell whether Airflow has still to render the text."""
-    return "{{" in text or "{%" in text
-
-
 def check_template(destination: str) -> None:
     """
     Check a destination as far as can be done without knowing the job: scheme, bucket, placeholders.

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_video_providers.destination import is_jinja, parse_location, safe_name
+from airflow_video_providers.arguments import check_conn_id, is_final
+from airflow_video_providers.destination import parse_location, safe_name
 from airflow_video_providers.exceptions import VideoConfigurationError
 
 if TYPE_CHECKING:
@@ -54,10 +55,12 @@ class ObjectStorageToVideoOperator(BaseOperator):
         self.name = name
         self.media_type = media_type
         self.options = options
-        if isinstance(source, str) and not is_jinja(source):
+        if is_final(source):
             parse_location(source)
-        if isinstance(conn_id, str) and not conn_id:
-            raise VideoConfigurationError("conn_id must name an Airflow connection")
+        if is_final(conn_id):
+            check_conn_id(conn_id)
+        if is_final(options) and not isinstance(options or {}, Mapping):
+            raise VideoConfigurationError(f"options must be a mapping, not {options!r}")
 
     def execute(self, context: Context) -> str:
         """Send the file; return its id at the vendor."""

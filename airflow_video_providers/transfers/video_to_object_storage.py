@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_video_providers.destination import check_template, is_jinja, locate
+from airflow_video_providers.arguments import check_conn_id, check_count, is_final, job_id_of
+from airflow_video_providers.destination import check_template, locate
 from airflow_video_providers.exceptions import VideoConfigurationError, VideoTransferError
 
 if TYPE_CHECKING:
@@ -93,8 +94,7 @@ class VideoToObjectStorageOperator(BaseOperator):
         self.kms_key = kms_key
         self._landed: list[LandedFile] = []
         self._running = False
-        if streams < 1:
-            raise VideoConfigurationError(f"streams must be 1 or more, not {streams}")
+        check_count("streams", streams, least=1)
         self._check_arguments(rendered=False)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -103,7 +103,7 @@ class VideoToObjectStorageOperator(BaseOperator):
 
         self._check_arguments(rendered=True)
         hook = get_video_hook(self.conn_id)
-        job_id = _job_id(self.job_id)
+        job_id = job_id_of(self.job_id)
         self._running = True
         try:
             outputs = self._select(hook.get_outputs(job_id), f"{hook.vendor} job {job_id}")
@@ -189,25 +189,31 @@ class VideoToObjectStorageOperator(BaseOperator):
 
     def _check_arguments(self, *, rendered: bool) -> None:
         """Check what is known: everything when rendered, at parse time all that is no template or XCom reference."""
-        if _known(self.conn_id, rendered) and not (isinstance(self.conn_id, str) and self.conn_id):
-            raise VideoConfigurationError(f"conn_id must name an Airflow connection, not {self.conn_id!r}")
-        if _known(self.job_id, rendered):
-            _job_id(self.job_id)
-        if _known(self.destination, rendered):
+        if rendered or is_final(self.conn_id):
+            check_conn_id(self.conn_id)
+        if rendered or is_final(self.job_id):
+            job_id_of(self.job_id)
+        if rendered or is_final(self.destination):
             if not isinstance(self.destination, str):
                 raise VideoConfigurationError(
                     f"destination must be a text such as s3://conn@bucket/{{job_id}}.{{ext}}, not {self.destination!r}"
                 )
             check_template(self.destination)
-        if _known(self.if_exists, rendered) and self.if_exists not in IF_EXISTS:
+        if (rendered or is_final(self.if_exists)) and self.if_exists not in IF_EXISTS:
             raise VideoConfigurationError(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {self.if_exists!r}")
-        if _known(self.max_bytes, rendered) and self.max_bytes is not None and not _is_positive(self.max_bytes):
-            raise VideoConfigurationError(f"max_bytes must be a number above 0, not {self.max_bytes!r}")
-        if _known(self.outputs, rendered):
-            kinds = [self.outputs] if isinstance(self.outputs, str) else list(self.outputs)
-            wrong = [kind for kind in kinds if kind not in (*KINDS, "all")]
-            if wrong or not kinds:
+        if self.max_bytes is not None and (rendered or is_final(self.max_bytes)):
+            text = str(self.max_bytes)  # a rendered template is a text
+            check_count("max_bytes", int(text) if text.isdecimal() else self.max_bytes, least=1)
+        if rendered or is_final(self.outputs):
+            kinds = [self.outputs] if isinstance(self.outputs, str) else list(self.outputs or ())
+            if not kinds or not {"all", *KINDS}.issuperset(kinds):
                 raise VideoConfigurationError(f"outputs must be of {', '.join(KINDS)} or all, not {self.outputs!r}")
+        if self.metadata is not None and (rendered or is_final(self.metadata)):
+            check_metadata(self.metadata)
+        if (rendered or is_final(self.encryption)) and self.encryption not in ENCRYPTIONS:
+            raise VideoConfigurationError(
+                f"encryption must be AES256, aws:kms or aws:kms:dsse, not {self.encryption!r}"
+            )
 
     # ------------------------------------------------------------------ what others learn of it
 
@@ -242,29 +248,3 @@ class VideoToObjectStorageOperator(BaseOperator):
             inputs=[Dataset(namespace=vendor, name=f"jobs/{job_id}") for vendor, job_id in sorted(inputs)],
             outputs=outputs,
         )
-
-
-def _known(value: Any, rendered: bool) -> bool:
-    """Tell whether a value is final: at parse time a template or a reference to another task is not."""
-    if rendered:
-        return True
-    if isinstance(value, str):
-        return not is_jinja(value)
-    if isinstance(value, (list, tuple)):
-        return all(_known(item, rendered) for item in value)
-    return value is None or isinstance(value, (int, dict))
-
-
-def _is_positive(value: Any) -> bool:
-    try:
-        return int(value) > 0
-    except (TypeError, ValueError):
-        return False
-
-
-def _job_id(job: Any) -> str:
-    """Return the id of a job that is given by its id, or by the mapping of the XCom ``video_job``."""
-    job_id = job.get("job_id") if isinstance(job, Mapping) else job
-    if not isinstance(job_id, str) or not job_id:
-        raise VideoConfigurationError(f"job_id must be a job's id or the mapping of the XCom video_job, not {job!r}")
-    return job_id

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -49,6 +50,11 @@ class Resource:
     delay: float = 0.0
     bytes_per_second: int | None = None
     hits: int = 0
+
+
+@lru_cache(maxsize=2)
+def _packed(body: bytes) -> bytes:
+    return gzip.compress(body, 1)
 
 
 class FaultyServer:
@@ -119,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _file(self, resource: Resource) -> None:
-        body = gzip.compress(resource.body, 1) if resource.packed else resource.body
+        body = _packed(resource.body) if resource.packed else resource.body
         first, last, status = 0, len(body) - 1, 200
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if_range = self.headers.get("If-Range")

@@ -15,12 +15,14 @@ class UnsteadyProxy:
     """
     Forwards to a local port.
 
-    ``resets``: how many connections are still to be reset, each after ``after`` bytes from the client.
+    ``resets``: how many connections are still to be reset, each after ``after`` bytes from the client; with ``answers``
+    after as many bytes from the server instead.
     """
 
     def __init__(self, port: int) -> None:
         self.resets = 0
         self.after = 0
+        self.answers = False
         self.broken = 0
         self._target = port
         self._lock = threading.Lock()
@@ -37,32 +39,24 @@ class UnsteadyProxy:
             while True:
                 client, _ = self._server.accept()
                 server = socket.create_connection(("127.0.0.1", self._target))
-                threading.Thread(target=self._upstream, args=(client, server), daemon=True).start()
-                threading.Thread(target=self._downstream, args=(server, client), daemon=True).start()
+                for ends in ((client, server, False), (server, client, True)):
+                    threading.Thread(target=self._forward, args=ends, daemon=True).start()
 
-    def _upstream(self, client: socket.socket, server: socket.socket) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
         seen = 0
         with suppress(OSError):
-            while data := client.recv(64 * 1024):
+            while data := source.recv(64 * 1024):
                 seen += len(data)
                 with self._lock:
-                    reset = self.resets > 0 and seen > self.after
+                    reset = self.resets > 0 and self.answers == answers and seen > self.after
                     if reset:
                         self.resets -= 1
                         self.broken += 1
                 if reset:
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                    server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                    client.shutdown(socket.SHUT_RDWR)
-                    client.close()
-                    server.shutdown(socket.SHUT_RDWR)
-                    server.close()
+                    for end in (source, target):
+                        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                        end.shutdown(socket.SHUT_RDWR)
+                        end.close()
                     return
-                server.sendall(data)
-            server.shutdown(socket.SHUT_WR)
-
-    def _downstream(self, server: socket.socket, client: socket.socket) -> None:
-        with suppress(OSError):
-            while data := server.recv(64 * 1024):
-                client.sendall(data)
-            client.shutdown(socket.SHUT_WR)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)

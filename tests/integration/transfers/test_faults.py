@@ -9,12 +9,14 @@ retry, and an older object stays whole until the new one is proven. The table of
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from airflow_video_providers.buffers import BufferPool
 from airflow_video_providers.client import ClientSettings
 from airflow_video_providers.destination import Location, parse_location
 from airflow_video_providers.exceptions import (
@@ -37,7 +39,7 @@ MB = 1_000_000
 BODY = mp4(20 * MB)
 OTHER = mp4(20 * MB, seed=2)
 OLD = b"the older object"
-SETTINGS = DownloadSettings(client=ClientSettings(connect_timeout=2, read_timeout=0.7), attempts=3, backoff=0)
+SETTINGS = DownloadSettings(client=ClientSettings(connect_timeout=5, read_timeout=3), attempts=3, backoff=0)
 RANGES = DownloadSettings(client=SETTINGS.client, attempts=3, backoff=0, streams=4, parallel_from=10 * MB)
 OUTCOMES: dict[str, dict[str, str]] = {}
 
@@ -183,12 +185,19 @@ def land(
         refresh=refresh,
         rules=LandingRules(download=settings),
         journal=place.journal,
+        pool=(pool := BufferPool(40 * 1024 * 1024)),
     )
     try:
         return landing.land(), minted
     except VideoTransferError as error:
         error.minted = minted  # type: ignore[attr-defined]
         raise
+    finally:
+        for _ in range(100):  # a part that was on its way when the landing failed gives its memory back a moment later
+            if pool.lent == 0:
+                break
+            time.sleep(0.05)
+        assert pool.lent == 0, "memory was not given back"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])

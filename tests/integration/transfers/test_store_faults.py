@@ -18,7 +18,7 @@ import pytest
 
 from airflow_video_providers.client import ClientSettings
 from airflow_video_providers.destination import parse_location
-from airflow_video_providers.exceptions import DestinationError, DestinationExistsError
+from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
 from airflow_video_providers.jobs import VideoOutput
 from airflow_video_providers.landing import LandedFile, Landing, LandingRules, MemoryJournal
 from airflow_video_providers.object_store import ObjectAttributes, open_store
@@ -130,6 +130,29 @@ def test_a_store_that_is_down_leaves_an_upload_that_the_retry_sweeps(
         land(source, uri, journal=MemoryJournal(journal))
         assert s3.body("v.mp4") == BODY
         assert s3.uploads() == [others], "the upload of another task was swept, or our own was not"
+    finally:
+        proxy.close()
+
+
+def test_reading_an_object_takes_up_where_it_broke(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = UnsteadyProxy(urlsplit(s3.endpoint_url).port or 0)
+    connect(monkeypatch, proxy.url)
+    s3.client.put_object(Bucket=s3.bucket, Key="in.mp4", Body=BODY)
+    store = open_store(parse_location(f"s3://s3_test@{s3.bucket}/in.mp4"))
+    try:
+        proxy.resets, proxy.after, proxy.answers = 2, 6_000_000, True
+        stream, stored = store.open("in.mp4")
+        with stream:
+            assert (stored.size, stream.read()) == (len(BODY), BODY)
+        assert proxy.broken == 2
+        # Another version in the middle: never a mixture.
+        proxy.resets = 1
+        stream, _ = open_store(parse_location(f"s3://s3_test@{s3.bucket}/in.mp4")).open("in.mp4")
+        with stream:
+            stream.read(1_000_000)
+            s3.client.put_object(Bucket=s3.bucket, Key="in.mp4", Body=mp4(20_000_000, seed=3))
+            with pytest.raises(SourceError):
+                stream.read()
     finally:
         proxy.close()
 
