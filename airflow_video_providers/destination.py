@@ -79,6 +79,8 @@ def parse_location(uri: str) -> Location:
 
     :raises VideoConfigurationError: another scheme, no bucket, no key, a key with ``..`` or control characters.
     """
+    if not isinstance(uri, str):
+        raise VideoConfigurationError(f"the URI of a file must be a text such as s3://conn@bucket/key, not {uri!r}")
     parts = urlsplit(uri.replace("#", "%23").replace("?", "%3F"))
     scheme = SCHEMES.get(parts.scheme)
     if scheme is None:
