@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 class _VideoJobDecoratedOperator(DecoratedOperator, SubmitVideoJobOperator):
     """
-    Submits the request that a function returns.
+    Submits the request that a function returns, as it is: texts in it are data, not templates.
 
     :param python_callable: the function; a retry calls it again, so let it return the same request each time.
     :param op_args: its positional arguments, ``op_kwargs``: its keyword arguments. (templated)
@@ -45,7 +45,8 @@ class _VideoJobDecoratedOperator(DecoratedOperator, SubmitVideoJobOperator):
             op_args=op_args,
             op_kwargs=op_kwargs,
             request=SET_DURING_EXECUTION,
-            **kwargs,
+            # The task returns the job id; a function annotated with dict would make Airflow unpack it.
+            **{**kwargs, "multiple_outputs": False},
         )
 
     def execute(self, context: Context) -> str:
@@ -53,7 +54,6 @@ class _VideoJobDecoratedOperator(DecoratedOperator, SubmitVideoJobOperator):
         self.request = self.python_callable(
             *self.op_args, **determine_kwargs(self.python_callable, self.op_args, context)
         )
-        self.render_template_fields(context)
         return str(super().execute(context))
 
 
@@ -65,5 +65,8 @@ def video_job_task(python_callable: Callable[..., Mapping[str, Any]] | None = No
     :param kwargs: the arguments of :class:`SubmitVideoJobOperator` but ``request``, and of every task.
     """
     return task_decorator_factory(
-        python_callable=python_callable, decorated_operator_class=_VideoJobDecoratedOperator, **kwargs
+        python_callable=python_callable,
+        multiple_outputs=False,
+        decorated_operator_class=_VideoJobDecoratedOperator,
+        **kwargs,
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from string import Formatter
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from airflow_video_providers.exceptions import VideoConfigurationError
 
@@ -31,6 +31,7 @@ _KNOWN_EXT = {"image/jpeg": "jpg", "text/vtt": "vtt", "application/x-subrip": "s
 _LONGEST_NAME = 150
 _LONGEST_KEY = 1024
 _LONGEST_FILE_NAME = 255
+_URI = re.compile(r"([a-z0-9]+)://([^/]*)(.*)", re.DOTALL)  # not urlsplit: a key may hold ? and #
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|#%{}^`~\[\]]+')
 
 
@@ -81,15 +82,14 @@ def parse_location(uri: str) -> Location:
     """
     if not isinstance(uri, str):
         raise VideoConfigurationError(f"the URI of a file must be a text such as s3://conn@bucket/key, not {uri!r}")
-    parts = urlsplit(uri.replace("#", "%23").replace("?", "%3F"))
-    scheme = SCHEMES.get(parts.scheme)
-    if scheme is None:
+    match = _URI.fullmatch(uri)
+    scheme = SCHEMES.get(match[1]) if match else None
+    if match is None or scheme is None:
         raise VideoConfigurationError(
             f"{uri!r}: the scheme must be one of s3, gs, abfs or file, e.g. s3://my_conn@bucket/videos/{{job_id}}.mp4"
         )
-    user, _, bucket = parts.netloc.rpartition("@")
-    key = unquote(parts.path) if "%23" in parts.path or "%3F" in parts.path else parts.path
-    key = key.lstrip("/")
+    user, _, bucket = match[2].rpartition("@")
+    key = match[3].lstrip("/")
     if scheme == "file" and (bucket or user):
         raise VideoConfigurationError(f"{uri!r}: a local file is file:///absolute/path, with three slashes")
     if scheme != "file" and not bucket:

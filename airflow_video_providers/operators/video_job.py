@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,15 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 
+from airflow_video_providers.arguments import (
+    as_request,
+    as_seconds,
+    check_conn_id,
+    check_count,
+    check_flag,
+    is_final,
+    job_id_of,
+)
 from airflow_video_providers.cancellation import (
     Cancellation,
     CancelOutcome,
@@ -126,19 +134,22 @@ class SubmitVideoJobOperator(BaseOperator):
         super().__init__(**kwargs)
         self.conn_id = conn_id
         self.request = request
+        if is_final(conn_id):
+            check_conn_id(conn_id)
+        if is_final(request):
+            as_request(request)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poll_interval = _seconds("poll_interval", poll_interval)
-        self.timeout = _seconds("timeout", timeout)
+        self.poll_interval = as_seconds("poll_interval", poll_interval)
+        self.timeout = as_seconds("timeout", timeout)
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.on_ambiguous = on_ambiguous
         self.find_wait = find_wait
         self.max_poll_failures = max_poll_failures
-        if request is None or isinstance(request, (list, tuple, set, bytes, int, float)):
-            raise VideoConfigurationError(
-                f"request must be the vendor's JSON body as a mapping, not {type(request).__name__}"
-            )
+        for name in ("wait_for_completion", "deferrable", "cancel_on_kill", "cancel_on_timeout"):
+            check_flag(name, getattr(self, name))
+        check_count("max_poll_failures", max_poll_failures, least=0)
         if on_ambiguous not in ("fail", "resubmit"):
             raise VideoConfigurationError(f'on_ambiguous must be "fail" or "resubmit", not {on_ambiguous!r}')
         if not isinstance(find_wait, (int, float)) or find_wait < 0:
@@ -164,7 +175,8 @@ class SubmitVideoJobOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Submit or adopt, then wait where asked to."""
-        request = self._checked_request()
+        check_conn_id(self.conn_id)
+        request = as_request(self.request)
         with self._deciding(context):
             submission = JobSubmission(
                 hook=self.hook,
@@ -343,19 +355,6 @@ class SubmitVideoJobOperator(BaseOperator):
         for key, value in link_xcoms(job).items():
             self._ti.xcom_push(key=key, value=value)
 
-    def _checked_request(self) -> Mapping[str, Any]:
-        request: Any = self.request
-        if isinstance(request, str):
-            try:
-                request = json.loads(request)
-            except ValueError as error:
-                raise VideoConfigurationError(f"request is text, but not JSON: {error}") from None
-        if not isinstance(request, Mapping):
-            raise VideoConfigurationError(
-                f"request must be the vendor's JSON body as a mapping, not {type(request).__name__}"
-            )
-        return dict(request)
-
 
 class CancelVideoJobOperator(BaseOperator):
     """
@@ -365,7 +364,7 @@ class CancelVideoJobOperator(BaseOperator):
     it any more). Running it again does no harm.
 
     :param conn_id: the Airflow connection of the vendor. (templated)
-    :param job_id: the job, as ``SubmitVideoJobOperator`` returned it. (templated)
+    :param job_id: the id of the job, or the XCom ``video_job`` of the task that submitted it. (templated)
 
     :raises VideoConfigurationError: the vendor documents no way to cancel; the text names the job's page.
     :raises VideoApiError: the vendor could not be reached, or refused; a retry looks again.
@@ -374,26 +373,23 @@ class CancelVideoJobOperator(BaseOperator):
     template_fields: Sequence[str] = ("conn_id", "job_id")
     ui_color = "#f3dfe2"
 
-    def __init__(self, *, conn_id: str, job_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, conn_id: str, job_id: str | Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id
         self.job_id = job_id
+        if is_final(conn_id):
+            check_conn_id(conn_id)
+        if is_final(job_id):
+            job_id_of(job_id)
 
     def execute(self, context: Context) -> str:
         """Look at the job, and end it if it still runs."""
         from airflow_video_providers.hooks.base import get_video_hook
 
-        if not self.job_id or not isinstance(self.job_id, str):
-            raise VideoConfigurationError(f"job_id must be the id of a job, not {self.job_id!r}")
+        check_conn_id(self.conn_id)
         hook = get_video_hook(self.conn_id)
-        cancellation = cancel_video_job(hook, self.job_id, reason=f"asked for by task {context['ti'].task_id}")
+        reason = f"asked for by task {context['ti'].task_id}"
+        cancellation = cancel_video_job(hook, job_id_of(self.job_id), reason=reason)
         if cancellation.error is not None:
             raise cancellation.error
         return cancellation.outcome.value
-
-
-def _seconds(name: str, value: float | timedelta) -> float:
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or seconds <= 0:
-        raise VideoConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}")
-    return float(seconds)

@@ -18,7 +18,8 @@ from airflow.sdk.exceptions import (
 )
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from airflow_video_providers.exceptions import VideoApiError, VideoConfigurationError, VideoJobTimeoutError
+from airflow_video_providers.arguments import check_conn_id, check_count, check_flag, is_final, job_id_of
+from airflow_video_providers.exceptions import VideoApiError, VideoJobTimeoutError
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.links import VideoJobLink, link_xcoms
 from airflow_video_providers.polling import (
@@ -97,11 +98,12 @@ class VideoJobSensor(BaseSensorOperator):
             )
         if self.poke_interval <= 0:
             raise ValueError("poll_interval must be above 0 seconds")
-        for name, value in (("conn_id", conn_id), ("job_id", job_id)):
-            if value is None or value == "":
-                raise ValueError(f"{name} must not be empty")
-        if max_poll_failures < 0:
-            raise ValueError("max_poll_failures must be 0 or more")
+        if is_final(conn_id):
+            check_conn_id(conn_id)
+        if is_final(job_id):
+            job_id_of(job_id)
+        check_flag("deferrable", deferrable)
+        check_count("max_poll_failures", max_poll_failures, least=0)
         self.conn_id = conn_id
         self.job_id = job_id
         self.deferrable = deferrable
@@ -112,7 +114,7 @@ class VideoJobSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> str:
         """Look once; then finish, or wait in the way that was chosen."""
-        wait = Wait.load(context, job_id=self._job_id())
+        wait = Wait.load(context, job_id=job_id_of(self.job_id))
         try:
             return self._finish(context, self._look(context, wait))
         except VideoJobTimeoutError as error:
@@ -132,9 +134,7 @@ class VideoJobSensor(BaseSensorOperator):
         try:
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
         except TaskDeferralTimeout as error:
-            self._time_out(
-                f"The time to wait for the render is over; no triggerer took note of it ({error}).", error
-            )
+            self._time_out(f"The time to wait for the render is over; no triggerer took note of it ({error}).", error)
 
     # ------------------------------------------------------------------ one look, and what follows
 
@@ -225,15 +225,6 @@ class VideoJobSensor(BaseSensorOperator):
         # The wait looks again anyway; a worker should not be held by a vendor that is down.
         hook.retry_deadline = _RETRY_SECONDS
         return hook
-
-    def _job_id(self) -> str:
-        job_id = self.job_id.get("job_id") if isinstance(self.job_id, Mapping) else self.job_id
-        if not isinstance(job_id, str) or not job_id.strip():
-            raise VideoConfigurationError(
-                "job_id must be the id of a job, or the XCom `video_job` of the task that submitted it, "
-                f"not {self.job_id!r}"
-            )
-        return job_id
 
 
 class Wait(BaseModel):

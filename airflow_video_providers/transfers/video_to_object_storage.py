@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_video_providers.arguments import check_conn_id, check_count, is_final, job_id_of
+from airflow_video_providers.arguments import check_conn_id, check_count, check_metadata, is_final, job_id_of
 from airflow_video_providers.destination import check_template, locate
 from airflow_video_providers.exceptions import VideoConfigurationError, VideoTransferError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 KINDS = ("video", "thumbnail", "subtitles", "archive")
 IF_EXISTS = ("skip", "overwrite", "fail")
+ENCRYPTIONS = (None, "AES256", "aws:kms", "aws:kms:dsse")
 
 
 class VideoToObjectStorageOperator(BaseOperator):

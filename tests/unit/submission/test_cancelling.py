@@ -391,6 +391,7 @@ def test_the_cancelling_operator_fails_where_it_could_not_cancel(world, monkeypa
     hook.can_cancel = True
     assert operator.execute(context_of(world, operator)) == "cancelled"
     assert operator.execute(context_of(world, operator)) == "finished"
-    empty = CancelVideoJobOperator(task_id="e", conn_id="fake_default", job_id="")
+    empty = CancelVideoJobOperator(task_id="e", conn_id="fake_default", job_id="{{ params.job }}")
+    empty.job_id = ""  # as Airflow renders it
     with pytest.raises(VideoConfigurationError, match="job_id"):
         empty.execute(context_of(world, empty))

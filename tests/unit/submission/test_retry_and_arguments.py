@@ -82,7 +82,7 @@ def test_a_dag_with_the_policy_and_the_link_serialises():
         SubmitVideoJobOperator(
             task_id="t", conn_id="c", request={"title": "{{ ds }}"}, retries=2, retry_policy=VideoRetryPolicy()
         )
-        SubmitVideoJobOperator.partial(task_id="m", request={}).expand(conn_id=["a", "b"])
+        SubmitVideoJobOperator.partial(task_id="m", request={"a": 1}).expand(conn_id=["a", "b"])
     back = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
     assert back.get_task("t").has_retry_policy
     assert set(back.get_task("t").template_fields) == {"conn_id", "request"}
@@ -104,14 +104,14 @@ def test_a_dag_with_the_policy_and_the_link_serialises():
 )
 def test_wrong_arguments_fail_when_the_dag_is_parsed(arguments, words):
     with pytest.raises(errors.VideoConfigurationError, match=words):
-        SubmitVideoJobOperator(task_id="t", **{"conn_id": "c", "request": {}, **arguments})
+        SubmitVideoJobOperator(task_id="t", **{"conn_id": "c", "request": {"a": 1}, **arguments})
 
 
 def test_missing_and_unknown_arguments_fail_when_the_dag_is_parsed():
     with pytest.raises(Exception, match="conn_id"):
-        SubmitVideoJobOperator(task_id="t", request={})
+        SubmitVideoJobOperator(task_id="t", request={"a": 1})
     with pytest.raises(TypeError, match="wait"):
-        SubmitVideoJobOperator(task_id="t", conn_id="c", request={}, wait=True)
+        SubmitVideoJobOperator(task_id="t", conn_id="c", request={"a": 1}, wait=True)
     with pytest.raises(TypeError, match="polls"):
         SubmitVideoJobOperator.partial(task_id="t", polls=1)
 
@@ -123,14 +123,15 @@ def test_parsing_looks_nothing_up(monkeypatch):
     monkeypatch.setattr("airflow.sdk.BaseHook.get_connection", refuse)
     monkeypatch.setattr("requests.Session.request", refuse)
     with DAG("d", schedule=None):
-        SubmitVideoJobOperator(task_id="t", conn_id="c", request={}, wait_for_completion=True)
-        SubmitVideoJobOperator.partial(task_id="m").expand_kwargs([{"conn_id": "a", "request": {}}])
+        SubmitVideoJobOperator(task_id="t", conn_id="c", request={"a": 1}, wait_for_completion=True)
+        SubmitVideoJobOperator.partial(task_id="m").expand_kwargs([{"conn_id": "a", "request": {"a": 1}}])
 
 
 @pytest.mark.parametrize("text", ['{"title": "A"}', "not json", "[1]"])
 def test_a_request_may_be_json_text(text):
     world = World()
-    operator = SubmitVideoJobOperator(task_id="t", conn_id="fake_default", request=text)
+    operator = SubmitVideoJobOperator(task_id="t", conn_id="fake_default", request="{{ params.request }}")
+    operator.request = text  # as Airflow renders it
     operator.__dict__["hook"] = FakeHook(world, KeySupport.EXACT)
     if text.startswith("{"):
         assert operator.execute(context_of(world, operator)) == "job-1"
@@ -142,7 +143,7 @@ def test_a_request_may_be_json_text(text):
 
 def test_the_link_is_known_right_after_the_submission_and_empty_before():
     world = World()
-    operator = SubmitVideoJobOperator(task_id="t", conn_id="fake_default", request={})
+    operator = SubmitVideoJobOperator(task_id="t", conn_id="fake_default", request={"a": 1})
     operator.__dict__["hook"] = FakeHook(world, KeySupport.EXACT)
     link = VideoJobLink()
     assert link.get_link(operator, ti_key=None) == ""
@@ -154,11 +155,17 @@ def test_the_decorator_is_a_task_decorator():
     with DAG("d", schedule=None) as dag:
 
         @video_job_task(conn_id="c", on_ambiguous="resubmit")
-        def film(title):
-            return {"title": title}
+        def film(title: str) -> dict:
+            return {"title": title, "script": "{{ not a template }} {% raw"}
 
         film("A")
     operator = dag.get_task("film")
     assert isinstance(operator, SubmitVideoJobOperator)
     assert operator.on_ambiguous == "resubmit"
     assert task.video_job is not None
+    world = World()
+    operator.__dict__["hook"] = FakeHook(world, KeySupport.EXACT)
+    assert operator.execute(context_of(world, operator)) == "job-1", (
+        "the job id, whatever the function is annotated with"
+    )
+    assert operator.request == {"title": "A", "script": "{{ not a template }} {% raw"}

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Checks of operators' arguments: when the DAG is parsed where a value is final, when the task runs for the rest.
+
+A template or a reference to another task's output is not final. Airflow makes no operator of ``.partial()`` arguments
+before the task runs, so those of a mapped task are checked then.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow_video_providers.exceptions import VideoConfigurationError
+
+
+def is_jinja(text: str) -> bool:
+    """Tell whether Airflow has still to render the text."""
+    return "{{" in text or "{%" in text
+
+
+def is_final(value: Any) -> bool:
+    """Tell whether a value is what the task will see: no template, no reference to another task's output."""
+    if isinstance(value, str):
+        return not is_jinja(value)
+    if isinstance(value, Mapping):
+        return all(is_final(item) for item in value.values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return all(is_final(item) for item in value)
+    return value is None or isinstance(value, (int, float, bytes))
+
+
+def check_conn_id(value: Any) -> None:
+    """Refuse what cannot name a connection."""
+    if not isinstance(value, str) or not value.strip():
+        raise VideoConfigurationError(f"conn_id must name an Airflow connection, not {value!r}")
+
+
+def job_id_of(value: Any) -> str:
+    """Return the id of a job that is given by its id, or by the XCom ``video_job`` of the task that submitted it."""
+    job_id = value.get("job_id") if isinstance(value, Mapping) else value
+    if not isinstance(job_id, str) or not job_id.strip():
+        shown = "a mapping without `job_id`" if isinstance(value, Mapping) else repr(value)
+        raise VideoConfigurationError(
+            f"job_id must be the id of a job, or the XCom `video_job` of the task that submitted it, not {shown}"
+        )
+    return job_id
+
+
+def as_seconds(name: str, value: Any) -> float:
+    """Return a number of seconds above 0 that is given as a number or as a timedelta."""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not math.isfinite(seconds) or seconds <= 0:
+        raise VideoConfigurationError(f"{name} must be a number of seconds above 0 or a timedelta, not {value!r}")
+    return float(seconds)
+
+
+def check_count(name: str, value: Any, *, least: int) -> None:
+    """Refuse what is not a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise VideoConfigurationError(f"{name} must be a whole number, {least} or more, not {value!r}")
+
+
+def check_metadata(value: Any) -> None:
+    """Refuse user metadata that some object store does not take."""
+    if not isinstance(value, Mapping) or not all(
+        isinstance(key, str) and key.isascii() and key.isalnum() and isinstance(text, str)
+        for key, text in value.items()
+    ):
+        raise VideoConfigurationError(f"metadata must map names of letters and digits to texts, not {value!r}")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False: the text "no" would count as true."""
+    if not isinstance(value, bool):
+        raise VideoConfigurationError(f"{name} must be True or False, not {value!r}")
+
+
+def as_request(value: Any) -> dict[str, Any]:
+    """Return a request, given as a mapping or as JSON text, if it is a vendor's JSON body."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise VideoConfigurationError(f"request is text, but not JSON: {error}") from None
+    if not isinstance(value, Mapping) or not value:
+        what = "an empty one" if isinstance(value, Mapping) else type(value).__name__
+        raise VideoConfigurationError(f"request must be the vendor's JSON body as a mapping, not {what}")
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise VideoConfigurationError(f"request holds what JSON cannot: {error}") from None
+    return dict(value)
