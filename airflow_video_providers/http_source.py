@@ -17,10 +17,10 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
-from airflow_video_providers.client import ClientSettings, parse_retry_after
 from airflow_video_providers.exceptions import SourceError
+from airflow_video_providers.http_session import ClientSettings, prepare_session
+from airflow_video_providers.vendor_errors import parse_retry_after
 
 _READ_BYTES = 1024 * 1024  # larger reads cost less; what was read of one is lost when the connection is reset
 _MOST_REDIRECTS = 5
@@ -186,10 +186,7 @@ class HttpSource:
         self.settings = settings
         self.requests = 0
         self._session = requests.Session()
-        self._session.trust_env = False  # no .netrc: nothing but the link goes to the host of the file
-        adapter = HTTPAdapter(pool_connections=connections, pool_maxsize=connections, max_retries=0)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        prepare_session(self._session, hosts=connections, connections=connections)
 
     def get(self, url: str, *, first: int = 0, last: int | None = None, if_range: str | None = None) -> Answer:
         """
@@ -220,26 +217,13 @@ class HttpSource:
         self._session.close()
 
     def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
-        settings = self.settings
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SourceError(f"the link of the file is no http or https link but {parts.scheme or 'relative'}")
         self.requests += 1
-        proxies = (
-            {"http": settings.proxy, "https": settings.proxy}
-            if settings.proxy
-            else requests.utils.get_environ_proxies(url)
-        )
+        options = self.settings.for_request(url)
         with broken_if_cut():
-            return self._session.get(
-                url,
-                headers=headers,
-                stream=True,
-                allow_redirects=False,
-                timeout=(settings.connect_timeout, settings.read_timeout),
-                verify=settings.verify,
-                proxies=proxies,
-            )
+            return self._session.get(url, headers=headers, stream=True, allow_redirects=False, **options)
 
     def _judge(self, response: requests.Response) -> Answer:
         status = response.status_code

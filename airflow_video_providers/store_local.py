@@ -8,6 +8,7 @@ file knows it again.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 import uuid
@@ -67,7 +68,7 @@ class LocalStore(ObjectStore):
         """Remove unfinished files."""
         path = _path(key)
         swept = 0
-        for part in path.parent.glob(f".{_glob_safe(path.name)[:200]}.*.part"):
+        for part in path.parent.glob(f"{_part_prefix(path)}*.part"):
             with suppress(OSError):
                 if part.name == token or part.stat().st_mtime < time.time() - STALE_AFTER_SECONDS:
                     part.unlink()
@@ -90,7 +91,7 @@ class _LocalWriter(ObjectWriter):
         self._path = path
         self._attributes = attributes
         self._replace = replace
-        self.token = f".{path.name[:200]}.{uuid.uuid4().hex}.part"
+        self.token = f"{_part_prefix(path)}{uuid.uuid4().hex}.part"
         self._part = path.with_name(self.token)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,8 +149,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _glob_safe(name: str) -> str:
-    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
+def _part_prefix(path: Path) -> str:
+    # Not the name itself: with something added, it could be longer than a file system takes.
+    return f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}."
 
 
 def _refused(error: OSError, path: Path) -> DestinationError:

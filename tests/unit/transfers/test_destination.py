@@ -22,6 +22,7 @@ def test_the_connection_is_the_user_part() -> None:
     assert parse_location("gcs://bucket/a.mp4").uri == "gs://bucket/a.mp4"
     assert parse_location("abfs://c@container/a.mp4").conn_id == "c"
     assert parse_location("s3://bucket/a.mp4").conn_id is None
+    assert parse_location("s3://bucket/50%25 of what?#1 @home.mp4").key == "50%25 of what?#1 @home.mp4"
 
 
 def test_a_local_file_has_an_absolute_path() -> None:

@@ -26,7 +26,7 @@ def land(path: Path, journal: MemoryJournal, content: str = WEBVTT, **rules: obj
         output,
         vendor="colossyan",
         job_id="1",
-        location=parse_location(path.as_uri()),
+        location=parse_location(f"file://{path}"),
         store=LocalStore(),
         refresh=lambda: output,
         rules=LandingRules(**rules),  # type: ignore[arg-type]
@@ -42,6 +42,12 @@ def test_inline_text_lands_once(tmp_path: Path) -> None:
     assert (first.transferred, first.media_type, first.kind) == (len(WEBVTT), "text/vtt", "subtitles")
     again = land(path, MemoryJournal())
     assert (again.transferred, again.sha256) == (0, first.sha256)
+
+
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
+    path = tmp_path / ("影" * 83 + ".vtt")
+    assert land(path, MemoryJournal()).transferred == path.stat().st_size
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_inline_text_is_checked(tmp_path: Path) -> None:
