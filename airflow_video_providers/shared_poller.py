@@ -160,6 +160,9 @@ async def watch(conn_id: str, waiter: Waiter) -> AsyncGenerator[VideoJob, None]:
     :raises VideoJobTimeoutError: the deadline passed.
     :raises VideoPollingError: too many looks failed in a row.
     """
+    if waiter.is_over:
+        yield waiter.job
+        return
     key = (asyncio.get_running_loop(), conn_id)
     if key not in _pollers:
         _pollers[key] = SharedPoller(conn_id)

@@ -159,8 +159,8 @@ def job_from_event(event: dict[str, Any]) -> VideoJob:
     Turn the event of a :class:`VideoJobTrigger` into the job that succeeded.
 
     :raises VideoJobFailedError: the render failed; :class:`VideoJobCancelledError` when it was cancelled.
-    :raises VideoJobTimeoutError: the deadline passed. The job was left alone.
-    :raises VideoPollingError: the vendor could not be asked. The job was left alone.
+    :raises VideoJobTimeoutError: the deadline passed. The trigger left the job as it was.
+    :raises VideoPollingError: the vendor could not be asked. The trigger left the job as it was.
     """
     job = VideoJob.from_xcom(event["job"])
     if event["status"] == "timeout":

@@ -144,6 +144,13 @@ def test_retry_after_holds_for_the_whole_connection(triggers, simulator):
     assert simulator.counts("colossyan")["polls"] <= 8
 
 
+def test_a_job_that_has_ended_before_is_not_asked_for(triggers, simulator):
+    (trigger,) = triggers("xvid")
+    trigger.job["state"] = "succeeded"
+    assert payloads([trigger])[0]["status"] == "success"
+    assert simulator.counts("xvid")["polls"] == 0
+
+
 def test_a_failed_render_is_told_with_its_reason(triggers):
     (trigger,) = triggers("xvid", move={"fail": "no such codec"})
     (payload,) = payloads([trigger])
@@ -159,6 +166,15 @@ def test_the_deadline_is_kept_even_if_the_vendor_is_down(triggers, simulator):
         with pytest.raises(VideoJobTimeoutError):
             job_from_event(payload)
     assert simulator.counts("hourone")["cancels"] == 0
+
+
+def test_the_deadline_is_kept_even_if_nobody_may_be_asked(triggers, simulator, monkeypatch):
+    monkeypatch.setattr(shared_poller, "_CHECK_DEADLINES", 1.0)
+    monkeypatch.setattr(shared_poller, "_LAST_LOOK_SECONDS", 1.0)
+    many = triggers("colossyan", 2, move={"status": "running"}, deadline=time.time() + 4)
+    simulator.fault("colossyan", "status", status=429, retry_after=600, times=None)
+    assert {payload["status"] for payload in payloads(many)} == {"timeout"}
+    assert simulator.counts("colossyan")["polls"] <= 2
 
 
 def test_a_trigger_made_again_goes_on_with_the_same_wait(triggers):
