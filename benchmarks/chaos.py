@@ -303,7 +303,7 @@ def main() -> int:
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")]),
             "CHAOS_HOME": str(home),
             "CHAOS_TIMES": str(options.times),
-            # Many workers, few tasks: a LocalExecutor whose workers all die while tasks are queued blocks its scheduler.
+            # Many workers, few tasks: a LocalExecutor whose workers all die with tasks queued blocks its scheduler.
             "AIRFLOW__CORE__PARALLELISM": "24",
             "AIRFLOW__CORE__DEFAULT_POOL_TASK_SLOT_COUNT": "8",
         }
