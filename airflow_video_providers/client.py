@@ -15,99 +15,58 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import re
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 from pydantic import BaseModel, ValidationError
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, SSLError
 
 from airflow_video_providers.exceptions import (
-    VideoApiAuthenticationError,
     VideoApiError,
     VideoApiInvalidRequestError,
-    VideoApiNotFoundError,
-    VideoApiPermissionError,
     VideoApiQuotaError,
     VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
+    VideoProviderError,
 )
+from airflow_video_providers.http_session import ClientSettings, prepare_session
+from airflow_video_providers.redaction import redact
+from airflow_video_providers.vendor_errors import (
+    LONGEST_MESSAGE,
+    VendorError,
+    has_effect,
+    parse_error,
+    parse_retry_after,
+    refusal,
+    unreadable,
+)
+
+__all__ = ["ClientSettings", "VendorError", "VideoApiClient", "parse_error", "parse_retry_after"]
 
 log = logging.getLogger(__name__)
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_QUERY = re.compile(r"(?<=\w)\?[^\s\"'<>]+")
-_LONGEST_MESSAGE = 500
 _SHORTEST_SECRET = 3
+_HOSTS = 4
+_CONNECTIONS = 128  # an upper bound, above any number of threads that share a hook
 
-
-@dataclass(frozen=True)
-class VendorError:
-    """
-    What a vendor says in an error answer: its code, its message, its messages by field.
-
-    ``refused_credentials``: the answer blames the key or token, whatever its status; for vendors that use 403 for it.
-    """
-
-    message: str
-    code: str | None = None
-    fields: Mapping[str, str] = field(default_factory=dict)
-    refused_credentials: bool = False
-
-
-@dataclass(frozen=True)
-class ClientSettings:
-    """
-    How a connection talks to its vendor; read from the connection's extras of the same names.
-
-    :param connect_timeout: seconds to wait for the connection (default 10).
-    :param read_timeout: seconds to wait for each part of an answer (default 60).
-    :param retry_deadline: seconds over which a repeatable call is tried again in all (default 120).
-    :param proxy: URL of a proxy for http and https, or None for the environment's.
-    :param verify: True (the environment's ``REQUESTS_CA_BUNDLE`` counts), False, or the path of a CA bundle.
-    """
-
-    connect_timeout: float = 10.0
-    read_timeout: float = 60.0
-    retry_deadline: float = 120.0
-    proxy: str | None = None
-    verify: bool | str = True
-
-
-def parse_error(body: Any) -> VendorError:
-    """Read the error forms in common use: ``message``, ``error`` (text or object), ``detail`` (text or list)."""
-    if not isinstance(body, dict):
-        return VendorError(message=str(body))
-    detail = body.get("detail")
-    if isinstance(detail, list):
-        fields = {
-            ".".join(str(part) for part in item.get("loc", ()) if part != "body") or "body": str(item.get("msg", item))
-            for item in detail
-            if isinstance(item, dict)
-        }
-        return VendorError(message="the request was refused", fields=fields)
-    error = body.get("error")
-    if isinstance(error, dict):
-        message = error.get("error_message") or error.get("message") or json.dumps(error)
-        code = error.get("error_code") or error.get("code")
-        return VendorError(message=str(message), code=None if code is None else str(code))
-    code = body.get("code") or body.get("error_code")
-    message = body.get("message") or error or detail or body.get("error_description") or json.dumps(body)
-    return VendorError(message=str(message), code=None if code is None else str(code))
+# What requests raises of a request that cannot be written down: nothing was sent.
+_NOT_A_REQUEST = (
+    requests.exceptions.InvalidHeader,
+    requests.exceptions.InvalidJSONError,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+)
 
 
 class VideoApiClient:
@@ -121,6 +80,7 @@ class VideoApiClient:
     :param secrets: texts that must never appear in a message.
     :param headers: sent with every call to the API's origin.
     :param error_parser: reads the vendor's error answer.
+    :param error_decoder: turns an error answer into what ``error_parser`` takes; on ValueError it is shown as text.
     """
 
     def __init__(
@@ -133,13 +93,9 @@ class VideoApiClient:
         secrets: Iterable[str | None] = (),
         headers: Mapping[str, str] | None = None,
         error_parser: Callable[[Any], VendorError] = parse_error,
+        error_decoder: Callable[[bytes], Any] = json.loads,
     ) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise VideoConfigurationError(
-                f"{vendor}: the host of the connection must be a full base URL such as "
-                f"https://api.example.com/v1, not {base_url!r}"
-            )
+        check_base_url(base_url, vendor)
         self.vendor = vendor
         self.base_url = base_url.rstrip("/")
         self.origin = _origin(base_url)
@@ -148,14 +104,11 @@ class VideoApiClient:
         # A very short one is no secret, and its letters are in every message.
         self.secrets = [secret for secret in secrets if secret and len(secret) >= _SHORTEST_SECRET]
         self.error_parser = error_parser
-        self.session = requests.Session()
-        # Credentials come from the connection alone, never a .netrc. Proxies of the environment are honoured below.
-        self.session.trust_env = False
-        self.session.headers.update({"Accept": "application/json", **(headers or {})})
-        self.session.headers["User-Agent"] = _user_agent()
-        adapter = HTTPAdapter(pool_connections=4, pool_maxsize=16, max_retries=0)
-        self.session.mount("https://", adapter)
-        self.session.mount("http://", adapter)
+        self.error_decoder = error_decoder
+        self.headers = dict(headers or {})
+        self.session = _Session()
+        self.session.headers.update({"Accept": "application/json", "User-Agent": _user_agent()})
+        prepare_session(self.session, hosts=_HOSTS, connections=_CONNECTIONS)
 
     # ------------------------------------------------------------------ calls
 
@@ -171,8 +124,13 @@ class VideoApiClient:
         try:
             return response.json()
         except ValueError:
-            raise self._unreadable(
-                response, endpoint, "the answer is not JSON", outcome_unknown=method != "GET"
+            raise unreadable(
+                response,
+                "the answer is not JSON",
+                vendor=self.vendor,
+                endpoint=endpoint,
+                redact=self.redact,
+                outcome_unknown=has_effect(method),
             ) from None
 
     def call(
@@ -221,7 +179,7 @@ class VideoApiClient:
                 for item in error.errors()
             )
             raise VideoApiUnreadableAnswerError(
-                f"the answer lacks what the vendor documents ({problems})",
+                f"the answer lacks what the vendor documents ({self.redact(problems, longest=LONGEST_MESSAGE)})",
                 vendor=self.vendor,
                 endpoint=endpoint,
                 outcome_unknown=outcome_unknown,
@@ -231,11 +189,9 @@ class VideoApiClient:
         """Return the full URL of ``path`` below the base URL; a full URL stays as it is."""
         return path if path.startswith(("http://", "https://")) else f"{self.base_url}/{path.lstrip('/')}"
 
-    def redact(self, text: str) -> str:
-        """Remove secrets and the query of links from a text."""
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        return _QUERY.sub("?***", text)
+    def redact(self, text: str, *, longest: int | None = None) -> str:
+        """Remove secrets and the query of links from a text, and cut it to ``longest`` characters."""
+        return redact(text, self.secrets, longest=longest)
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -247,81 +203,103 @@ class VideoApiClient:
         self, method: str, path: str, endpoint: str, redirect_expected: bool, kwargs: dict[str, Any]
     ) -> requests.Response:
         url = self.url(path)
-        settings = self.settings
         try:
-            response = self.session.request(
-                method,
-                url,
-                auth=self.auth if _origin(url) == self.origin else None,
-                timeout=(settings.connect_timeout, settings.read_timeout),
-                allow_redirects=False,
-                proxies=_proxies(url, settings.proxy),
-                verify=os.environ.get("REQUESTS_CA_BUNDLE") or True if settings.verify is True else settings.verify,
-                **kwargs,
-            )
+            options = self.settings.for_request(url)
+            request = self._prepare(method, url, **{name: kwargs[name] for name in kwargs if name != "stream"})
+        except VideoProviderError:
+            raise
+        except (ValueError, TypeError, OSError) as error:
+            raise self._unwritable(error, endpoint) from None
+        try:
+            response = self.session.send(request, allow_redirects=False, stream=kwargs.get("stream", False), **options)
+        except _NOT_A_REQUEST as error:
+            raise self._unwritable(error, endpoint) from None
         except requests.RequestException as error:
             raise self._unreachable(error, method, endpoint) from None
+        except VideoProviderError:
+            raise
+        except (ValueError, OSError) as error:
+            if hasattr(request.body, "read"):
+                raise  # of the caller's own stream, perhaps half sent
+            # An address or a CA bundle that cannot be used; what breaks on the wire is a RequestException.
+            raise self._unwritable(error, endpoint) from None
         if response.is_redirect and redirect_expected:
             return response
         if 200 <= response.status_code < 300:
             return response
         with response:
-            raise self._refused(response, method, endpoint)
+            raise refusal(
+                response,
+                vendor=self.vendor,
+                endpoint=endpoint,
+                decode=self.error_decoder,
+                parser=self.error_parser,
+                redact=self.redact,
+            )
+
+    def _prepare(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> requests.PreparedRequest:
+        at_home = _origin(url) == self.origin
+        headers = {**(self.headers if at_home else {}), **(headers or {})}
+        auth = self.auth if at_home else None
+        request = self.session.prepare_request(requests.Request(method, url, headers=headers, auth=auth, **kwargs))
+        for value in request.headers.values():
+            # http.client finds this too, but names the value in its error.
+            raw = value if isinstance(value, bytes) else value.encode("latin-1")
+            if any(byte in raw for byte in b"\r\n\0"):
+                raise requests.exceptions.InvalidHeader("control characters in a header")
+        return request
+
+    def _unwritable(self, error: Exception, endpoint: str) -> VideoApiError:
+        # The text of the error is left out: it can name the value of a header.
+        return VideoApiInvalidRequestError(
+            f"nothing was sent: the request cannot be written as HTTP ({type(error).__name__}); check the host, the "
+            "proxy, the CA bundle and the key of the connection, and the values of the request",
+            vendor=self.vendor,
+            endpoint=endpoint,
+        )
 
     def _unreachable(self, error: requests.RequestException, method: str, endpoint: str) -> VideoApiError:
-        if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
-            return VideoApiInvalidRequestError(self.redact(str(error)), vendor=self.vendor, endpoint=endpoint)
         never_sent = _never_sent(error)
         scheme, host, port = self.origin
         text = "could not connect to" if never_sent else "no answer from"
         return VideoApiUnavailableError(
-            f"{text} {scheme}://{host}:{port} ({self.redact(_root_cause(error))})",
+            f"{text} {scheme}://{host}:{port} ({self.redact(_root_cause(error), longest=LONGEST_MESSAGE)})",
             vendor=self.vendor,
             endpoint=endpoint,
-            outcome_unknown=not never_sent and method != "GET",
+            outcome_unknown=not never_sent and has_effect(method),
         )
 
-    def _refused(self, response: requests.Response, method: str, endpoint: str) -> VideoApiError:
-        status = response.status_code
-        try:
-            vendor_error = self.error_parser(response.json())
-        except ValueError:
-            text = re.sub(r"<[^>]*>", " ", response.text[:4096])
-            vendor_error = VendorError(message=" ".join(text.split()) or response.reason or "no message")
-        arguments: dict[str, Any] = {
-            "vendor": self.vendor,
-            "endpoint": endpoint,
-            "status": status,
-            "code": vendor_error.code,
-            "retry_after": parse_retry_after(response.headers.get("Retry-After")),
-        }
-        message = self.redact(vendor_error.message)[:_LONGEST_MESSAGE]
-        if status == HTTPStatus.UNAUTHORIZED or vendor_error.refused_credentials:
-            return VideoApiAuthenticationError(message, **arguments)
-        if status in (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN):
-            return VideoApiPermissionError(message, **arguments)
-        if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-            return VideoApiNotFoundError(message, **arguments)
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return VideoApiQuotaError(message, **arguments)
-        if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:
-            refused = status == HTTPStatus.SERVICE_UNAVAILABLE and arguments["retry_after"] is not None
-            return VideoApiUnavailableError(message, outcome_unknown=method != "GET" and not refused, **arguments)
-        if 300 <= status < 400:
-            return self._unreadable(response, endpoint, "an unexpected redirect, which is not followed")
-        fields = {name: self.redact(text) for name, text in vendor_error.fields.items()}
-        return VideoApiInvalidRequestError(message, fields=fields, **arguments)
 
-    def _unreadable(
-        self, response: requests.Response, endpoint: str, problem: str, *, outcome_unknown: bool = False
-    ) -> VideoApiUnreadableAnswerError:
-        media_type = response.headers.get("Content-Type", "no content type").split(";")[0]
-        return VideoApiUnreadableAnswerError(
-            f"{problem} ({media_type}, {len(response.content)} bytes)",
-            vendor=self.vendor,
-            endpoint=endpoint,
-            status=response.status_code,
-            outcome_unknown=outcome_unknown,
+class _Session(requests.Session):
+    """A session that never looks where a redirect leads: an odd target must not turn an answer into an error."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
+
+
+def check_base_url(url: str, vendor: str) -> None:
+    """
+    Refuse what is no full base URL, without showing credentials in it.
+
+    :raises VideoConfigurationError: scheme, host or port are missing or wrong, or it holds credentials.
+    """
+    shown = f"***@{url.rpartition('@')[2]}" if "@" in url else url
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise VideoConfigurationError(
+            f"{vendor}: the host of the connection must be a full base URL such as https://api.example.com/v1, "
+            f"not {shown!r}"
+        )
+    if parts.username is not None or parts.password is not None:
+        raise VideoConfigurationError(
+            f"{vendor}: the host of the connection must not hold a user name or a password ({shown!r}); they have "
+            "fields of their own"
         )
 
 
@@ -345,23 +323,6 @@ def _worth_repeating(error: BaseException, *, repeatable: bool) -> bool:
     return repeatable or not error.outcome_unknown
 
 
-def parse_retry_after(value: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks for (seconds or a date); None if absent or unreadable."""
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        when = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=timezone.utc)
-    return max(0.0, (when - datetime.now(timezone.utc)).total_seconds())
-
-
 def _never_sent(error: BaseException) -> bool:
     """Tell whether the connection was never made, so that the vendor cannot have seen the request."""
     reason: Any = error.args[0] if error.args else None
@@ -370,6 +331,8 @@ def _never_sent(error: BaseException) -> bool:
     if isinstance(reason, (ProxyError, SSLError)) and reason.args:
         # Both can also strike an open connection: what lies beneath is the proof.
         reason = reason.args[-1]
+    if isinstance(reason, ssl.SSLError) and reason.library in ("PEM", "X509"):
+        return True  # a CA bundle that holds no certificate; it is read before a word is spoken
     return isinstance(reason, (NewConnectionError, ConnectTimeoutError, socket.gaierror, ssl.SSLCertVerificationError))
 
 
@@ -383,12 +346,6 @@ def _root_cause(error: BaseException) -> str:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return (parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme))
-
-
-def _proxies(url: str, proxy: str | None) -> dict[str, str]:
-    if proxy:
-        return {"http": proxy, "https": proxy}
-    return requests.utils.get_environ_proxies(url)
 
 
 def _user_agent() -> str:

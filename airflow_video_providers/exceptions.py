@@ -12,14 +12,22 @@ Every way in which a request, a job or a transfer can fail, on one screen.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoJob
 
 
 class VideoProviderError(Exception):
-    """Base of all errors of this provider."""
+    """Base of all errors of this provider. All of them can be copied and pickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default would call the class with its text alone, which those with keywords do not accept.
+        return _rebuild, (type(self), self.args), self.__dict__
+
+
+def _rebuild(kind: type[VideoProviderError], args: tuple[Any, ...]) -> VideoProviderError:
+    return kind.__new__(kind, *args)
 
 
 class VideoConfigurationError(VideoProviderError, ValueError):

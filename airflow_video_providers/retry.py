@@ -92,7 +92,8 @@ class VideoRetryPolicy(RetryPolicy):
         # A wait that was given up carries the vendor's last answer as its cause.
         for error in (exception, exception.__cause__):
             if isinstance(error, VideoApiError) and error.retry_after is not None:
-                return min(timedelta(seconds=error.retry_after), self.longest_delay)
+                longest = self.longest_delay.total_seconds()
+                return timedelta(seconds=min(longest, error.retry_after))  # capped first: a timedelta has its limits
         return None
 
     def serialize(self) -> dict[str, Any]:

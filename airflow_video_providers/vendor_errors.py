@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An error answer of a vendor, read: its words, its cause as a class of ours, how long it asks to wait."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_video_providers.exceptions import (
+    VideoApiAuthenticationError,
+    VideoApiError,
+    VideoApiInvalidRequestError,
+    VideoApiNotFoundError,
+    VideoApiPermissionError,
+    VideoApiQuotaError,
+    VideoApiUnavailableError,
+    VideoApiUnreadableAnswerError,
+)
+
+if TYPE_CHECKING:
+    from requests import Response
+
+log = logging.getLogger(__name__)
+
+LONGEST_MESSAGE = 500
+_LONGEST_CODE = 100
+_LONGEST_FIELD = 200
+_MOST_FIELDS = 10
+_LONGEST_WAIT = 30 * 86400.0
+_TEXT_READ = 16384
+
+
+class Redact(Protocol):
+    """Takes secrets out of a text and cuts it to a length."""
+
+    def __call__(self, text: str, *, longest: int | None = None) -> str:
+        """Return the text to show."""
+
+
+@dataclass(frozen=True)
+class VendorError:
+    """
+    What a vendor says in an error answer: its code, its message, its messages by field.
+
+    ``refused_credentials``: the answer blames the key or token, whatever its status; for vendors that use 403 for it.
+    """
+
+    message: str
+    code: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    refused_credentials: bool = False
+
+
+def has_effect(method: str) -> bool:
+    """Tell whether a call of this method may change something at the vendor."""
+    return method not in ("GET", "HEAD")
+
+
+def parse_error(body: Any) -> VendorError:
+    """Read the error forms in common use: ``message``, ``error`` (text or object), ``detail`` (text or list)."""
+    if not isinstance(body, dict):
+        return VendorError(message=str(body))
+    detail = body.get("detail")
+    if isinstance(detail, list):
+        return VendorError(message="the request was refused", fields=_by_field(detail))
+    error = body.get("error")
+    if isinstance(error, dict):
+        message = error.get("error_message") or error.get("message") or json.dumps(error)
+        code = error.get("error_code") or error.get("code")
+        return VendorError(message=str(message), code=None if code is None else str(code))
+    code = body.get("code") or body.get("error_code")
+    message = body.get("message") or error or detail or body.get("error_description") or json.dumps(body)
+    return VendorError(message=str(message), code=None if code is None else str(code))
+
+
+def _by_field(detail: list[Any]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for item in detail:
+        place, text = (item.get("loc"), item.get("msg", item)) if isinstance(item, dict) else (None, item)
+        parts = place if isinstance(place, (list, tuple)) else [] if place is None else [place]
+        name = ".".join(str(part) for part in parts if part != "body") or "body"
+        fields[name] = f"{fields[name]}; {text}" if name in fields else str(text)
+    return fields
+
+
+def refusal(
+    response: Response,
+    *,
+    vendor: str,
+    endpoint: str,
+    decode: Callable[[bytes], Any],
+    parser: Callable[[Any], VendorError],
+    redact: Redact,
+) -> VideoApiError:
+    """
+    Return the error that an answer other than 2xx stands for, secrets removed.
+
+    :param decode: reads the body; raises ValueError for one in another form, which is then shown as text.
+    :param parser: reads the vendor's words from what ``decode`` returned.
+    """
+    status = response.status_code
+    effect = has_effect(response.request.method or "")
+    said = _read(response, decode, parser)
+    arguments: dict[str, Any] = {
+        "vendor": vendor,
+        "endpoint": endpoint,
+        "status": status,
+        "code": None if said.code is None else redact(said.code, longest=_LONGEST_CODE),
+        "retry_after": parse_retry_after(response.headers.get("Retry-After")),
+    }
+    message = redact(said.message, longest=LONGEST_MESSAGE)
+    if status == HTTPStatus.UNAUTHORIZED or said.refused_credentials:
+        return VideoApiAuthenticationError(message, **arguments)
+    if status in (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN):
+        return VideoApiPermissionError(message, **arguments)
+    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+        return VideoApiNotFoundError(message, **arguments)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return VideoApiQuotaError(message, **arguments)
+    if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:
+        refused = status == HTTPStatus.SERVICE_UNAVAILABLE and arguments["retry_after"] is not None
+        return VideoApiUnavailableError(message, outcome_unknown=effect and not refused, **arguments)
+    if status < 400:
+        # 303 says "it is made, look there"; the others say no more about what became of the request.
+        return unreadable(
+            response,
+            "an unexpected redirect, which is not followed",
+            vendor=vendor,
+            endpoint=endpoint,
+            redact=redact,
+            outcome_unknown=effect,
+        )
+    fields = {
+        redact(name, longest=_LONGEST_CODE): redact(text, longest=_LONGEST_FIELD)
+        for name, text in list(said.fields.items())[:_MOST_FIELDS]
+    }
+    return VideoApiInvalidRequestError(message, fields=fields, **arguments)
+
+
+def unreadable(
+    response: Response, problem: str, *, vendor: str, endpoint: str, redact: Redact, outcome_unknown: bool
+) -> VideoApiUnreadableAnswerError:
+    """Return the error for an answer that is not what the vendor documents; its content is not shown."""
+    media_type = response.headers.get("Content-Type", "no content type").split(";")[0]
+    return VideoApiUnreadableAnswerError(
+        f"{problem} ({redact(media_type, longest=_LONGEST_CODE)}, {len(response.content)} bytes)",
+        vendor=vendor,
+        endpoint=endpoint,
+        status=response.status_code,
+        outcome_unknown=outcome_unknown,
+    )
+
+
+def _read(response: Response, decode: Callable[[bytes], Any], parser: Callable[[Any], VendorError]) -> VendorError:
+    try:
+        return parser(decode(response.content))
+    except ValueError:
+        pass  # not in the vendor's form: a page of some proxy
+    except Exception as error:
+        # Whatever is odd about the body, the status is known and must not be lost.
+        log.warning("the error answer could not be read (%s); its text is shown", type(error).__name__)
+    text = " ".join(re.sub(r"<[^>]*>", " ", response.text[:_TEXT_READ]).split())
+    return VendorError(message=text or response.reason or "no message")
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Return the seconds, 30 days at most, that a Retry-After asks for (a number or a date); None if unreadable."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(value)
+        except (TypeError, ValueError):
+            return None
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=timezone.utc)
+        seconds = (when - datetime.now(timezone.utc)).total_seconds()
+    if not math.isfinite(seconds):
+        return None
+    return min(max(0.0, seconds), _LONGEST_WAIT)
