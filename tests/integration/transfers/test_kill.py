@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.execution_time.timeout import timeout
 
 from airflow_video_providers.hooks.base import get_video_hook
+from airflow_video_providers.transfers.video_to_object_storage import VideoToObjectStorageOperator
 from tests.support.cloud_emulators import CloudBucket
 from tests.support.s3 import S3Server
 from tests.support.simulator import Simulator
@@ -114,3 +117,24 @@ def kill_and_retry(how: signal.Signals, place: Place, simulator: Simulator, fold
     assert data is not None
     assert (hashlib.sha256(data).hexdigest(), len(data)) == (item["sha256"], item["size"])
     assert place.unfinished is None or place.unfinished() == []
+
+
+@pytest.mark.s3
+def test_an_execution_timeout_leaves_nothing(
+    video_connections: Simulator, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3.connection_env().items():
+        monkeypatch.setenv(name, value)
+    video_connections.settings(file_bytes=200_000_000)
+    job_id = get_video_hook("hourone_default").submit_job({"title": "Hi", "draft": False, "transcript": "Hi."}).job_id
+    video_connections.move(job_id, finish=True)
+    video_connections.fault("hourone", "download", bytes_per_second=20_000_000, times=None)
+    for destination in (f"s3://s3_test@{s3.bucket}/v.mp4", f"file://{tmp_path}/videos/v.mp4"):
+        operator = VideoToObjectStorageOperator(
+            task_id="store", conn_id="hourone_default", job_id=job_id, destination=destination
+        )
+        with pytest.raises(AirflowTaskTimeout), timeout(2):
+            operator.execute({})  # type: ignore[typeddict-item]
+        operator.on_kill()  # as Airflow calls it after a timeout: there is nothing left to unwind
+    assert s3.list_keys() == s3.uploads() == []
+    assert list((tmp_path / "videos").iterdir()) == []
