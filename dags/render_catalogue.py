@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Fan out over a list of renders with all four vendors: one task a step, mapped over the list.
+Fan out over a list of renders with all four vendors: one group of tasks, mapped over the list.
 
-The vendor is found by the connection, so one operator serves them all. A pool such as ``video_renders`` with
-"include deferred" keeps the number of renders at a vendor below its limit; see docs/waiting.md.
+The vendor is found by the connection, so the same tasks serve them all; a render that fails holds up no other.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, task, task_group
 
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.sensors.video_job import VideoJobSensor
@@ -49,12 +48,15 @@ with DAG("render_catalogue", tags=["video"]):
             },
         ]
 
-    renders = catalogue()
-    submit = SubmitVideoJobOperator.partial(task_id="submit").expand_kwargs(renders)
-    jobs = renders.zip(submit.output).map(lambda both: {"conn_id": both[0]["conn_id"], "job_id": both[1]})
-    wait = VideoJobSensor.partial(task_id="wait", poll_interval=60).expand_kwargs(jobs)
-    store = VideoToObjectStorageOperator.partial(
-        task_id="store",
-        destination="{{ var.value.video_destination }}/catalogue/{vendor}/{job_id}.{ext}",
-    ).expand_kwargs(jobs)
-    wait >> store
+    @task_group
+    def render(conn_id: str, request: dict[str, Any]) -> None:
+        submit = SubmitVideoJobOperator(task_id="submit", conn_id=conn_id, request=request)
+        wait = VideoJobSensor(task_id="wait", conn_id=conn_id, job_id=submit.output, poll_interval=60)
+        VideoToObjectStorageOperator(
+            task_id="store",
+            conn_id=conn_id,
+            job_id=wait.output,
+            destination="{{ var.value.video_destination }}/catalogue/{vendor}/{job_id}.{ext}",
+        )
+
+    render.expand_kwargs(catalogue())

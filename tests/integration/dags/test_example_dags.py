@@ -17,6 +17,7 @@ DAGS = {
     "hourone_presenter": {"hourone": 1},
     "oxolo_product_spot": {"oxolo": 1},
     "xvid_transcode": {"xvid": 1},
+    "xvid_archive": {"xvid": 3},
     "render_catalogue": {"colossyan": 1, "hourone": 1, "oxolo": 1, "xvid": 1},
 }
 
