@@ -3,8 +3,9 @@
 The contract that every vendor's hook keeps, and by which operators, sensors, triggers and transfers know a vendor.
 
 A third party's subclass, registered as the hook of its own connection type, works everywhere the same way: it names its
-``vendor``, says in ``key_support`` whether a job can be found again, and implements :meth:`VideoHook.submit_job`,
-:meth:`VideoHook.get_job`, :meth:`VideoHook.get_outputs` and :meth:`VideoHook.test_connection`.
+``vendor``, says in ``key_support`` whether a job can be found again, and implements :meth:`VideoHook.make_auth`,
+:meth:`VideoHook.submit_job`, :meth:`VideoHook.get_job`, :meth:`VideoHook.get_outputs` and
+:meth:`VideoHook.check_connection`. Its constructor can be called with the connection's id alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Collection, Mapping
+from contextlib import closing
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
@@ -19,7 +21,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow.sdk import BaseHook
 
-from airflow_video_providers.exceptions import VideoApiNotFoundError, VideoConfigurationError
+from airflow_video_providers.exceptions import (
+    VideoApiNotFoundError,
+    VideoApiUnavailableError,
+    VideoApiUnreadableAnswerError,
+    VideoConfigurationError,
+    VideoProviderError,
+)
+from airflow_video_providers.hooks.extras import client_settings, header_text
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 
 if TYPE_CHECKING:
@@ -27,6 +36,8 @@ if TYPE_CHECKING:
     from requests.auth import AuthBase
 
     from airflow_video_providers.client import ClientSettings, VideoApiClient
+
+_TEST_SECONDS = 10.0
 
 
 class KeySupport(str, Enum):
@@ -92,8 +103,15 @@ class VideoHook(BaseHook):
 
     @cached_property
     def extras(self) -> dict[str, Any]:
-        """The connection's extras."""
-        return dict(self.connection.extra_dejson)
+        """
+        The connection's extras.
+
+        :raises VideoConfigurationError: they are JSON, but no object.
+        """
+        extras: Any = self.connection.extra_dejson
+        if not isinstance(extras, Mapping):
+            raise VideoConfigurationError(f"The extras of connection {self.conn_id!r} must be a JSON object.")
+        return dict(extras)
 
     @property
     def client(self) -> VideoApiClient:
@@ -124,17 +142,23 @@ class VideoHook(BaseHook):
         if "://" not in host:
             raise VideoConfigurationError(
                 f"The host of connection {self.conn_id!r} must be a full base URL with scheme and path, such as "
-                f"{self.default_base_url}, not {host!r}. Leave it empty to use the vendor's."
+                f"{self.default_base_url}, not {host.rpartition('@')[2]!r}. Leave it empty to use the vendor's."
             )
         return host
 
     def secret(self) -> str:
-        """Return the connection's password: the vendor's API key, token or client secret."""
-        if not self.connection.password:
+        """
+        Return the connection's password without white space around it: the vendor's API key, token or client secret.
+
+        :raises VideoConfigurationError: there is none, or it holds characters that cannot be sent.
+        """
+        what = f"The password of connection {self.conn_id!r}"
+        secret = header_text(self.connection.password or "", what=what)
+        if not secret:
             raise VideoConfigurationError(
                 f"Connection {self.conn_id!r} has no password. Put the {self.hook_name} API key there."
             )
-        return str(self.connection.password)
+        return secret
 
     @abstractmethod
     def make_auth(self) -> AuthBase:
@@ -150,41 +174,16 @@ class VideoHook(BaseHook):
             base_url=self.base_url,
             auth=self.make_auth(),
             settings=self.client_settings(),
-            secrets=[self.connection.password],
+            secrets=[(self.connection.password or "").strip()],
         )
 
     def client_settings(self) -> ClientSettings:
-        """Read timeouts, proxy and TLS from the connection's extras."""
-        from airflow_video_providers.client import ClientSettings
+        """
+        Read timeouts, proxy and TLS from the connection's extras.
 
-        default = ClientSettings()
-        verify: bool | str = self.extras.get("ca_bundle") or _as_bool(
-            self.extras.get("verify"), name="verify", default=True
-        )
-        deadline = self.retry_deadline
-        if deadline is None:
-            deadline = self._seconds("retry_deadline", default.retry_deadline)
-        return ClientSettings(
-            connect_timeout=self._seconds("connect_timeout", default.connect_timeout),
-            read_timeout=self._seconds("read_timeout", default.read_timeout),
-            retry_deadline=deadline,
-            proxy=self.extras.get("proxy") or None,
-            verify=verify,
-        )
-
-    def _seconds(self, name: str, default: float) -> float:
-        value = self.extras.get(name)
-        if value is None or value == "":
-            return default
-        try:
-            seconds = float(value)
-        except (TypeError, ValueError):
-            seconds = -1.0
-        if seconds <= 0:
-            raise VideoConfigurationError(
-                f"Extra {name!r} of connection {self.conn_id!r} must be a number of seconds above 0, not {value!r}."
-            )
-        return seconds
+        :raises VideoConfigurationError: one of them cannot work.
+        """
+        return client_settings(self.extras, conn_id=self.conn_id, retry_deadline=self.retry_deadline)
 
     # ------------------------------------------------------------------ jobs
 
@@ -283,8 +282,36 @@ class VideoHook(BaseHook):
         return None
 
     @abstractmethod
+    def check_connection(self) -> str:
+        """
+        Make one call that is free of charge and needs the credentials; return what was seen, in a sentence.
+
+        :raises VideoProviderError: the connection does not work; the text says what to change.
+        """
+
     def test_connection(self) -> tuple[bool, str]:
-        """Check the credentials free of charge; return success and a sentence that a person can act on."""
+        """
+        Do :meth:`check_connection` in a session of its own; return success and a sentence that a person can act on.
+
+        Somebody is waiting: no timeout is above 10 seconds here, and a vendor that is down is tried no longer.
+        """
+        try:
+            settings = self.client_settings()
+            probe = type(self)(self.conn_id)
+            probe.connection = self.connection
+            probe.retry_deadline = min(_TEST_SECONDS, settings.retry_deadline)
+            probe.extras = {
+                **self.extras,
+                "connect_timeout": min(_TEST_SECONDS, settings.connect_timeout),
+                "read_timeout": min(_TEST_SECONDS, settings.read_timeout),
+            }
+            with closing(probe):
+                return True, probe.check_connection()
+        except (VideoApiUnavailableError, VideoApiUnreadableAnswerError, VideoApiNotFoundError) as error:
+            advice = f"Check the connection's host (empty, or a base URL such as {self.default_base_url}) and proxy."
+            return False, f"{error} {advice}"
+        except VideoProviderError as error:
+            return False, str(error)
 
 
 def get_video_hook(conn_id: str) -> VideoHook:
@@ -311,19 +338,6 @@ def _checked(hook: Any, conn_id: str) -> VideoHook:
             f"Connection {conn_id!r} is of type {kind!r}, which is no video API. Use one whose hook is a VideoHook."
         )
     return hook
-
-
-def _as_bool(value: Any, *, name: str, default: bool) -> bool:
-    if value is None or value == "":
-        return default
-    if isinstance(value, bool):
-        return value
-    text = str(value).strip().lower()
-    if text in ("true", "1", "yes"):
-        return True
-    if text in ("false", "0", "no"):
-        return False
-    raise VideoConfigurationError(f"Extra {name!r} must be true or false, not {value!r}.")
 
 
 def raise_if_unfinished(job: VideoJob) -> None:

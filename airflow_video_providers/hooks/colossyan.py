@@ -15,7 +15,6 @@ from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
-    VideoProviderError,
 )
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.common import (
@@ -86,7 +85,8 @@ class ColossyanHook(VideoHook):
         A body with ``templateJobId`` makes a video from a template, one with ``videoCreative`` from a definition. The
         key goes into ``callbackPayload``, beside what the user has there.
 
-        :raises VideoConfigurationError: the body is neither, or its ``callbackPayload`` uses a name of the call-back.
+        :raises VideoConfigurationError: the body is neither, its ``callbackPayload`` uses a name of the call-back, or
+            the call-back's address has the name that the other kind of job gives it.
         :raises SubmissionKeyConflictError: ``callbackPayload`` is no object, or holds another key already.
         :raises VideoApiError: ``outcome_unknown`` tells whether a job may exist all the same.
         """
@@ -156,13 +156,9 @@ class ColossyanHook(VideoHook):
             )
         return outputs
 
-    def test_connection(self) -> tuple[bool, str]:
-        """Ask for the voices, which costs nothing."""
-        try:
-            self.get_voices()
-        except VideoProviderError as error:
-            return False, str(error)
-        return True, "Colossyan accepted the token and shows the voices of its workspace."
+    def check_connection(self) -> str:
+        """Ask for the avatars, which costs nothing."""
+        return f"Colossyan accepted the token; its workspace shows {len(self.get_actors())} avatars."
 
     def _to_job(self, job_id: str, job: ColossyanJob) -> VideoJob:
         key = (job.callbackPayload or {}).get(KEY_FIELD)
@@ -188,13 +184,18 @@ class ColossyanHook(VideoHook):
 
     def create_video_generation_job(self, body: Mapping[str, Any]) -> ColossyanCreatedJob:
         """``POST /video-generation-jobs``: buy a video from a full definition (the editor can export one)."""
-        return self._create("/video-generation-jobs", body)
+        return self._create("/video-generation-jobs", body, not_known="callbackUrl", but="callback")
 
     def create_template_job(self, body: Mapping[str, Any]) -> ColossyanCreatedJob:
         """``POST /video-generation-jobs/template-jobs``: buy a video from ``templateJobId`` and variables."""
-        return self._create("/video-generation-jobs/template-jobs", body)
+        return self._create("/video-generation-jobs/template-jobs", body, not_known="callback", but="callbackUrl")
 
-    def _create(self, path: str, body: Mapping[str, Any]) -> ColossyanCreatedJob:
+    def _create(self, path: str, body: Mapping[str, Any], *, not_known: str, but: str) -> ColossyanCreatedJob:
+        if not_known in body:
+            raise VideoConfigurationError(
+                f"POST {path} knows no {not_known!r}: Colossyan spells the address of the call-back {but!r} there. "
+                "With the other name the call-back would never come."
+            )
         endpoint = f"POST {path}"
         answer = self.client.call_json("POST", path, endpoint=endpoint, json=dict(body))
         return self.client.parse(ColossyanCreatedJob, answer, endpoint=endpoint, outcome_unknown=True)

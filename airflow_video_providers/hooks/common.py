@@ -45,14 +45,14 @@ class HeaderAuth(AuthBase):
         return request
 
 
-def id_in_path(value: str) -> str:
+def id_in_path(value: str | None) -> str:
     """
     Return an id as one segment of a path.
 
-    :raises VideoConfigurationError: the id is empty or would name another path, such as ``..``.
+    :raises VideoConfigurationError: there is no id, or it would name another path, such as ``..``.
     """
-    segment = quote(str(value), safe="")
-    if segment in ("", ".", ".."):
+    segment = "" if value is None else quote(str(value), safe="")
+    if segment in ("", ".", "..", "None"):  # "None": a template wrote it
         raise VideoConfigurationError(f"{value!r} is not an id; was it templated from an XCom that is not there?")
     return segment
 

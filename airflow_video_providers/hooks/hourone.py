@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Literal
 from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
     VideoApiUnreadableAnswerError,
-    VideoProviderError,
 )
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.common import (
@@ -28,6 +27,7 @@ from airflow_video_providers.hooks.common import (
     share_of,
     state_of,
 )
+from airflow_video_providers.hooks.extras import header_text
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 from airflow_video_providers.schemas.hourone import (
     HourOneAnalyticsSummary,
@@ -163,13 +163,9 @@ class HourOneHook(VideoHook):
             )
         return [VideoOutput(kind="video", url=video.download_url, output_id=video.id, name=video.name)]
 
-    def test_connection(self) -> tuple[bool, str]:
+    def check_connection(self) -> str:
         """Ask for the videos, which costs nothing, and is what finding a job again needs."""
-        try:
-            videos = self.get_videos()
-        except VideoProviderError as error:
-            return False, str(error)
-        return True, f"Hour One accepted the API key; the account shows {len(videos)} videos."
+        return f"Hour One accepted the API key; the account shows {len(self.get_videos())} videos."
 
     def _to_job(self, video: HourOneVideo, *, key: str | None = None) -> VideoJob:
         if key is None and video.correlation_id:
@@ -194,11 +190,11 @@ class HourOneHook(VideoHook):
 
         The connection's ``workspace_id`` and ``team_id`` go along as headers.
         """
-        headers = {
-            header: str(self.extras[extra])
-            for extra, header in (("workspace_id", "workspace-id"), ("team_id", "team-id"))
-            if self.extras.get(extra)
-        }
+        headers = {}
+        for extra, header in (("workspace_id", "workspace-id"), ("team_id", "team-id")):
+            what = f"Extra {extra!r} of connection {self.conn_id!r}"
+            if value := header_text(self.extras.get(extra) or "", what=what):
+                headers[header] = value
         endpoint = "POST /videos"
         answer = self.client.call_json("POST", "/videos", endpoint=endpoint, json=dict(body), headers=headers)
         return self.client.parse(HourOneVideo, answer, endpoint=endpoint, outcome_unknown=True)

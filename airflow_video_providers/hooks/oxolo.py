@@ -18,7 +18,6 @@ from airflow_video_providers.exceptions import (
     SourceError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
-    VideoProviderError,
 )
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.common import HeaderAuth, id_in_path, share_of, state_of
@@ -180,13 +179,9 @@ class OxoloHook(VideoHook):
         )
         return self._results(str, answer, endpoint, outcome_unknown=True)
 
-    def test_connection(self) -> tuple[bool, str]:
+    def check_connection(self) -> str:
         """Ask for the credits that are left, which costs none."""
-        try:
-            credits = self.get_credits()
-        except VideoProviderError as error:
-            return False, str(error)
-        return True, f"Oxolo accepted the API key; {credits:g} credits are left."
+        return f"Oxolo accepted the API key; {self.get_credits():g} credits are left."
 
     def _to_job(self, video: OxoloVideo, *, key: str | None = None) -> VideoJob:
         return VideoJob(

@@ -19,10 +19,8 @@ from airflow_video_providers.client import VendorError, VideoApiClient, parse_er
 from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
     VideoApiNotFoundError,
-    VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
-    VideoProviderError,
 )
 from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
 from airflow_video_providers.hooks.common import cancel_by_deleting, running_statuses, share_of, state_of
@@ -42,8 +40,6 @@ STATES = {
 
 _SEPARATOR = " | "
 _LONGEST_USER_DATA = 4000  # in a query, percent-encoded; servers commonly refuse a request line above 8 KB
-
-_TEST_DEADLINE = 10.0
 
 
 class XvidHook(XvidEndpoints):
@@ -75,7 +71,7 @@ class XvidHook(XvidEndpoints):
             vendor=self.vendor,
             base_url=self.base_url,
             settings=self.client_settings(),
-            secrets=[self.connection.password],
+            secrets=[self.secret()],
         )
 
     def make_auth(self) -> XvidTokenAuth:
@@ -89,7 +85,10 @@ class XvidHook(XvidEndpoints):
         if not isinstance(scope, str):
             scope = ",".join(str(item) for item in scope)
         return XvidTokenAuth(
-            self.plain_client, client_id=self.connection.login, client_secret=self.secret(), scope=scope.strip()
+            self.plain_client,
+            client_id=self.connection.login.strip(),
+            client_secret=self.secret(),
+            scope=scope.strip(),
         )
 
     def make_client(self) -> VideoApiClient:
@@ -99,15 +98,17 @@ class XvidHook(XvidEndpoints):
         client.secrets = self.plain_client.secrets
         return client
 
-    def test_connection(self) -> tuple[bool, str]:
-        """Fetch a token and read one job, which costs nothing; a vendor that is down is tried for about 10 seconds."""
-        probe = type(self)(self.conn_id, retry_deadline=_TEST_DEADLINE)
-        probe.connection = self.connection
-        try:
-            probe.list_jobs(limit=1)
-        except VideoProviderError as error:
-            return False, f"{error}{_advice(error)}"
-        return True, "Xvid accepted the client id and secret, and lets them read jobs."
+    def close(self) -> None:
+        """Close both sessions, where they were opened; the next call opens others."""
+        plain: VideoApiClient | None = self.__dict__.pop("plain_client", None)
+        if plain is not None:
+            plain.close()
+        super().close()
+
+    def check_connection(self) -> str:
+        """Fetch a token and read one job, which costs nothing."""
+        self.list_jobs(limit=1)
+        return "Xvid accepted the client id and secret, and lets them read jobs."
 
     # ------------------------------------------------------------------ jobs
 
@@ -298,12 +299,6 @@ def parse_xvid_error(body: Any) -> VendorError:
     """Read Xvid's error form; code 0x0000003, written with or without 0x, is a token that it does not accept."""
     error = parse_error(body)
     return replace(error, refused_credentials=(error.code or "").lower().removeprefix("0x") == "0000003")
-
-
-def _advice(error: VideoProviderError) -> str:
-    if isinstance(error, (VideoApiUnavailableError, VideoApiUnreadableAnswerError, VideoApiNotFoundError)):
-        return f" Check the connection's host (empty, or a base URL such as {XvidHook.default_base_url}) and proxy."
-    return ""
 
 
 def _content(request: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -56,8 +56,9 @@ class AcmeHook(VideoHook):
         names = self.client.get_json(f"/jobs/{id_in_path(job_id)}/files", endpoint="GET /jobs/{id}/files")
         return [VideoOutput(kind="video", name=name, url=f"https://files.invalid/{name}") for name in names]
 
-    def test_connection(self) -> tuple[bool, str]:
-        return True, "fine"
+    def check_connection(self) -> str:
+        self.client.get_json("/me", endpoint="GET /me")
+        return "fine"
 
     def delete_job(self, job_id: str) -> None:
         self.client.call("DELETE", f"/jobs/{id_in_path(job_id)}", endpoint="DELETE /jobs/{id}", once=True)
@@ -301,8 +302,8 @@ class TestCancelByDeleting:
 
 
 class TestSmallParts:
-    @pytest.mark.parametrize("value", ["", ".", ".."])
-    def test_no_id_names_another_path(self, value: str) -> None:
+    @pytest.mark.parametrize("value", ["", ".", "..", None, "None"])
+    def test_no_id_names_another_path(self, value: str | None) -> None:
         with pytest.raises(VideoConfigurationError, match="not an id"):
             id_in_path(value)
 

@@ -294,12 +294,12 @@ class TestEndpoints:
 
 class TestConnection:
     def test_good(self, hook: ColossyanHook, local_api: LocalApi) -> None:
-        local_api.on("GET", "/api/v1/assets/voices", Answer(json=[{}, {}]))
-        assert hook.test_connection() == (True, "Colossyan accepted the token and shows the voices of its workspace.")
+        local_api.on("GET", "/api/v1/assets/actors", Answer(json=[{"name": "karen"}]))
+        assert hook.test_connection() == (True, "Colossyan accepted the token; its workspace shows 1 avatars.")
         assert [request.method for request in local_api.received] == ["GET"]
 
     def test_bad(self, hook: ColossyanHook, local_api: LocalApi) -> None:
-        local_api.on("GET", "/api/v1/assets/voices", Answer(status=401, json={"message": "bad token t0ken"}))
+        local_api.on("GET", "/api/v1/assets/actors", Answer(status=401, json={"message": "bad token t0ken"}))
         good, text = hook.test_connection()
         assert not good
         assert "Check the key" in text
