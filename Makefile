@@ -7,7 +7,7 @@ RUN_STAMP := $(VENV)/.run-stamp
 DEV_STAMP := $(VENV)/.dev-stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format build clean simulator
+.PHONY: help demo simulator test lint format chaos bench-import bench-transfers bench-waiting bench-waiting-live build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ chaos: $(DEV_STAMP)  ## kill a real Airflow at every point of a task's life, and
 
 bench-import: $(DEV_STAMP)  ## what importing the package adds to importing airflow.sdk
 	$(BIN)/python benchmarks/bench_import.py
+
+bench-transfers: $(DEV_STAMP)  ## transfers against their peers and the physical limit (2 minutes)
+	$(BIN)/python benchmarks/bench_transfers.py
 
 bench-waiting: $(DEV_STAMP)  ## what waiting costs: vendor requests, event loop, memory, schedule (20 minutes)
 	$(BIN)/python benchmarks/bench_waiting.py

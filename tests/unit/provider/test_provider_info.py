@@ -74,7 +74,7 @@ import airflow_video_providers.operators.video_job
 import airflow_video_providers.sensors.video_job
 import airflow_video_providers.transfers.video_to_object_storage
 import airflow_video_providers.transfers.object_storage_to_video
-heavy = {"requests", "obstore", "boto3", "botocore", "fastapi", "av", "PIL", "google", "azure", "defusedxml"}
+heavy = {"requests", "boto3", "botocore", "fastapi", "av", "PIL", "google", "azure", "defusedxml"}
 print(sorted(heavy & ({name.split(".")[0] for name in sys.modules} - {name.split(".")[0] for name in before})))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
