@@ -133,7 +133,9 @@ class Phase:
                 ready = bool(jobs.get(task.mark))
             else:
                 ready = waiting and bool(jobs.get(task.mark))
-            if ready:
+            if ready and task.case.action == "kill triggerer":
+                self.kill_triggerer(task.case)
+            elif ready:
                 self.disturb(task)
                 task.acted_at = time.time()
 
@@ -152,15 +154,19 @@ class Phase:
             evict(task)
         elif action == "change retries":
             (self.airflow.home / "retries").write_text("1")
-        elif action == "kill triggerer":
-            others = [other for other in self.tasks if other.case is task.case]
-            if all(other.state == "deferred" for other in others if other.acted_at is None) and task is others[0]:
-                self.airflow.kill("triggerer")
-                say("triggerer killed")
-                time.sleep(3)
-                self.airflow.start("triggerer")
-                for other in others:
-                    other.acted_at = time.time()
+
+    def kill_triggerer(self, case: Case) -> None:
+        """Kill the triggerer once half of the tasks that have not lived through it yet are deferred."""
+        left = [task for task in self.tasks if task.case is case and task.acted_at is None]
+        struck = [task for task in left if task.state == "deferred"]
+        if len(struck) * 2 < len(left):
+            return
+        self.airflow.kill("triggerer")
+        say(f"triggerer killed, with {len(struck)} tasks deferred")
+        time.sleep(3)
+        self.airflow.start("triggerer")
+        for task in struck:
+            task.acted_at = time.time()
 
     def outcome_of(self, task: Task) -> str:
         """Return how a task ended: success, or the error that its last try logged."""
@@ -239,8 +245,11 @@ def judge(phase: Phase, simulator: Simulator) -> tuple[list[list[str]], bool]:
                 result = phase.delivered(task)
                 made, cancelled = made + len(mine), cancelled + len(ended)
                 undelivered += sum(job["job_id"] != result for job in mine if job not in ended)
-                if task.acted_at is not None:
-                    delays += [seconds(job["cancelled_at"]) - task.acted_at for job in ended]
+                for job in ended:
+                    due = task.acted_at
+                    if due is None:
+                        due = seconds(job["created_at"]) + case.arguments.get("timeout", 0)
+                    delays.append(seconds(job["cancelled_at"]) - due)
                 faults += faults_of(case, vendor, task, len(mine), len(ended))
             all_well &= not faults
             outcomes = Counter(task.outcome for task in tasks)
@@ -316,7 +325,7 @@ def main() -> int:
                 continue
             say(", ".join(case.name for case in chosen))
             simulator.reset()
-            simulator.settings(render_seconds=180 if chosen[0] in LATE else 30)
+            simulator.settings(render_seconds=180 if chosen[0] in [*TRIGGERER, *LATE] else 30)
             fault = chosen[0].fault
             if fault:
                 simulator.settings(list_lag_seconds=6 if "lags" in chosen[0].name else 0)
