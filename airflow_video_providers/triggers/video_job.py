@@ -27,6 +27,8 @@ _KILL_RETRY_SECONDS = 15.0
 _SETTLING_SECONDS = 10.0
 """How long after the last look before the deferral a task is resumed at the soonest: a scheduler that has not yet taken
 notice of the deferral would take the resumed task for one that its executor lost, and fail it."""
+_SHOW_INTERVAL = 60.0
+"""Seconds between two updates of the XCom that shows a deferred task's job: each is a write to Airflow's database."""
 _STATUS = {JobState.SUCCEEDED: "success", JobState.FAILED: "failed", JobState.CANCELLED: "cancelled"}
 
 
@@ -103,42 +105,53 @@ class VideoJobTrigger(BaseTrigger):
             seed=self.seed,
             max_poll_failures=self.max_poll_failures,
         )
-        status, message = "timeout", None
+        status, message, show_from = "timeout", None, 0.0
         try:
             async with contextlib.aclosing(watch(self.conn_id, waiter)) as looks:
                 async for job in looks:
                     self.log.info("%s", describe_wait(job, waiter.pace))
-                    if not job.state.is_terminal:
-                        await self._show(job)
+                    if not job.state.is_terminal and time.time() >= show_from:
+                        show_from = time.time() + _SHOW_INTERVAL
+                        await self._push("video_job", job.to_xcom())
             status = _STATUS[waiter.job.state]
         except VideoJobTimeoutError as error:
             message = str(error)
         except VideoPollingError as error:
             status, message = "polling_failed", str(error)
         job = waiter.job
-        # `dag.test()` runs triggers without a task instance, and drops the XComs of an event that ends the task.
-        if status == "success" and self.end_from_trigger and self.task_instance is not None:
-            xcoms = {**(self.xcoms or {}), "return_value": job.job_id, "video_job": job.to_xcom()}
-            yield TaskSuccessEvent(xcoms=xcoms)
+        # `dag.test()` runs triggers without a task instance, and does not know events that end the task.
+        if status == "success" and self.end_from_trigger and await self._publish(job):
+            yield TaskSuccessEvent()
         else:
             if self.task_instance is not None:
                 await asyncio.sleep(max(0.0, self.pace["looked"] + _SETTLING_SECONDS - time.time()))
             event = {"status": status, "job": job.to_xcom(), "message": message}
             yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # untyped in Airflow
 
-    async def _show(self, job: VideoJob) -> None:
-        """Keep the XCom ``video_job`` up to date: a trigger cannot write to the task state store."""
+    async def _publish(self, job: VideoJob) -> bool:
+        """
+        Push the XComs of a task that ends here; return whether all are pushed.
+
+        Not by the event's own ``xcoms``: Airflow 3.3 stores those as JSON in JSON, and a task that pulls one gets text.
+        """
+        xcoms = {"return_value": job.job_id, "video_job": job.to_xcom(), **(self.xcoms or {})}
+        return all([await self._push(key, value) for key, value in xcoms.items()])
+
+    async def _push(self, key: str, value: Any) -> bool:
+        """Push one XCom of the waiting task; a trigger cannot write to its task state store."""
         ti = self.task_instance
         if ti is None:
-            return
+            return False
         from airflow.sdk.execution_time.xcom import XCom
 
         where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
         try:
             # In a thread, since a custom XCom backend may do blocking work.
-            await asyncio.to_thread(partial(XCom.set, key="video_job", value=job.to_xcom(), **where))
-        except Exception as error:  # what is shown must not end the wait
-            self.log.warning("The XCom video_job could not be brought up to date: %s", error)
+            await asyncio.to_thread(partial(XCom.set, key=key, value=value, **where))
+        except Exception as error:  # the wait goes on, and a worker pushes what could not be pushed here
+            self.log.warning("The XCom %s could not be pushed: %s", key, error)
+            return False
+        return True
 
     async def on_kill(self) -> None:
         """Cancel the render if the task that bought it wants that; look first, a finished one is left alone."""
@@ -151,7 +164,7 @@ class VideoJobTrigger(BaseTrigger):
 
 def may_end_from_trigger(task: BaseOperator) -> bool:
     """Tell whether a task loses nothing by ending in the triggerer: its outlets and hooks need a worker."""
-    return task.do_xcom_push and not task.outlets and task._post_execute_hook is None
+    return task.do_xcom_push and not (task.outlets or task.returns_dag_result or task._post_execute_hook)
 
 
 def job_from_event(event: dict[str, Any]) -> VideoJob:

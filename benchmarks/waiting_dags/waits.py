@@ -24,6 +24,12 @@ for way, arguments in WAYS.items():
             def jobs() -> list[str]:
                 return list(get_current_context()["dag_run"].conf["jobs"])
 
-            VideoJobSensor.partial(task_id="wait", conn_id="xvid_default", timeout=timeout, **arguments).expand(
+            @task
+            def check(ids: list[str]) -> None:
+                """See that the sensors returned the ids, whichever way they waited."""
+                assert sorted(ids) == sorted(get_current_context()["dag_run"].conf["jobs"]), ids
+
+            wait = VideoJobSensor.partial(task_id="wait", conn_id="xvid_default", timeout=timeout, **arguments).expand(
                 job_id=jobs()
             )
+            check(wait.output)
