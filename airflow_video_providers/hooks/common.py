@@ -7,9 +7,10 @@ import logging
 import time
 from collections.abc import Callable, Container, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
+from pydantic import BaseModel, ValidationError
 from requests.auth import AuthBase
 
 from airflow_video_providers.exceptions import (
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoJob
 
 log = logging.getLogger(__name__)
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class HeaderAuth(AuthBase):
@@ -55,6 +58,29 @@ def id_in_path(value: str | None) -> str:
     if segment in ("", ".", "..", "None"):  # "None": a template wrote it
         raise VideoConfigurationError(f"{value!r} is not an id; was it templated from an XCom that is not there?")
     return segment
+
+
+def readable(model: type[Model], items: list[Any], *, vendor: str, endpoint: str) -> tuple[list[Model], list[Any]]:
+    """Read the items of a list one by one, so that a malformed one does not hide the others: the good and the bad."""
+    good: list[Model] = []
+    bad: list[Any] = []
+    for item in items:
+        try:
+            good.append(model.model_validate(item))
+        except ValidationError as error:
+            wrong = ", ".join(".".join(str(part) for part in found["loc"]) or "all" for found in error.errors())
+            log.warning("%s: %s: an item of the list cannot be read (%s); it is passed over", vendor, endpoint, wrong)
+            bad.append(item)
+    return good, bad
+
+
+def not_surely_absent(unread: int, *, vendor: str, endpoint: str) -> VideoApiUnreadableAnswerError:
+    """Return the error for a search that found no job, where one that could not be read may be the job."""
+    return VideoApiUnreadableAnswerError(
+        f"no job carries the key, but {unread} of the list cannot be read and may be the one that was bought",
+        vendor=vendor,
+        endpoint=endpoint,
+    )
 
 
 def state_of(vendor: str, status: str, states: Mapping[str, JobState]) -> JobState:

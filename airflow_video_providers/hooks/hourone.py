@@ -23,6 +23,8 @@ from airflow_video_providers.hooks.common import (
     HeaderAuth,
     cancel_by_deleting,
     id_in_path,
+    not_surely_absent,
+    readable,
     running_statuses,
     share_of,
     state_of,
@@ -54,6 +56,7 @@ STATES = {
 }
 
 _SEPARATOR = "|"
+_LIST = "GET /videos"
 
 
 class HourOneHook(VideoHook):
@@ -119,14 +122,19 @@ class HourOneHook(VideoHook):
 
         The vendor gives no time of creation, so of several matches the first in the list that has neither failed nor
         been cancelled is taken; the others are named in the log. ``request`` and ``since`` are not needed.
+
+        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it: to say that there
+            is none could buy a second render.
         """
         carried = _carried(key)
-        jobs = [
-            self._to_job(video, key=key)
-            for video in self.get_videos()
-            if (video.correlation_id or "").rsplit(_SEPARATOR, 1)[-1] == carried
-        ]
+        ours = [item for item in self._list_videos() if _may_carry(item, carried)]
+        videos, unread = readable(HourOneVideo, ours, vendor=self.vendor, endpoint=_LIST)
+        # One that was read may still have an id of ours in a form that was not.
+        odd = [video for video in videos if video.correlation_id is None and "correlation_id" in video.model_fields_set]
+        jobs = [self._to_job(video, key=key) for video in videos if video.correlation_id is not None]
         usable = [job for job in jobs if job.state not in (JobState.FAILED, JobState.CANCELLED)]
+        if not usable and (unread or odd):
+            raise not_surely_absent(len(unread) + len(odd), vendor=self.vendor, endpoint=_LIST)
         if not usable:
             return None
         if len(usable) > 1:
@@ -206,10 +214,11 @@ class HourOneHook(VideoHook):
         return self.client.parse(HourOneVideo, answer, endpoint=endpoint)
 
     def get_videos(self) -> list[HourOneVideo]:
-        """``GET /videos``: all videos of the account; no paging, filter or order is documented."""
-        endpoint = "GET /videos"
-        answer = self.client.get_json("/videos", endpoint=endpoint)
-        return self.client.parse(HourOneVideos, answer, endpoint=endpoint).root
+        """``GET /videos``: all videos of the account that can be read; no paging, filter or order is documented."""
+        return readable(HourOneVideo, self._list_videos(), vendor=self.vendor, endpoint=_LIST)[0]
+
+    def _list_videos(self) -> list[Any]:
+        return self.client.parse(HourOneVideos, self.client.get_json("/videos", endpoint=_LIST), endpoint=_LIST).root
 
     def get_video_metadata(self, video_id: str) -> HourOneVideoMetadata:
         """``GET /videos/{video_id}/metadata``: the duration of the video and of its scenes, in an unstated unit."""
@@ -280,6 +289,16 @@ def _carried(key: str) -> str:
     if len(key) > LONGEST_CORRELATION_ID or _SEPARATOR in key:
         return hashlib.sha256(key.encode()).hexdigest()
     return key
+
+
+def _may_carry(item: Any, carried: str) -> bool:
+    """Tell whether an item of the list is ours, or does not say that it is not."""
+    if not isinstance(item, Mapping) or "correlation_id" not in item:
+        return True
+    own = item["correlation_id"]
+    if isinstance(own, (str, int)):
+        return str(own).rsplit(_SEPARATOR, 1)[-1] == carried
+    return own is not None
 
 
 def _correlation_id(request: Mapping[str, Any], key: str) -> str:

@@ -16,11 +16,19 @@ from typing import Any, BinaryIO, ClassVar, Literal, TypeVar
 
 from airflow_video_providers.exceptions import (
     SourceError,
+    VideoApiNotFoundError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
 )
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
-from airflow_video_providers.hooks.common import HeaderAuth, id_in_path, share_of, state_of
+from airflow_video_providers.hooks.common import (
+    HeaderAuth,
+    id_in_path,
+    not_surely_absent,
+    readable,
+    share_of,
+    state_of,
+)
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 from airflow_video_providers.schemas.oxolo import (
     OxoloAnswer,
@@ -37,6 +45,8 @@ T = TypeVar("T")
 MODES = ("url", "form", "product")
 
 STATES = {"in_progress": JobState.RUNNING, "done": JobState.SUCCEEDED, "failed": JobState.FAILED}
+
+_LIST = "GET /videos"
 
 CLOCK_MARGIN = timedelta(seconds=60)
 """How far the vendor's clock may be behind ours when it says when a video was created."""
@@ -106,25 +116,37 @@ class OxoloHook(VideoHook):
         the same time cannot be told apart: give each video a title of its own. A minute is allowed between the clocks.
         A video of which the list does not say readably when it was created is passed over, so that an older one of the
         same title is never taken for this one.
+
+        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it.
         """
         mode = _mode(request.get("mode"))
         wanted = _likeness(request.get("url") if mode == "url" else request.get("title"))
         if wanted is None:
             return None
         recent = []
-        for item in self.get_videos():
+        listed, unread = self._listed()
+        for item in listed:
             if item.created is None:
                 log.warning("oxolo: the list does not say readably when video %s was created", item.identifier)
             elif item.created >= since - CLOCK_MARGIN:
                 recent.append((item.created, item.identifier))
         for _, identifier in sorted(recent):
-            video = self.get_video(identifier)
+            try:
+                video = self.get_video(identifier)
+            except VideoApiNotFoundError:
+                continue  # deleted since the list was made
+            except VideoApiUnreadableAnswerError as error:
+                log.warning("%s; video %s is passed over", error, identifier)
+                unread.append(identifier)
+                continue
             if video.generated_from and video.generated_from.lower() != mode:
                 continue
             job = self._to_job(video, key=key)
             seen = _likeness(video.website if mode == "url" else video.title)
             if seen == wanted and job.state is not JobState.FAILED:
                 return job
+        if unread:
+            raise not_surely_absent(len(unread), vendor=self.vendor, endpoint=_LIST)
         return None
 
     def get_outputs(self, job_id: str) -> list[VideoOutput]:
@@ -239,10 +261,12 @@ class OxoloHook(VideoHook):
         sort_type: Literal["asc", "desc"] | None = None,
     ) -> list[OxoloListedVideo]:
         """``GET /videos``: ids and times of all videos, by default in order of creation; there is no paging."""
-        endpoint = "GET /videos"
-        params = {"sortField": sort_field, "sortType": sort_type}
-        answer = self.client.get_json("/videos", endpoint=endpoint, params=_given(params))
-        return self._results(list[OxoloListedVideo], answer, endpoint)
+        return self._listed(sortField=sort_field, sortType=sort_type)[0]
+
+    def _listed(self, **params: str | None) -> tuple[list[OxoloListedVideo], list[Any]]:
+        answer = self.client.get_json("/videos", endpoint=_LIST, params=_given(params))
+        items = self._results(list[Any], answer, _LIST)
+        return readable(OxoloListedVideo, items, vendor=self.vendor, endpoint=_LIST)
 
     def delete_video(self, video_id: str) -> str:
         """``DELETE /videos/{id}/del``: remove a video for good; whether it works while one runs is not documented."""

@@ -23,11 +23,20 @@ from airflow_video_providers.exceptions import (
     VideoConfigurationError,
 )
 from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
-from airflow_video_providers.hooks.common import cancel_by_deleting, running_statuses, share_of, state_of
+from airflow_video_providers.hooks.common import (
+    cancel_by_deleting,
+    not_surely_absent,
+    running_statuses,
+    share_of,
+    state_of,
+)
+from airflow_video_providers.hooks.extras import seconds
 from airflow_video_providers.hooks.xvid_auth import XvidTokenAuth
 from airflow_video_providers.hooks.xvid_endpoints import XvidEndpoints
+from airflow_video_providers.hooks.xvid_xml import decode_error
 from airflow_video_providers.jobs import JobError, JobState, OutputKind, VideoJob, VideoOutput
 from airflow_video_providers.schemas.xvid import CreatedJob, FileReference, Job
+from airflow_video_providers.vendor_errors import LONGEST_MESSAGE
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +56,8 @@ class XvidHook(XvidEndpoints):
     Xvid MediaHub behind one Airflow connection.
 
     The connection's ``login`` is the client id, its ``password`` the client secret; the extra ``scope`` is a
-    comma-separated list of rights and left out of the token request where it is empty. A job can be found again by its
+    comma-separated list of rights and left out of the token request where it is empty; so is ``token_lifetime``, in
+    seconds, for which a token is asked to be good. A job can be found again by its
     ``user_data``, so ``key_support`` is ``EXACT``. Deleting a finished job deletes its files: :meth:`cancel_job` never
     does. Xvid keeps outputs for 7 days by default.
 
@@ -89,12 +99,14 @@ class XvidHook(XvidEndpoints):
             client_id=self.connection.login.strip(),
             client_secret=self.secret(),
             scope=scope.strip(),
+            lifetime=int(seconds(self.extras, "token_lifetime", 0, conn_id=self.conn_id)) or None,
         )
 
     def make_client(self) -> VideoApiClient:
         """Build the session; it keeps every token out of messages."""
         client = super().make_client()
         client.error_parser = parse_xvid_error
+        client.error_decoder = decode_error
         client.secrets = self.plain_client.secrets
         return client
 
@@ -158,10 +170,17 @@ class XvidHook(XvidEndpoints):
         Whether Xvid's filter is exact is not documented, so the key is compared again here. Of several jobs the oldest
         that has not failed is taken; the others are named in the log. ``since`` is not used: keys are unique, and the
         vendor's clock may differ from ours.
+
+        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it: to say that there
+            is none could buy a second render.
         """
         user_data = _with_key(_content(request).get("user_data"), key)
-        jobs = [self._to_job(job) for job in self.iterate_jobs(user_data=user_data) if _key_of(job) == key]
+        pages = list(self._job_pages(user_data=user_data))
+        jobs = [self._to_job(job) for page in pages for job in page.jobs if _key_of(job.user_data) == key]
         usable = [job for job in jobs if job.state is not JobState.FAILED]
+        unread = [item for page in pages for item in page.unreadable if _may_carry(item, key)]
+        if not usable and unread:
+            raise not_surely_absent(len(unread), vendor=self.vendor, endpoint="GET /jobs/")
         if not usable:
             return None
         oldest = min(usable, key=lambda job: job.created_at.timestamp() if job.created_at else 0.0)
@@ -287,12 +306,16 @@ class XvidHook(XvidEndpoints):
             vendor_status=job.status,
             progress=share_of(job.percentage_completed, 100),
             name=next((output.output_name for output in outputs if output.output_name), None),
-            key=_key_of(job),
-            error=JobError(code=job.error_code, message=job.error_msg) if state is JobState.FAILED else None,
+            key=_key_of(job.user_data),
+            error=self._reason(job) if state is JobState.FAILED else None,
             created_at=job.created_at,
             updated_at=job.updated_at,
             finished_at=job.finished_at,
         )
+
+    def _reason(self, job: CreatedJob) -> JobError:
+        message = job.error_msg and self.client.redact(job.error_msg, longest=LONGEST_MESSAGE)
+        return JobError(code=job.error_code, message=message)
 
 
 def parse_xvid_error(body: Any) -> VendorError:
@@ -323,8 +346,18 @@ def _with_key(user_data: Any, key: str) -> str:
     return combined
 
 
-def _key_of(job: CreatedJob) -> str | None:
-    return job.user_data.rpartition(_SEPARATOR)[2].strip() if job.user_data else None
+def _key_of(user_data: str | None) -> str | None:
+    return user_data.rpartition(_SEPARATOR)[2].strip() if user_data else None
+
+
+def _may_carry(item: Any, key: str) -> bool:
+    """Tell whether a job that cannot be read is ours, or does not say that it is not."""
+    if not isinstance(item, Mapping) or "user_data" not in item:
+        return True
+    user_data = item["user_data"]
+    if isinstance(user_data, (str, int)):
+        return _key_of(str(user_data)) == key
+    return user_data is not None
 
 
 def _files_of(job: Job) -> Iterator[tuple[OutputKind, FileReference, str | None]]:

@@ -38,15 +38,25 @@ class XvidTokenAuth(AuthBase):
     :param client_id: of the application at Xvid.
     :param client_secret: as Xvid shows it (base64).
     :param scope: comma-separated, e.g. ``mediahub,mediahub_download_files``; None leaves it out.
+    :param lifetime: seconds for which a token is asked to be good; None leaves it to Xvid.
     """
 
-    def __init__(self, client: VideoApiClient, *, client_id: str, client_secret: str, scope: str | None = None) -> None:
+    def __init__(
+        self,
+        client: VideoApiClient,
+        *,
+        client_id: str,
+        client_secret: str,
+        scope: str | None = None,
+        lifetime: int | None = None,
+    ) -> None:
         self._client = client
         self._fields = {
             "grant_type": "client_credential",  # in the singular: Xvid's own spelling
             "client_id": client_id,
             "client_secret": client_secret,
             **({"scope": scope} if scope else {}),
+            **({"expires_in": str(lifetime)} if lifetime else {}),
         }
         self._lock = threading.Lock()
         self._token: str | None = None

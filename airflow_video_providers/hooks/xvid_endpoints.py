@@ -14,6 +14,7 @@ from typing_extensions import TypedDict, Unpack
 from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoApiUnreadableAnswerError
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.common import id_in_path
+from airflow_video_providers.hooks.xvid_wire import encoded, links_in
 from airflow_video_providers.hooks.xvid_xml import parse_xml
 from airflow_video_providers.schemas import xvid as schema
 from airflow_video_providers.schemas.base import VendorModel
@@ -111,16 +112,23 @@ class XvidEndpoints(VideoHook):
         }
         return self._ask(schema.JobPage, "GET", "/jobs/", "GET /jobs/", params=params, options=options)
 
-    def iterate_jobs(self, *, page_size: int = PAGE_SIZE, **filters: Any) -> Iterator[schema.Job]:
-        """Yield all jobs that match, the oldest first, page after page; ``filters`` as in :meth:`list_jobs`."""
+    def iterate_jobs(self, **filters: Any) -> Iterator[schema.Job]:
+        """Yield all jobs that match and can be read, the oldest first; ``filters`` as in :meth:`list_jobs`."""
+        for page in self._job_pages(**filters):
+            yield from page.jobs
+
+    def _job_pages(self, *, page_size: int = PAGE_SIZE, **filters: Any) -> Iterator[schema.JobPage]:
+        """Yield page after page, the oldest job first, each with what it has anew."""
         seen: set[str] = set()
         while True:
             page = self.list_jobs(start=len(seen), limit=page_size, sort="created_at", direction=1, **filters)
-            fresh = [job for job in page.jobs if job.id not in seen]
-            yield from fresh
-            seen.update(job.id for job in fresh)
+            jobs = {job.id: job for job in page.jobs if job.id not in seen}
+            unread = {text: item for item in page.unreadable if (text := repr(item)) not in seen}
+            yield page.model_copy(update={"jobs": list(jobs.values()), "unreadable": list(unread.values())})
+            seen.update(jobs, unread)
             # The server may cap a page below what was asked; one without news is the end, whatever it says.
-            if not fresh or len(page.jobs) < min(page_size, page.limit or page_size):
+            length = len(page.jobs) + len(page.unreadable)
+            if not (jobs or unread) or length < min(page_size, page.limit or page_size):
                 return
 
     def delete_job(self, job_id: str) -> None:
@@ -234,12 +242,12 @@ class XvidEndpoints(VideoHook):
             "human": human,
         }
         response = self.client.call(
-            "GET", "/files/downloads/", endpoint=endpoint, params=_encoded(params), redirect_expected=True
+            "GET", "/files/downloads/", endpoint=endpoint, params=encoded(params), redirect_expected=True
         )
         if response.is_redirect:
             return [urljoin(response.url, response.headers["Location"])]
         answer = self._decoded(response.content, endpoint, format=format, human=human)
-        links = _links(answer, api=self.client.base_url)
+        links = links_in(answer, api=self.client.base_url)
         if not links:
             raise self._unreadable("the answer holds no link", endpoint)
         return links
@@ -337,7 +345,7 @@ class XvidEndpoints(VideoHook):
         options = options or {}
         if unknown := options.keys() - ListOptions.__annotations__.keys():
             raise TypeError(f"{endpoint} takes no {', '.join(sorted(unknown))}")
-        query = _encoded({**(params or {}), **options})
+        query = encoded({**(params or {}), **options})
         response = self.client.call(method, path, endpoint=endpoint, params=query, **kwargs)
         sent = method != "GET"
         if not response.content:
@@ -367,27 +375,3 @@ class XvidEndpoints(VideoHook):
         return VideoApiUnreadableAnswerError(
             problem, vendor=self.vendor, endpoint=endpoint, outcome_unknown=outcome_unknown
         )
-
-
-def _encoded(params: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _text(value) for name, value in params.items() if value is not None}
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (list, tuple)):
-        return ",".join(str(item) for item in value)
-    return str(value)
-
-
-def _links(value: Any, *, api: str) -> list[str]:
-    """Return every link in a decoded answer, but for those that point back into the API: they want a token."""
-    if isinstance(value, str):
-        is_link = value.startswith(("https://", "http://")) and not value.startswith(f"{api}/")
-        return [value] if is_link else []
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        return [link for item in value for link in _links(item, api=api)]
-    return []

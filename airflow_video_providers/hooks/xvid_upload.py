@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, BinaryIO
 from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]
 
 from airflow_video_providers.exceptions import DestinationError, SourceError, VideoConfigurationError
+from airflow_video_providers.vendor_errors import LONGEST_MESSAGE
 
 if TYPE_CHECKING:
     from airflow_video_providers.client import VideoApiClient
     from airflow_video_providers.hooks.xvid_endpoints import XvidEndpoints
     from airflow_video_providers.schemas.xvid import Upload
+    from airflow_video_providers.vendor_errors import Redact
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +70,7 @@ def upload_file(
 def _wait(hook: XvidEndpoints, upload: Upload, *, wait_seconds: float, done_status: str | None) -> None:
     deadline = time.monotonic() + wait_seconds
     pause, longest_pause = _POLL_SECONDS
-    while not _is_done(upload, done_status):
+    while not _is_done(upload, done_status, hook.client.redact):
         if time.monotonic() >= deadline:
             raise DestinationError(
                 f"xvid: upload {upload.id} is still {upload.status} after {wait_seconds:g} s; Xvid removes an "
@@ -79,12 +81,12 @@ def _wait(hook: XvidEndpoints, upload: Upload, *, wait_seconds: float, done_stat
         upload = hook.read_upload(upload.id)
 
 
-def _is_done(upload: Upload, done_status: str | None) -> bool:
+def _is_done(upload: Upload, done_status: str | None, redact: Redact) -> bool:
     """Tell whether the store has the file: the manual names no final status, so any that is not known counts."""
     status = upload.status
     if upload.error_code or upload.error_msg or status in FAILED:
         reason = upload.error_msg or upload.error_code or "no reason given"
-        raise DestinationError(f"xvid: upload {upload.id} ended as {status}: {reason}")
+        raise DestinationError(f"xvid: upload {upload.id} ended as {status}: {redact(reason, longest=LONGEST_MESSAGE)}")
     if done_status is not None:
         return status == done_status
     if status in PENDING:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +30,21 @@ def parse_xml(content: bytes) -> dict[str, Any]:
         raise ValueError(f"not acceptable XML: {type(error).__name__}") from None
     value = _value(root)
     return value if root.tag in _WRAPPERS and isinstance(value, dict) else {root.tag: value}
+
+
+def decode_error(content: bytes) -> Any:
+    """
+    Read an error answer, JSON or, where that was asked for, XML.
+
+    :raises ValueError: it is neither; also a page, which may be XML, but holds no ``error``.
+    """
+    try:
+        return json.loads(content)
+    except ValueError:
+        value = parse_xml(content)
+    if "error" not in value:
+        raise ValueError("XML, but no error of Xvid's")
+    return value
 
 
 def _value(element: Element) -> Any:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     ValidationError,
     ValidationInfo,
@@ -18,15 +20,37 @@ from pydantic import (
     field_validator,
 )
 
+from airflow_video_providers.redaction import cut_queries
+
 log = logging.getLogger(__name__)
 
 
+_EARLIEST_YEAR = 2000  # before all of these vendors; an earlier time is a number that means something else
+
+
+def _digits_as_time(value: Any) -> Any:
+    """Read ``YYYYMMDDhhmmss``; a day without a time is no time, since it could not be told what was before it."""
+    text = str(value).strip() if isinstance(value, (str, int)) else ""
+    if re.fullmatch(r"\d{14}", text):
+        return datetime.strptime(text, "%Y%m%d%H%M%S")
+    if re.fullmatch(r"\d{8}|\d{4}-\d{2}-\d{2}", text):
+        raise ValueError("a day without a time")
+    return value
+
+
 def _as_utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+    value = value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+    if value.year < _EARLIEST_YEAR:
+        raise ValueError("not a time of our days")
+    return value
 
 
-Timestamp = Annotated[datetime, AfterValidator(_as_utc)]
-"""A date and time in a form that pydantic reads (ISO 8601, seconds since 1970); without an offset, taken as UTC."""
+Timestamp = Annotated[datetime, BeforeValidator(_digits_as_time), AfterValidator(_as_utc)]
+"""
+A date and time: ISO 8601, seconds or milliseconds since 1970, or 14 digits; without an offset, taken as UTC.
+
+A day alone and a time before 2000 are refused, so that a number of another meaning is not read as 1970.
+"""
 
 
 class VendorModel(BaseModel):
@@ -35,12 +59,17 @@ class VendorModel(BaseModel):
 
     Fields that are not documented are kept. A number where a text is documented is read as a text. An optional field
     of an unexpected form becomes its default, with one warning: a paid job must not become unreadable because the
-    vendor changed the form of its title. A required field that is missing or wrong is an error, at any depth.
+    vendor changed the form of its title. A required field that is missing or wrong is an error, at any depth. ``repr``
+    shows no query of a link.
     """
 
     model_config = ConfigDict(
         extra="allow", frozen=True, populate_by_name=True, coerce_numbers_to_str=True, protected_namespaces=()
     )
+
+    def __repr_str__(self, join_str: str) -> str:
+        # Also a field that nobody documents can hold a signed link.
+        return cut_queries(super().__repr_str__(join_str))  # type: ignore[misc]  # pydantic's own typing of it
 
     @field_validator("*", mode="wrap")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import RootModel
+from pydantic import Field, RootModel
 
 from airflow_video_providers.schemas.base import Timestamp, VendorModel
 
@@ -41,8 +41,8 @@ class ColossyanVideo(VendorModel):
     jobId: str | None = None
     name: str | None = None
     createdAt: Timestamp | None = None
-    publicUrl: str | None = None
-    thumbnailUrl: str | None = None
+    publicUrl: str | None = Field(default=None, repr=False)
+    thumbnailUrl: str | None = Field(default=None, repr=False)
     videoSizeBytes: int | None = None
     videoDurationSeconds: float | None = None
     vttSubtitleString: str | None = None
@@ -62,7 +62,7 @@ class ColossyanActor(VendorModel):
     default_voice: str | None = None
     gender: str | None = None
     type: str | None = None
-    preview_url: str | None = None
+    preview_url: str | None = Field(default=None, repr=False)
 
 
 class ColossyanActors(RootModel[list[ColossyanActor]]):
@@ -78,4 +78,4 @@ class ColossyanCreatedActor(VendorModel):
 class ColossyanDraft(VendorModel):
     """Answer of ``POST /knowledge-to-draft/generate-draft``: where a person edits the draft."""
 
-    url: str
+    url: str = Field(repr=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import RootModel
+from pydantic import Field, RootModel
 
 from airflow_video_providers.schemas.base import VendorModel
 
@@ -22,7 +22,7 @@ class HourOneVideo(VendorModel):
     status: str
     req_id: str | None = None
     draft_id: str | None = None
-    video_player_url: str | None = None
+    video_player_url: str | None = Field(default=None, repr=False)
     name: str | None = None
     progress: float | None = None
     source_draft_id: str | None = None
@@ -32,13 +32,13 @@ class HourOneVideo(VendorModel):
     character_id: str | None = None
     voice_id: str | None = None
     scenes: list[dict[str, Any]] | None = None
-    download_url: str | None = None
+    download_url: str | None = Field(default=None, repr=False)
     metadata: dict[str, Any] | None = None
     correlation_id: str | None = None
 
 
-class HourOneVideos(RootModel[list[HourOneVideo]]):
-    """Answer of ``GET /videos``: all videos of the account; the vendor documents no paging and no order."""
+class HourOneVideos(RootModel[list[Any]]):
+    """Answer of ``GET /videos``: all videos of the account, each to be read by itself; no paging is documented."""
 
 
 class HourOneSceneMetadata(VendorModel):
@@ -59,7 +59,7 @@ class HourOneVideoMetadata(VendorModel):
 class HourOneSubtitles(VendorModel):
     """Answer of ``POST /videos/{video_id}/subtitles``."""
 
-    url: str
+    url: str = Field(repr=False)
     language_code: str | None = None
     format: str | None = None
 
@@ -74,7 +74,7 @@ class HourOneVoicePreview(VendorModel):
     id: str
     req_id: str | None = None
     status: str | None = None
-    url: str | None = None
+    url: str | None = Field(default=None, repr=False)
 
 
 class HourOneAnalyticsSummary(VendorModel):

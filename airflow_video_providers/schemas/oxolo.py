@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
+from pydantic import Field
+
 from airflow_video_providers.schemas.base import Timestamp, VendorModel
 
 T = TypeVar("T")
@@ -44,10 +46,10 @@ class OxoloVideo(VendorModel):
     duration: str | None = None
     createDateTime: Timestamp | None = None
     lastChangedDateTime: Timestamp | None = None
-    video_link: str | None = None
-    un_wateremark_link: str | None = None
-    thumbnail: str | None = None
-    s3_vtt_path: str | None = None
+    video_link: str | None = Field(default=None, repr=False)
+    un_wateremark_link: str | None = Field(default=None, repr=False)
+    thumbnail: str | None = Field(default=None, repr=False)
+    s3_vtt_path: str | None = Field(default=None, repr=False)
     target_platform: str | None = None
     target_language: str | None = None
     is_updating: bool | None = None

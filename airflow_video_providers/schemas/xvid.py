@@ -8,12 +8,15 @@ An object sits below its type name (``job``, ``file`` ...) and points to others 
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timezone
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from airflow_video_providers.schemas.base import VendorModel
+
+log = logging.getLogger(__name__)
 
 
 def _from_milliseconds(value: Any) -> Any:
@@ -278,9 +281,38 @@ class Page(VendorModel):
 
 
 class JobPage(Page):
-    """``GET /jobs/``."""
+    """
+    ``GET /jobs/``.
+
+    ``unreadable``: what stands in the list in a form that the manual does not show, as it came; it hides no other job.
+    """
 
     jobs: Items[Job]
+    unreadable: list[Any] = Field(default_factory=list, repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _set_aside(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("jobs"), list):
+            return data
+        jobs: list[Job] = []
+        unreadable: list[Any] = []
+        for item in data["jobs"]:
+            try:
+                job = Job.model_validate(item)
+            except ValidationError as error:
+                log.warning("xvid: a job of the list cannot be read (%s); it is passed over", _places(error))
+            else:
+                # A job is known by its user_data: in an odd form it must not pass for a job without any.
+                if job.user_data is not None or item.get("user_data") is None:
+                    jobs.append(job)
+                    continue
+            unreadable.append(item)
+        return {**data, "jobs": jobs, "unreadable": unreadable}
+
+
+def _places(error: ValidationError) -> str:
+    return ", ".join(".".join(str(part) for part in found["loc"]) or "all" for found in error.errors())
 
 
 class TemplatePage(Page):

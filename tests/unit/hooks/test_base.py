@@ -30,6 +30,7 @@ from airflow_video_providers.hooks.base import (
 from airflow_video_providers.hooks.colossyan import ColossyanHook
 from airflow_video_providers.hooks.common import HeaderAuth, cancel_by_deleting, id_in_path, share_of, state_of
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
+from airflow_video_providers.schemas import colossyan, hourone, oxolo, xvid
 from airflow_video_providers.schemas.base import Timestamp, VendorModel
 from tests.support.local_api import Answer, LocalApi
 
@@ -358,6 +359,33 @@ class TestPayloads:
     def test_a_required_field_is_required_at_any_depth(self, body: Any) -> None:
         with pytest.raises(ValueError, match="validation error"):
             Payload.model_validate(body)
+
+    def test_no_query_of_a_link_is_shown(self) -> None:
+        link = "https://x.example/v.mp4?sig=feed"
+        payload = Payload.model_validate({"id": "1", "undocumented": {"deep": [link]}, "parts": [{"id": link}]})
+        assert "feed" not in f"{payload!r} {payload}"
+        assert "https://x.example/v.mp4?***" in repr(payload)
+
+    @pytest.mark.parametrize(
+        ("model", "field"),
+        [
+            (colossyan.ColossyanVideo, "publicUrl"),
+            (colossyan.ColossyanVideo, "thumbnailUrl"),
+            (colossyan.ColossyanDraft, "url"),
+            (hourone.HourOneVideo, "download_url"),
+            (hourone.HourOneVideo, "video_player_url"),
+            (hourone.HourOneSubtitles, "url"),
+            (hourone.HourOneVoicePreview, "url"),
+            (oxolo.OxoloVideo, "video_link"),
+            (oxolo.OxoloVideo, "un_wateremark_link"),
+            (oxolo.OxoloVideo, "thumbnail"),
+            (oxolo.OxoloVideo, "s3_vtt_path"),
+            (xvid.FileReference, "uri"),
+            (xvid.Upload, "form_post_url"),
+        ],
+    )
+    def test_nor_any_of_a_link_itself(self, model: type[VendorModel], field: str) -> None:
+        assert model.model_fields[field].repr is False
 
     @pytest.mark.parametrize("text", ["2024-05-01T12:00:00", "2024-05-01T14:00:00+02:00", "2024-05-01T12:00:00Z"])
     def test_times_are_utc(self, text: str) -> None:

@@ -167,9 +167,52 @@ class TestFind:
         local_api.on("GET", "/api/v1/videos", Answer(json=dead))
         assert hook.find_job("key-2", request=OVERRIDE, since=SINCE) is None
 
-    def test_a_list_that_cannot_be_read_proves_nothing(self, hook: HourOneHook, local_api: LocalApi) -> None:
-        local_api.on("GET", "/api/v1/videos", Answer(json=[*VIDEOS, {"id": "v-6"}]))
-        with pytest.raises(VideoApiUnreadableAnswerError, match=r"GET /videos.*5\.status: Field required"):
+    @pytest.mark.parametrize(
+        "item",
+        [
+            {"id": "v-6"},
+            {"id": "v-6", "correlation_id": "x|key-9"},
+            {"id": "v-6", "status": "ready", "correlation_id": ["key-9"]},
+            {"status": "ready", "correlation_id": "key-9"},
+            None,
+            "text",
+        ],
+    )
+    def test_one_that_cannot_be_read_may_be_the_one(self, hook: HourOneHook, local_api: LocalApi, item: Any) -> None:
+        local_api.on("GET", "/api/v1/videos", Answer(json=[item, *VIDEOS]))
+        with pytest.raises(VideoApiUnreadableAnswerError, match=r"GET /videos.*1 of the list cannot be read"):
+            hook.find_job("key-9", request=OVERRIDE, since=SINCE)
+        found = hook.find_job("key-1", request=OVERRIDE, since=SINCE)
+        assert found is not None
+        assert found.job_id == "v-1"
+
+    @pytest.mark.parametrize(
+        "item",
+        [
+            {"id": "v-6", "correlation_id": "key-8"},
+            {"id": "v-6", "correlation_id": None},
+            {"id": "v-6", "status": "ready"},
+            {"status": "ready", "correlation_id": 17},
+        ],
+    )
+    def test_one_that_says_that_it_is_another_is_no_obstacle(
+        self, hook: HourOneHook, local_api: LocalApi, item: Any
+    ) -> None:
+        local_api.on("GET", "/api/v1/videos", Answer(json=[item]))
+        assert hook.find_job("key-9", request=OVERRIDE, since=SINCE) is None
+
+    def test_it_hides_no_other_from_those_who_wait(
+        self, hook: HourOneHook, local_api: LocalApi, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        bad = {"id": "v-6", "download_url": "https://x.example/?sig=feed"}
+        local_api.on("GET", "/api/v1/videos", Answer(json=[bad, *VIDEOS]))
+        assert set(hook.get_jobs(["v-1", "v-6"])) == {"v-1"}
+        assert "cannot be read (status)" in caplog.text
+        assert "feed" not in caplog.text
+
+    def test_a_list_that_is_none_proves_nothing(self, hook: HourOneHook, local_api: LocalApi) -> None:
+        local_api.on("GET", "/api/v1/videos", Answer(json={"videos": []}))
+        with pytest.raises(VideoApiUnreadableAnswerError, match="GET /videos"):
             hook.find_job("key-9", request=OVERRIDE, since=SINCE)
 
 

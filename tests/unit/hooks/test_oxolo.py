@@ -244,6 +244,47 @@ class TestFind:
             assert hook.find_job("key-1", request={"mode": "form", **FORM}, since=SINCE) is None
         assert "when video v was created" in caplog.text
 
+    @pytest.mark.parametrize("bad", [{"created": "2026-03-01T12:00:01Z"}, None, 7])
+    def test_one_that_cannot_be_read_may_be_the_one(self, hook: OxoloHook, local_api: LocalApi, bad: Any) -> None:
+        request = {"mode": "form", **FORM}
+        this = {"identifier": "this", "created": "2026-03-01T12:00:02Z"}
+        local_api.on("GET", "/v1/api/videos", results([bad, this]))
+        local_api.on("GET", "/v1/api/videos/this", video(identifier="this", title="Spring"))
+        assert [item.identifier for item in hook.get_videos()] == ["this"]
+        found = hook.find_job("key-1", request=request, since=SINCE)
+        assert found is not None
+        assert found.job_id == "this"
+        local_api.on("GET", "/v1/api/videos", results([bad]))
+        with pytest.raises(VideoApiUnreadableAnswerError, match="1 of the list cannot be read"):
+            hook.find_job("key-1", request=request, since=SINCE)
+
+    def test_a_video_that_cannot_be_read_may_be_the_one(self, hook: OxoloHook, local_api: LocalApi) -> None:
+        self.listed(local_api, ("odd", 1, {"status": None}), ("this", 2, {"title": "Spring"}))
+        found = hook.find_job("key-1", request={"mode": "form", **FORM}, since=SINCE)
+        assert found is not None
+        assert found.job_id == "this"
+        self.listed(local_api, ("odd", 1, {"status": None}))
+        with pytest.raises(VideoApiUnreadableAnswerError, match="1 of the list cannot be read"):
+            hook.find_job("key-1", request={"mode": "form", **FORM}, since=SINCE)
+
+    def test_a_video_that_was_deleted_meanwhile_is_no_obstacle(self, hook: OxoloHook, local_api: LocalApi) -> None:
+        local_api.on("GET", "/v1/api/videos", results([{"identifier": "gone", "created": "2026-03-01T12:00:01Z"}]))
+        assert hook.find_job("key-1", request={"mode": "form", **FORM}, since=SINCE) is None
+
+    @pytest.mark.parametrize("created", ["20260301", 20260301, "2026-03-01", "0", "99"])
+    def test_a_day_or_a_number_is_no_time(self, hook: OxoloHook, local_api: LocalApi, created: Any) -> None:
+        local_api.on("GET", "/v1/api/videos", results([{"identifier": "v-1", "created": created}]))
+        (item,) = hook.get_videos()
+        assert item.created is None
+
+    @pytest.mark.parametrize(
+        "created", ["20260301120000", 20260301120000, "2026-03-01T12:00:00", 1772366400, "1772366400000"]
+    )
+    def test_times(self, hook: OxoloHook, local_api: LocalApi, created: Any) -> None:
+        local_api.on("GET", "/v1/api/videos", results([{"identifier": "v-1", "created": created}]))
+        (item,) = hook.get_videos()
+        assert item.created == SINCE
+
     def test_without_a_title_there_can_be_no_video(self, hook: OxoloHook, local_api: LocalApi) -> None:
         # The vendor requires it in this mode, so such a request was refused.
         assert hook.find_job("key-1", request={"mode": "form", "text": "..."}, since=SINCE) is None

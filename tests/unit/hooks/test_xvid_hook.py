@@ -17,8 +17,10 @@ from airflow_video_providers.exceptions import (
     SourceError,
     SubmissionKeyConflictError,
     VideoApiAuthenticationError,
+    VideoApiError,
     VideoApiInvalidRequestError,
     VideoApiNotFoundError,
+    VideoApiPermissionError,
     VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
@@ -319,6 +321,88 @@ class TestFindingAgain:
         found = hook.find_job("k1", request=REQUEST, since=SINCE)
         assert found is not None
         assert found.job_id == "wanted"
+
+
+class TestUnreadableJobs:
+    """One malformed job in a list hides no other, and is never taken for the proof that there is none."""
+
+    @pytest.mark.parametrize(
+        "item",
+        [{"id": "x"}, {"id": "x", "user_data": "k1"}, {"id": "x", "status": "QUEUED", "user_data": ["k1"]}, None, "x"],
+    )
+    def test_it_may_be_the_one(self, api: ScriptedApi, hook: XvidHook, item: Any) -> None:
+        api.on("GET", "/v1/jobs/", jobs(item, job("other", user_data="k2")))
+        with pytest.raises(VideoApiUnreadableAnswerError, match="1 of the list cannot be read"):
+            hook.find_job("k1", request=REQUEST, since=SINCE)
+        found = hook.find_job("k2", request=REQUEST, since=SINCE)
+        assert found is not None
+        assert found.job_id == "other"
+
+    @pytest.mark.parametrize("user_data", ["mine | k2", 17, None])
+    def test_unless_it_says_that_it_is_another(self, api: ScriptedApi, hook: XvidHook, user_data: Any) -> None:
+        api.on("GET", "/v1/jobs/", jobs({"id": "x", "user_data": user_data}))
+        assert hook.find_job("k1", request=REQUEST, since=SINCE) is None
+
+    def test_those_who_wait_see_the_others(self, api: ScriptedApi, hook: XvidHook) -> None:
+        api.on("GET", "/v1/jobs/", jobs({"id": "x"}, job("a"), job("b")))
+        assert set(hook.get_jobs(["a", "b", "x"])) == {"a", "b"}
+
+    def test_pages_full_of_them_are_passed(self, api: ScriptedApi, hook: XvidHook) -> None:
+        content: list[Any] = [{"n": 1}, {"n": 2}, job("a"), {"n": 3}, job("b")]
+
+        def serve(asked: Asked) -> Answer:
+            start, limit = int(asked.query["start"]), int(asked.query["limit"])
+            return jobs(*content[start : start + limit])
+
+        api.on("GET", "/v1/jobs/", serve)
+        assert [found.id for found in hook.iterate_jobs(page_size=2)] == ["a", "b"]
+        assert len(api.calls("GET", "/v1/jobs/")) == 3
+
+    def test_nor_do_they_hold_us_for_ever(self, api: ScriptedApi, hook: XvidHook) -> None:
+        api.on("GET", "/v1/jobs/", jobs({"n": 1}, {"n": 2}))  # type: ignore[arg-type]
+        assert list(hook.iterate_jobs(page_size=2)) == []
+        assert len(api.calls("GET", "/v1/jobs/")) == 2
+
+
+class TestErrorsInXml:
+    TEXT = b"<response><error><error_code>%s</error_code><error_message>Not for you</error_message></error></response>"
+
+    @pytest.mark.parametrize(
+        ("code", "expected"),
+        [(b"0x0000003", VideoApiAuthenticationError), (b"0x0050001", VideoApiPermissionError)],
+    )
+    @pytest.mark.parametrize("wrapped", [True, False])
+    def test_are_read_as_those_in_json(
+        self, api: ScriptedApi, hook: XvidHook, code: bytes, expected: type[Exception], wrapped: bool
+    ) -> None:
+        text = self.TEXT % code
+        if not wrapped:
+            text = text.replace(b"<response>", b"").replace(b"</response>", b"")
+        api.on("GET", "/v1/jobs/j1", Answer(text, status=403, headers={"Content-Type": "application/xml"}))
+        with pytest.raises(VideoApiError, match="Not for you") as caught:
+            hook.read_job("j1", format="xml")
+        assert type(caught.value) is expected
+        assert caught.value.code == code.decode()
+
+    @pytest.mark.parametrize("text", [b"<html><body>Bad gateway</body></html>", b"Bad gateway", b"<a>Bad <b>gateway"])
+    def test_a_page_is_still_a_page(self, api: ScriptedApi, hook: XvidHook, text: bytes) -> None:
+        api.on("GET", "/v1/jobs/j1", Answer(text, status=403))
+        with pytest.raises(VideoApiPermissionError, match="Bad gateway"):
+            hook.read_job("j1")
+
+
+def test_a_reason_with_a_signed_link_is_shown_without_it(api: ScriptedApi, hook: XvidHook) -> None:
+    text = "cannot read https://in.example/?client_id=1&signature=feed"
+    api.on("GET", "/v1/jobs/j1", Answer({"job": job("j1", "FAILURE", error_code="7", error_msg=text)}))
+    assert "feed" not in str(hook.get_job("j1").to_xcom())
+
+
+def test_the_life_of_a_token_can_be_asked_for(api: ScriptedApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.on("GET", "/v1/jobs/j1", Answer({"job": job()}))
+    connect(api, monkeypatch, extra={"token_lifetime": "7200"}).get_job("j1")
+    connect(api, monkeypatch).get_job("j1")
+    forms = [asked.form for asked in api.calls("POST", "/v1/oauth2/token/")]
+    assert [form.get("expires_in") for form in forms] == ["7200", None]
 
 
 class TestCancelling:
