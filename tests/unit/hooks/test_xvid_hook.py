@@ -787,6 +787,12 @@ class TestUploading:
         with pytest.raises(DestinationError, match=f"ended as {status}"):
             self.send(hook)
 
+    def test_a_reason_with_a_signed_link_is_shown_without_it(self, api: ScriptedApi, hook: XvidHook) -> None:
+        Upload(api, "FAILED", error_msg="no https://s.example/?a=1&sig=feed")
+        with pytest.raises(DestinationError, match=r"s\.example") as caught:
+            self.send(hook)
+        assert "feed" not in str(caught.value)
+
     def test_the_final_status_can_be_told(self, api: ScriptedApi, hook: XvidHook) -> None:
         Upload(api, "COMPLETING", "STORED", "VERIFIED")
         self.send(hook, done_status="VERIFIED")
