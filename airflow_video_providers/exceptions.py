@@ -95,7 +95,11 @@ class VideoApiNotFoundError(VideoApiError):
 
 
 class VideoApiInvalidRequestError(VideoApiError):
-    """The vendor refused the request (400, 409, 422 ...); ``fields`` holds its messages by field."""
+    """
+    The vendor refused the request (400, 409, 422 ...), or it cannot be written as HTTP and was never sent.
+
+    ``fields`` holds the vendor's messages by field.
+    """
 
     def __init__(self, message: str, *, fields: dict[str, str] | None = None, **kwargs: object) -> None:
         self.fields = fields or {}

@@ -175,12 +175,14 @@ class XvidHook(XvidEndpoints):
             is none could buy a second render.
         """
         user_data = _with_key(_content(request).get("user_data"), key)
-        pages = list(self._job_pages(user_data=user_data))
-        jobs = [self._to_job(job) for page in pages for job in page.jobs if _key_of(job.user_data) == key]
-        usable = [job for job in jobs if job.state is not JobState.FAILED]
-        unread = [item for page in pages for item in page.unreadable if _may_carry(item, key)]
+        usable: list[VideoJob] = []
+        unread = 0
+        for page in self._job_pages(user_data=user_data):
+            jobs = [self._to_job(job) for job in page.jobs if _key_of(job.user_data) == key]
+            usable += [job for job in jobs if job.state is not JobState.FAILED]
+            unread += sum(_may_carry(item, key) for item in page.unreadable)
         if not usable and unread:
-            raise not_surely_absent(len(unread), vendor=self.vendor, endpoint="GET /jobs/")
+            raise not_surely_absent(unread, vendor=self.vendor, endpoint="GET /jobs/")
         if not usable:
             return None
         oldest = min(usable, key=lambda job: job.created_at.timestamp() if job.created_at else 0.0)
