@@ -166,6 +166,12 @@ def get_provider_info() -> dict[str, Any]:
                         "Comma-separated, e.g. mediahub_read,mediahub_submit_jobs. Empty: not sent.",
                         _OPTIONAL_TEXT,
                     ),
+                    "token_lifetime": _field(
+                        "Token lifetime",
+                        "Seconds for which a token is asked for. Empty: the vendor's default.",
+                        _OPTIONAL_NUMBER,
+                        minimum=1,
+                    ),
                 },
             ),
         ],
