@@ -26,7 +26,14 @@ import requests
 from pydantic import BaseModel, ValidationError
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
-from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, SSLError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    LocationValueError,
+    MaxRetryError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
 
 from airflow_video_providers.exceptions import (
     VideoApiError,
@@ -59,14 +66,9 @@ _SHORTEST_SECRET = 3
 _HOSTS = 4
 _CONNECTIONS = 128  # an upper bound, above any number of threads that share a hook
 
-# What requests raises of a request that cannot be written down: nothing was sent.
-_NOT_A_REQUEST = (
-    requests.exceptions.InvalidHeader,
-    requests.exceptions.InvalidJSONError,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.InvalidURL,
-    requests.exceptions.MissingSchema,
-)
+# What sending raises of an address that cannot be used: nothing was sent. InvalidHeader is not among them: the own headers
+# of the request are checked before, so that one speaks of the answer's.
+_NO_ADDRESS = (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL, LocationValueError)
 
 
 class VideoApiClient:
@@ -212,8 +214,10 @@ class VideoApiClient:
             raise self._unwritable(error, endpoint) from None
         try:
             response = self.session.send(request, allow_redirects=False, stream=kwargs.get("stream", False), **options)
-        except _NOT_A_REQUEST as error:
+        except _NO_ADDRESS as error:
             raise self._unwritable(error, endpoint) from None
+        except requests.exceptions.InvalidHeader as error:
+            raise self._unclear(error, method, endpoint) from None
         except requests.RequestException as error:
             raise self._unreachable(error, method, endpoint) from None
         except VideoProviderError:
@@ -221,8 +225,7 @@ class VideoApiClient:
         except (ValueError, OSError) as error:
             if hasattr(request.body, "read"):
                 raise  # of the caller's own stream, perhaps half sent
-            # An address or a CA bundle that cannot be used; what breaks on the wire is a RequestException.
-            raise self._unwritable(error, endpoint) from None
+            raise self._unclear(error, method, endpoint) from None
         if response.is_redirect and redirect_expected:
             return response
         if 200 <= response.status_code < 300:
@@ -258,6 +261,15 @@ class VideoApiClient:
             "proxy, the CA bundle and the key of the connection, and the values of the request",
             vendor=self.vendor,
             endpoint=endpoint,
+        )
+
+    def _unclear(self, error: Exception, method: str, endpoint: str) -> VideoApiError:
+        """Say that the exchange broke at a point that cannot be told: a call may have had its effect."""
+        return VideoApiUnreadableAnswerError(
+            f"the answer cannot be read as HTTP ({type(error).__name__})",
+            vendor=self.vendor,
+            endpoint=endpoint,
+            outcome_unknown=has_effect(method),
         )
 
     def _unreachable(self, error: requests.RequestException, method: str, endpoint: str) -> VideoApiError:

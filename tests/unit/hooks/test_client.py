@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
@@ -424,3 +425,25 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(naps: list[float]) -
             client.call_json("POST", "/jobs", endpoint="POST /jobs", json={})
     assert caught.value.outcome_unknown
     assert not isinstance(caught.value, requests.RequestException)
+
+
+@pytest.mark.parametrize(("method", "unknown"), [("POST", True), ("GET", False)])
+def test_an_answer_with_two_lengths_was_an_answer(naps: list[float], method: str, unknown: bool) -> None:
+    """The library names it like a fault of the request's own headers, but it comes after the request was sent."""
+    received = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                received.append(connection.recv(65536))
+                connection.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 40, 41\r\n\r\n" + b" " * 40)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        client = make_client(f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(VideoApiUnreadableAnswerError, match="cannot be read") as caught:
+            client.call_json(method, "/jobs", endpoint=f"{method} /jobs")
+        thread.join(5)
+    assert caught.value.outcome_unknown is unknown
+    assert len(received) == 1
