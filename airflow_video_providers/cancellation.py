@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 KILL_BUDGET = 4.0
 """Seconds that a killed worker gives to cancelling: Airflow kills its process 5 seconds after the signal."""
 
+# Where a person (or the fate of the run) puts a task that is not to go on. In any other state a try is still to come or
+# runs elsewhere: a worker that Airflow took for dead finds its task up_for_retry, scheduled or queued.
+_ENDED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed", "restarting"})
+
 
 class Cause(str, Enum):
     """Why a task ends without its job."""
@@ -120,8 +124,8 @@ def is_wanted(ti: Any) -> bool | None:
     """
     Ask Airflow whether the task is still meant to run; None where it does not answer.
 
-    This is what tells a person's kill (the task is failed, cleared or succeeded by now) from a worker that is evicted
-    or restarted (the task is still running as far as Airflow knows, and will be tried again).
+    This is what tells a person's kill (the task is failed, cleared or succeeded by now) from a worker that is evicted,
+    restarted or taken for dead (the task runs as far as Airflow knows, or waits for its next try).
     """
     try:
         states = ti.get_task_states(
@@ -131,7 +135,8 @@ def is_wanted(ti: Any) -> bool | None:
         log.warning("Airflow does not say whether the task is still wanted: %s", error)
         return None
     found = list(states.get(ti.run_id, {}).values())
-    return bool(found) and str(getattr(found[0], "value", found[0])) == "running"
+    # A task instance that is not there went with its run; one without a state is to be scheduled again.
+    return bool(found) and found[0] is not None and str(getattr(found[0], "value", found[0])) not in _ENDED
 
 
 def cancel_if_unwanted(hook: VideoHook, job_id: str, ti: Any) -> Cancellation | None:

@@ -87,7 +87,7 @@ def test_the_policy(on_kill, on_timeout):
 # ---------------------------------------------------------------- kill of the worker
 
 
-@pytest.mark.parametrize("state", ["failed", "restarting", "success", "removed", "queued"])
+@pytest.mark.parametrize("state", ["failed", "restarting", "success", "removed", "skipped", "upstream_failed"])
 def test_a_person_who_ends_the_task_ends_the_job(world, state):
     def kill():
         world.task_state = state
@@ -99,7 +99,7 @@ def test_a_person_who_ends_the_task_ends_the_job(world, state):
     assert world.cancelled == ["job-1"]
 
 
-@pytest.mark.parametrize("state", ["running", None])
+@pytest.mark.parametrize("state", ["running", "up_for_retry", "scheduled", "queued", None])
 def test_a_worker_that_is_stopped_while_the_task_should_go_on_leaves_the_job(world, state, caplog):
     def evict():
         world.task_state = state
