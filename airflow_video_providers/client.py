@@ -66,8 +66,8 @@ _SHORTEST_SECRET = 3
 _HOSTS = 4
 _CONNECTIONS = 128  # an upper bound, above any number of threads that share a hook
 
-# What sending raises of an address that cannot be used: nothing was sent. InvalidHeader is not among them: the own headers
-# of the request are checked before, so that one speaks of the answer's.
+# What sending raises of an address that cannot be used: nothing was sent. InvalidHeader is not among them: it speaks of
+# the answer's headers, since the request's own are checked before.
 _NO_ADDRESS = (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL, LocationValueError)
 
 
