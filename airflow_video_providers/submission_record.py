@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -35,6 +35,7 @@ class TaskTry:
 
     :param max_tries: Airflow sets it to ``try_number + retries`` on a clear, and leaves it on a retry.
     :param retries: as the DAG has it now.
+    :param run_started_at: when the DAG run began (aware): tells a run from a deleted one with the same ``run_id``.
     """
 
     dag_id: str
@@ -44,6 +45,7 @@ class TaskTry:
     try_number: int
     max_tries: int
     retries: int
+    run_started_at: datetime | None = None
 
     @classmethod
     def of(cls, context: Context) -> TaskTry:
@@ -57,6 +59,7 @@ class TaskTry:
             try_number=ti.try_number,
             max_tries=ti.max_tries,
             retries=context["task"].retries or 0,
+            run_started_at=context["dag_run"].start_date,
         )
 
     @property
@@ -121,12 +124,17 @@ def submission_key(task_try: TaskTry, generation: int, fingerprint: str, *, depl
     """
     Return the key that the vendor's job carries: 44 characters of ``a-z0-9-``, the same on every retry.
 
-    :param deployment: tells apart two Airflow installations that share an account and the names of DAGs and runs.
+    The microsecond at which the run started is part of it: a run that was deleted and made again has the names of the
+    one before, but must not find its jobs. Nor must a second Airflow installation that uses the account.
+
+    :param deployment: tells apart two installations further, whose runs might start together.
     """
+    started = task_try.run_started_at
     parts = [
         deployment,
         task_try.dag_id,
         task_try.run_id,
+        None if started is None else started.astimezone(timezone.utc).isoformat(timespec="microseconds"),
         task_try.task_id,
         task_try.map_index,
         generation,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from types import SimpleNamespace
 from typing import Any
 
 from airflow_video_providers.exceptions import VideoApiNotFoundError, VideoApiUnavailableError
@@ -51,6 +52,7 @@ class World:
         self.never_arrives = False
         self.xcoms: dict[str, Any] = {}
         self.task_state: str | None = "running"
+        self.run_started_at = datetime.now(timezone.utc)
 
     # the state store
     def get(self, key: str, default: Any = None) -> Any:
@@ -172,4 +174,5 @@ class FakeTaskInstance:
 def context_of(world: World, operator: Any, try_number: int = 1, max_tries: int = 5) -> Any:
     """Return the context of one try."""
     ti = FakeTaskInstance(world, try_number, max_tries)
-    return {"ti": ti, "task": operator, "task_state_store": world}
+    dag_run = SimpleNamespace(start_date=world.run_started_at)
+    return {"ti": ti, "task": operator, "task_state_store": world, "dag_run": dag_run}

@@ -25,6 +25,7 @@ from airflow_video_providers.submission_record import RECORD_KEY, TaskTry, finge
 from tests.support.submission import Crash, FakeHook, Steps, World
 
 REQUEST = {"title": "A film"}
+RUN_START = datetime(2026, 5, 1, 9, 30, tzinfo=timezone.utc)
 
 
 @pytest.fixture(autouse=True)
@@ -295,9 +296,30 @@ def test_keys_never_collide_and_fit_every_vendor():
         for index in (-1, 0, 11)
         for generation in (1, 2)
         for site in ("", "https://airflow.example")
+    ] + [
+        submission_key(a_try(run_started_at=RUN_START + timedelta(microseconds=n)), 1, "f", deployment="")
+        for n in (0, 1)
     ]
     assert len(set(keys)) == len(keys)
     assert all(re.fullmatch(r"avp-[0-9a-f]{40}", key) for key in keys)
+
+
+def test_a_run_that_is_deleted_and_made_again_does_not_find_the_renders_of_the_first(world):
+    """Airflow deletes the task state with the run; the run id is made of the date and comes back."""
+    submit(world, a_try(1, run_started_at=RUN_START))
+    world.set_state("job-1", JobState.SUCCEEDED)
+    world.stored.clear()
+    again = RUN_START + timedelta(minutes=5)
+    world.lose_answer = True
+    assert submit(world, a_try(1, run_started_at=again)).job.job_id == "job-2"
+    world.stored.clear()
+    assert submit(world, a_try(2, run_started_at=again)).job.job_id == "job-2"
+
+
+def test_the_zone_in_which_a_run_tells_its_start_is_not_part_of_the_key():
+    elsewhere = RUN_START.astimezone(timezone(timedelta(hours=9)))
+    keys = [submission_key(a_try(run_started_at=start), 1, "f") for start in (RUN_START, elsewhere)]
+    assert keys[0] == keys[1]
 
 
 def test_retries_of_one_render_share_a_key(world):
