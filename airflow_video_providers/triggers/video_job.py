@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from airflow_video_providers.cancellation import Cause, cancel_video_job
 from airflow_video_providers.exceptions import VideoJobTimeoutError, VideoPollingError
-from airflow_video_providers.hooks.base import aget_video_hook
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.polling import DEFAULT_MAX_POLL_FAILURES, Pace, describe_wait, raise_unless_succeeded
 from airflow_video_providers.shared_poller import Waiter, watch
+from airflow_video_providers.triggers.cancelling import cancel_killed
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
-_KILL_RETRY_SECONDS = 15.0
-"""How long a cancelling call is tried again: Airflow gives a killed trigger 30 seconds."""
 _SETTLING_SECONDS = 10.0
 """How long after the last look before the deferral a task is resumed at the soonest: a scheduler that has not yet taken
 notice of the deferral would take the resumed task for one that its executor lost, and fail it."""
@@ -157,9 +154,7 @@ class VideoJobTrigger(BaseTrigger):
         """Cancel the render if the task that bought it wants that; look first, a finished one is left alone."""
         if not self.cancel_on_kill:
             return
-        hook = await aget_video_hook(self.conn_id)
-        hook.retry_deadline = _KILL_RETRY_SECONDS
-        await asyncio.to_thread(cancel_video_job, hook, self.job["job_id"], reason=Cause.KILLED.value)
+        await cancel_killed(self.conn_id, self.job["job_id"])
 
 
 def may_end_from_trigger(task: BaseOperator) -> bool:

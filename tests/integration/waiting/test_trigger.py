@@ -20,6 +20,7 @@ from airflow_video_providers.exceptions import (
     VideoPollingError,
 )
 from airflow_video_providers.hooks.base import get_video_hook
+from airflow_video_providers.triggers import cancelling
 from airflow_video_providers.triggers.video_job import VideoJobTrigger, job_from_event
 
 REQUESTS = {
@@ -294,3 +295,28 @@ def test_a_kill_cancels_only_what_runs_and_only_for_the_task_that_bought_it(
     asyncio.run(trigger.on_kill())
     assert [job["state"] for job in simulator.jobs("xvid")] == [state]
     assert simulator.counts("xvid")["finished_deletes"] == 0
+
+
+def test_many_waits_killed_at_once_are_all_cancelled_by_one_hook(triggers, simulator, monkeypatch):
+    """Airflow gives each killed trigger so many seconds; those that got no turn within them get it afterwards."""
+    many = triggers("xvid", 60, move={"status": "running"}, cancel_on_kill=True)
+    look_up, lookups = cancelling.aget_video_hook, []
+
+    async def counted(conn_id):
+        lookups.append(conn_id)
+        return await look_up(conn_id)
+
+    monkeypatch.setattr(cancelling, "aget_video_hook", counted)
+
+    async def kill():
+        kills = [asyncio.create_task(trigger.on_kill()) for trigger in many]
+        await asyncio.sleep(0)
+        for task in kills:
+            task.cancel()
+        await asyncio.gather(*kills, return_exceptions=True)
+        while cancelling._cancellers:
+            await asyncio.sleep(0.05)
+
+    asyncio.run(asyncio.wait_for(kill(), 120))
+    assert [job["state"] for job in simulator.jobs("xvid")] == ["cancelled"] * 60
+    assert len(lookups) == 1
