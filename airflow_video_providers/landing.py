@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from typing import TYPE_CHECKING, Any, Protocol
@@ -119,6 +119,8 @@ class Landing:
         self.refresh = refresh
         self.pool = pool or shared_pool()
         self._metadata = _metadata(vendor, job_id, output)
+        self._record: dict[str, Any] = {}
+        self._left: list[str] = []
 
     def land(self) -> LandedFile:
         """
@@ -127,39 +129,57 @@ class Landing:
         :raises SourceError: it could not be read. :raises ContentCheckError: it is not the file it should be.
         :raises DestinationError: the store refused. After each, the destination is as it was before.
         """
-        record = self.journal.load(self.location.uri)
-        there = self._look(record)
+        self._record = dict(self.journal.load(self.location.uri))
+        self._sweep()
+        there = self._look()
         if there is not None:
             return there
-        swept = self.store.sweep(self.location.key, record.get("upload"))
-        if swept:
-            log.info("Swept %d unfinished upload(s) of %s", swept, self.location.uri)
         landed, version = self._inline() if self.output.content is not None else self._streamed()
-        self.journal.save(self.location.uri, {"sha256": landed.sha256, "version": version})
+        self._remember(output=self._metadata, version=version, sha256=landed.sha256, media_type=landed.media_type)
         return landed
+
+    # ------------------------------------------------------------------ what the journal knows
+
+    def begun(self, token: str) -> None:
+        """Remember an upload: until it is known to be gone, each later try will sweep it."""
+        self._remember(uploads=[*self._record.get("uploads", ()), *([token] if token else ())])
+
+    def _sweep(self) -> None:
+        known = self._record.get("uploads", [])
+        self._left = self.store.sweep(self.location.key, known)
+        if self._left != known:
+            self._remember(uploads=self._left)
+
+    def _remember(self, **values: Any) -> None:
+        self._record.update(values)
+        self.journal.save(self.location.uri, dict(self._record))
+
+    def _stored_by_us(self, stored: StoredObject) -> bool:
+        """Whether the journal says that this very object is this output: a cleared task can be given another job."""
+        return self._record.get("output") == self._metadata and self._record.get("version") == stored.version
 
     # ------------------------------------------------------------------ what is there already
 
-    def _look(self, record: Mapping[str, Any]) -> LandedFile | None:
+    def _look(self) -> LandedFile | None:
         if self.rules.if_exists == "overwrite":
             return None
         stored = self.store.head(self.location.key)
         if stored is None:
             return None
-        if not (self._is_ours(stored) or record.get("version") == stored.version):
+        known = self._stored_by_us(stored)
+        if not self._is_ours(stored, named=known):
             if self.rules.if_exists == "fail":
                 raise DestinationExistsError(f"{self.location.uri} is already there, and it is not this output's file")
             log.info("%s is there, but is not this output's file: it will be replaced", self.location.uri)
             return None
         log.info("%s is already there, whole (%d bytes): nothing to transfer", self.location.uri, stored.size)
-        digest = stored.metadata.get("videosha256")
-        if digest is None and record.get("version") == stored.version:
-            digest = record.get("sha256")
-        return self.result(stored.size, digest, stored.content_type)
+        kept = self._record if known else {}
+        digest = stored.metadata.get("videosha256") or kept.get("sha256")
+        return self.result(stored.size, digest, stored.content_type or kept.get("media_type"))
 
-    def _is_ours(self, stored: StoredObject) -> bool:
+    def _is_ours(self, stored: StoredObject, *, named: bool = False) -> bool:
         """An object is visible only after its checks, so one that carries our name is whole; sizes are compared too."""
-        named = all(stored.metadata.get(name) == value for name, value in self._metadata.items())
+        named = named or all(stored.metadata.get(name) == value for name, value in self._metadata.items())
         return named and self.output.size in (None, stored.size)
 
     # ------------------------------------------------------------------ two ways to land
@@ -199,12 +219,14 @@ class Landing:
     def committed(self, commit: Callable[[], StoredObject], size: int) -> StoredObject:
         """Make the object visible; its answer can be lost, and another task can have stored the same file first."""
         try:
-            return commit()
+            stored = commit()
         except DestinationError:
-            stored = self.store.head(self.location.key)
-            if stored is None or stored.size != size or not self._is_ours(stored):
+            found = self.store.head(self.location.key)
+            if found is None or found.size != size or not self._is_ours(found):
                 raise
-            return stored
+            return found
+        self._record["uploads"] = self._left
+        return stored
 
     def attributes(self, media_type: str | None, **metadata: str) -> ObjectAttributes:
         """Return what is set on the object."""

@@ -107,7 +107,7 @@ class Flow:
             landing = self.landing
             attributes = landing.attributes(self.download.media_type)
             self.writer = landing.store.begin(landing.location.key, attributes, replace=landing.replaces)
-            landing.journal.save(landing.location.uri, {"upload": self.writer.token})
+            landing.begun(self.writer.token)
 
     def _hand_over(self, number: int, part: Part) -> None:
         self.hashing = self.hasher.submit(self._hash, part)

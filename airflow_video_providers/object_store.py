@@ -10,7 +10,7 @@ parts that are invisible until they are committed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -106,11 +106,11 @@ class ObjectStore(ABC):
         """Write a small object in one request."""
 
     @abstractmethod
-    def sweep(self, key: str, token: str | None) -> int:
+    def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
         """
-        Remove uploads of this key that nobody will finish: the one named, and any that began more than a day ago.
+        Remove uploads of this key that nobody will finish: those named, and any that began more than a day ago.
 
-        :return: how many were removed.
+        :return: those of ``tokens`` that may still be there: to be tried again another time.
         """
 
     @abstractmethod

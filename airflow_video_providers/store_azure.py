@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, BinaryIO
@@ -62,9 +62,9 @@ class AzureStore(ObjectStore):
             )
         return StoredObject(len(data), attributes.metadata, str(answer["etag"]), attributes.content_type)
 
-    def sweep(self, key: str, token: str | None) -> int:
+    def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
         """Do nothing: see the module."""
-        return 0
+        return []
 
     def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
         """Open a blob, at the version that is there now."""

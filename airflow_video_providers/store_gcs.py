@@ -8,7 +8,7 @@ a week, so that there is nothing to sweep; an aborted one is cancelled at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any, BinaryIO, cast
@@ -59,9 +59,9 @@ class GcsStore(ObjectStore):
             )
         return StoredObject(len(data), attributes.metadata, str(blob.generation), attributes.content_type)
 
-    def sweep(self, key: str, token: str | None) -> int:
+    def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
         """Do nothing: see the module."""
-        return 0
+        return []
 
     def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
         """Open an object, at the version that is there now."""

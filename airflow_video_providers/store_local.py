@@ -9,9 +9,11 @@ file knows it again.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +26,8 @@ from airflow_video_providers.object_store import (
     ObjectWriter,
     StoredObject,
 )
+
+log = logging.getLogger(__name__)
 
 _ATTRIBUTE = "user."
 
@@ -64,16 +68,15 @@ class LocalStore(ObjectStore):
         finally:
             writer.abort()
 
-    def sweep(self, key: str, token: str | None) -> int:
+    def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
         """Remove unfinished files."""
         path = _path(key)
-        swept = 0
         for part in path.parent.glob(f"{_part_prefix(path)}*.part"):
             with suppress(OSError):
-                if part.name == token or part.stat().st_mtime < time.time() - STALE_AFTER_SECONDS:
+                if part.name in tokens or part.stat().st_mtime < time.time() - STALE_AFTER_SECONDS:
                     part.unlink()
-                    swept += 1
-        return swept
+                    log.info("Removed %s, which an earlier try left", part)
+        return [token for token in tokens if os.path.lexists(path.with_name(token))]
 
     def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
         """Open a file."""

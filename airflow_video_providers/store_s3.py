@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -93,17 +93,19 @@ class S3Store(ObjectStore):
             )
         return StoredObject(len(data), attributes.metadata, answer["ETag"], attributes.content_type)
 
-    def sweep(self, key: str, token: str | None) -> int:
-        """Abort the named upload, and those of this key that are older than a day where they can be listed."""
-        uploads = {token} if token else set()
+    def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
+        """Abort the named uploads, and those of this key that are older than a day where they can be listed."""
+        stale = set()
         long_ago = datetime.now(timezone.utc) - timedelta(seconds=STALE_AFTER_SECONDS)
         with suppress(ClientError, BotoCoreError):  # not everybody may list uploads; our own is known anyway
             pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=key)
             for page in pages:
                 for upload in page.get("Uploads", ()):
                     if upload["Key"] == key and upload["Initiated"] < long_ago:
-                        uploads.add(upload["UploadId"])
-        return sum(_abort(self.client, self.bucket, key, upload) for upload in uploads)
+                        stale.add(upload["UploadId"])
+        for upload in stale.difference(tokens):
+            _abort(self.client, self.bucket, key, upload)
+        return [token for token in tokens if not _abort(self.client, self.bucket, key, token)]
 
     def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
         """Open an object; a broken read goes on from where it stopped, as long as the object stays the same."""
@@ -226,13 +228,13 @@ def _condition(replace: bool) -> dict[str, str]:
 
 
 def _abort(client: Any, bucket: str, key: str, upload: str) -> bool:
+    """Abort an upload; return whether it is gone."""
     try:
         client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") not in _GONE:
-            log.warning("Could not abort an unfinished upload of s3://%s/%s: %s", bucket, key, error)
-        return False
-    except BotoCoreError as error:
+        log.info("Aborted an unfinished upload of s3://%s/%s", bucket, key)
+    except (ClientError, BotoCoreError) as error:
+        if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in _GONE:
+            return True
         log.warning("Could not abort an unfinished upload of s3://%s/%s: %s", bucket, key, error)
         return False
     return True

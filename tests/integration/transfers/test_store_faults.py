@@ -119,7 +119,7 @@ def test_a_store_that_is_down_leaves_an_upload_that_the_retry_sweeps(
     class Journal(MemoryJournal):
         def save(self, uri: str, record: dict[str, Any]) -> None:
             super().save(uri, record)
-            if "upload" in record:  # the upload has begun: from here on neither parts nor its abort get through
+            if record.get("uploads"):  # the upload has begun: from here on neither parts nor its abort get through
                 proxy.resets = 1000
 
     try:

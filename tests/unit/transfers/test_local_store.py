@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from airflow_video_providers.buffers import BufferPool
 from airflow_video_providers.destination import parse_location
-from airflow_video_providers.exceptions import ContentCheckError
+from airflow_video_providers.exceptions import ContentCheckError, DestinationExistsError
 from airflow_video_providers.jobs import VideoOutput
 from airflow_video_providers.landing import LandedFile, Landing, LandingRules, MemoryJournal
 from airflow_video_providers.object_store import ObjectAttributes
@@ -19,15 +20,23 @@ from airflow_video_providers.store_local import LocalStore
 from tests.support.media import WEBVTT
 
 
-def land(path: Path, journal: MemoryJournal, content: str = WEBVTT, **rules: object) -> LandedFile:
+def land(
+    path: Path,
+    journal: MemoryJournal,
+    content: str = WEBVTT,
+    *,
+    job_id: str = "1",
+    store: LocalStore | None = None,
+    **rules: object,
+) -> LandedFile:
     """Land inline text."""
     output = VideoOutput(kind="subtitles", content=content, media_type="text/vtt")
     return Landing(
         output,
         vendor="colossyan",
-        job_id="1",
+        job_id=job_id,
         location=parse_location(f"file://{path}"),
-        store=LocalStore(),
+        store=store or LocalStore(),
         refresh=lambda: output,
         rules=LandingRules(**rules),  # type: ignore[arg-type]
         journal=journal,
@@ -74,13 +83,39 @@ def test_without_extended_attributes_a_task_knows_its_own_file(tmp_path: Path, m
     assert path.read_text() == WEBVTT
 
 
+def test_a_cleared_task_that_stores_another_job_does_not_take_the_old_file_for_it(tmp_path: Path) -> None:
+    path, journal = tmp_path / "latest.vtt", MemoryJournal()
+    land(path, journal)
+    other = WEBVTT + "\n00:09.000 --> 00:10.000\nThe other job\n"
+    assert land(path, journal, other, job_id="2").transferred == len(other)
+    assert path.read_text() == other
+    with pytest.raises(DestinationExistsError):
+        land(path, journal, if_exists="fail")
+
+
+def test_what_cannot_be_swept_is_remembered(tmp_path: Path) -> None:
+    class Stubborn(LocalStore):
+        def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
+            asked.extend(tokens)
+            return [token for token in tokens if token == "stays"]
+
+    asked: list[str] = []
+    path, journal = tmp_path / "s.vtt", MemoryJournal()
+    uri = f"file://{path}"
+    journal[uri] = {"uploads": ["stays", "goes"]}
+    for _ in range(2):  # the second try finds the file, and sweeps all the same
+        land(path, journal, store=Stubborn())
+        assert journal[uri]["uploads"] == ["stays"]
+    assert asked == ["stays", "goes", "stays"]
+
+
 def test_only_stale_and_own_parts_are_swept(tmp_path: Path) -> None:
     store, key = LocalStore(), str(tmp_path / "v.mp4").lstrip("/")
     own, live, stale = (store.begin(key, ObjectAttributes(), replace=True) for _ in range(3))
     (tmp_path / ".other.mp4.abc.part").write_bytes(b"")
     long_ago = time.time() - 25 * 3600
     os.utime(tmp_path / stale.token, (long_ago, long_ago))
-    assert store.sweep(key, own.token) == 2
+    assert store.sweep(key, [own.token]) == []
     assert {path.name for path in tmp_path.iterdir()} == {live.token, ".other.mp4.abc.part"}
     for writer in (own, live, stale):
         writer.abort()
