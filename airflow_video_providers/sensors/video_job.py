@@ -232,7 +232,7 @@ class Wait(BaseModel):
     What a wait remembers between two runs of its task, and what a person can read of it meanwhile.
 
     :param since: seconds of the epoch of the first look.
-    :param try_number: the last try that looked; tells a retry, which waits on, from a clear, which begins anew.
+    :param max_tries: as the last run saw it; tells a retry, which waits on, from a clear, which begins anew.
     :param failures: how many looks in a row failed.
     :param last_look: one line on the job, for a person.
     """
@@ -241,7 +241,7 @@ class Wait(BaseModel):
 
     job_id: str
     since: float
-    try_number: int
+    max_tries: int
     failures: int = 0
     last_look: str | None = None
     job: VideoJob | None = None
@@ -251,16 +251,15 @@ class Wait(BaseModel):
     def load(cls, context: Context, *, job_id: str) -> Wait:
         """Go on with the wait of an earlier run, or begin one."""
         ti = context["ti"]
-        # Airflow sets max_tries = try_number + retries on a clear, and leaves it on a retry.
-        first_try = ti.max_tries - (ti.task.retries or 0) + 1
         stored = context["task_state_store"].get(WAIT_KEY)
         try:
             wait = cls.model_validate(stored)
         except ValidationError:
             wait = None
-        if wait is None or wait.job_id != job_id or wait.try_number < first_try:
-            return cls(job_id=job_id, since=time.time(), try_number=ti.try_number)
-        return wait.model_copy(update={"try_number": ti.try_number})
+        # Airflow moves max_tries on a clear, and leaves it on a retry; the DAG's `retries` may change in between.
+        if wait is None or wait.job_id != job_id or wait.max_tries != ti.max_tries:
+            return cls(job_id=job_id, since=time.time(), max_tries=ti.max_tries)
+        return wait
 
     def saw(self, job: VideoJob, pace: Pace) -> Wait:
         """Take in a look."""

@@ -82,7 +82,14 @@ def test_a_later_run_and_a_retry_wait_on(store):
     for try_number in (1, 2):
         wait = Wait.load(context(store, try_number=try_number), job_id="1")
         assert (wait.since, wait.failures, wait.job.progress, wait.pace.since) == (1000.0, 2, 0.5, 1060.0)
-        assert wait.try_number == try_number
+
+
+@pytest.mark.parametrize("retries", [0, 1, 5])
+def test_a_changed_number_of_retries_is_no_clear(store, retries):
+    for _ in range(2):
+        wait = Wait.load(context(store, retries=retries), job_id="1")
+        assert (wait.since, wait.failures) == (1000.0, 2)
+        wait.save(context(store, retries=retries))
 
 
 def test_a_person_can_read_it(store):
@@ -100,7 +107,7 @@ def test_another_job_begins_anew(store):
     assert Wait.load(context(store), job_id="2").since > 1000.0
 
 
-@pytest.mark.parametrize("rubbish", [None, "text", {}, {"job_id": "1", "since": "soon", "try_number": 1}])
+@pytest.mark.parametrize("rubbish", [None, "text", {}, {"job_id": "1", "since": "soon", "max_tries": 2}])
 def test_a_record_that_is_none_begins_anew(rubbish):
     store = Store({WAIT_KEY: rubbish})
     assert Wait.load(context(store), job_id="1").job is None
