@@ -79,8 +79,13 @@ class TaskTry:
         It stays where it was only if the DAG's ``retries`` were lowered, just before the clear, by exactly the number
         of tries used. Such a clear is taken for a retry, since a retry with lowered ``retries`` looks the same and must
         not buy a second render; a second clear works.
+
+        A clear of a running task whose worker is dead does not move it either: Airflow just tries once more. It shows
+        where there was no retry left. Where there was one, the clear is taken for that retry.
         """
-        return self.max_tries != record.max_tries
+        if self.max_tries != record.max_tries:
+            return True
+        return record.last_try < self.try_number and self.max_tries + 1 < self.try_number
 
 
 class SubmissionRecord(BaseModel):

@@ -274,6 +274,8 @@ def test_clear_and_retry_are_told_apart_through_every_history(length):
                 # The one clear that cannot be seen (see TaskTry.cleared_since): it must not cost, a second one works.
                 renders += moved != max_tries
                 max_tries = moved
+            elif number > max_tries:
+                continue  # no retry is left
             number += 1
             submit(world, a_try(number, max_tries, retries))
             assert len(world.jobs) == renders, history
@@ -283,6 +285,17 @@ def test_the_clear_that_looks_like_a_retry_is_seen_the_second_time(world):
     submit(world, a_try(1, max_tries=2, retries=2))
     assert submit(world, a_try(2, max_tries=1 + 1, retries=1)).adopted
     assert not submit(world, a_try(3, max_tries=2 + 1, retries=1)).adopted
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_clear_while_the_worker_is_dead_is_seen_where_no_retry_was_left(world, retries):
+    """Airflow tries such a task once more without moving ``max_tries``; the same try may also begin twice."""
+    last = retries + 1
+    submit(world, a_try(last, max_tries=retries, retries=retries))
+    again = a_try(last + 1, max_tries=retries, retries=retries)
+    assert not submit(world, again).adopted
+    assert world.cancelled == ["job-1"]
+    assert submit(world, again).job.job_id == "job-2"
 
 
 # ---------------------------------------------------------------- keys
