@@ -38,6 +38,8 @@ _HOPELESS = (
 )
 _PASSING = (VideoApiQuotaError, VideoApiUnavailableError, VideoPollingError)
 
+_DEEPEST_CAUSE = 10
+
 # No vendor documents the reasons of a failed render as codes; these are the words that tell them apart.
 _HOPELESS_REASON = re.compile(
     r"moderat|polic(y|ies)|prohibit|not allowed|forbidden|unauthor|authenticat|permission|credential"
@@ -89,11 +91,13 @@ class VideoRetryPolicy(RetryPolicy):
         return RetryDecision.default()
 
     def _delay(self, exception: BaseException) -> timedelta | None:
-        # A wait that was given up carries the vendor's last answer as its cause.
-        for error in (exception, exception.__cause__):
+        # A wait that was given up carries the vendor's last answer as its cause, or its cause's cause.
+        error: BaseException | None = exception
+        for _ in range(_DEEPEST_CAUSE):
             if isinstance(error, VideoApiError) and error.retry_after is not None:
                 longest = self.longest_delay.total_seconds()
                 return timedelta(seconds=min(longest, error.retry_after))  # capped first: a timedelta has its limits
+            error = error.__cause__ if error is not None else None
         return None
 
     def serialize(self) -> dict[str, Any]:

@@ -68,8 +68,32 @@ def test_it_waits_as_long_as_the_vendor_said():
     given_up = errors.VideoPollingError("gave up")
     given_up.__cause__ = quota
     assert decide(given_up).retry_delay == timedelta(seconds=90)
+    told = errors.VideoPollingError("gave up; the job was left")
+    told.__cause__ = given_up
+    assert decide(told).retry_delay == timedelta(seconds=90)
     assert decide(quota, VideoRetryPolicy(longest_delay=timedelta(seconds=30))).retry_delay == timedelta(seconds=30)
     assert decide(errors.VideoApiQuotaError("slow down", **CALL)).retry_delay is None
+
+
+def test_the_wait_that_an_operator_gives_up_still_names_the_vendors_delay():
+    class Slow(FakeHook):
+        def get_job(self, job_id):
+            raise errors.VideoApiQuotaError("slow down", retry_after=90, **CALL)
+
+    world = World()
+    operator = SubmitVideoJobOperator(
+        task_id="t",
+        conn_id="fake_default",
+        request={"a": 1},
+        wait_for_completion=True,
+        deferrable=False,
+        poll_interval=0.001,
+        max_poll_failures=0,
+    )
+    operator.__dict__["hook"] = Slow(world, KeySupport.EXACT)
+    with pytest.raises(errors.VideoPollingError) as caught:
+        operator.execute(context_of(world, operator))
+    assert decide(caught.value).retry_delay == timedelta(seconds=90)
 
 
 def test_the_policy_can_be_written_down_and_read_back():
