@@ -263,7 +263,11 @@ class JobSubmission:
     ) -> Submission:
         log.warning("The vendor's answer was lost, a render may have been bought: %s", error)
         if self.hook.key_support is not KeySupport.NONE:
-            job = self._look_for(record, request, self.find_wait)
+            try:
+                job = self._look_for(record, request, self.find_wait)
+            except VideoProviderError as failure:
+                # What happened first is what counts; the next try looks again.
+                raise error from failure
             if job is not None:
                 return self._adopt(record, job)
         if self.hook.key_support is KeySupport.EXACT or self.on_ambiguous == "resubmit":

@@ -16,6 +16,8 @@ from airflow_video_providers.exceptions import (
     SubmissionError,
     SubmissionKeyConflictError,
     VideoApiInvalidRequestError,
+    VideoApiPermissionError,
+    VideoApiUnavailableError,
     VideoConfigurationError,
 )
 from airflow_video_providers.hooks.base import KeySupport
@@ -235,6 +237,20 @@ def test_a_clear_is_a_new_render_whatever_became_of_the_old_one(world, support, 
     assert world.cancelled == ([] if state.is_terminal else ["job-1"])
     keys = [job.key for job in world.jobs.values()]
     assert len(set(keys)) == 2
+
+
+@pytest.mark.parametrize("support", [KeySupport.EXACT, KeySupport.BEST_EFFORT])
+def test_a_look_that_fails_does_not_hide_that_a_render_may_have_been_bought(world, support):
+    class Blind(FakeHook):
+        def find_job(self, key, *, request, since):
+            raise VideoApiPermissionError("no list for you", vendor="fake", endpoint="GET /jobs", status=403)
+
+    world.lose_answer = True
+    with pytest.raises(VideoApiUnavailableError, match="connection reset") as caught:
+        submit(world, a_try(1), hook=Blind(world, support))
+    assert caught.value.outcome_unknown
+    assert "no list for you" in str(caught.value.__cause__)
+    assert submit(world, a_try(2), support=support).adopted
 
 
 def test_a_clear_settles_a_doubt(world):
