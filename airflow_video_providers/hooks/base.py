@@ -223,7 +223,8 @@ class VideoHook(BaseHook):
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """
-        Find the job that an earlier try submitted with ``key``; of several, the oldest that has not failed.
+        Find the job that an earlier try submitted with ``key``; of several, the oldest that has neither failed nor
+        been cancelled.
 
         :param request: what was submitted, for vendors where a match needs more than the key.
         :param since: when the submission was intended (aware); older jobs are not looked at.
