@@ -159,7 +159,6 @@ class Flow:
             self._await_oldest()
         self._verify()
         stored = self.landing.committed(self.writer.commit, self.size)
-        self.writer = None
         self._summary(started)
         landed = self.landing.result(self.size, self.sha256.hexdigest(), self.download.media_type)
         return changed(landed, transferred=self.size), stored.version

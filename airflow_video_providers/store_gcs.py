@@ -18,6 +18,7 @@ from airflow.providers.google.cloud.hooks.gcs import GCSHook
 from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, PreconditionFailed
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+from google.cloud.storage.fileio import BlobWriter
 
 from airflow_video_providers.buffers import PART_BYTES
 from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
@@ -81,6 +82,13 @@ class GcsStore(ObjectStore):
         return blob
 
 
+class _Upload(BlobWriter):  # type: ignore[misc]  # the library has no types
+    """The library's resumable upload, which only an explicit ``close`` commits."""
+
+    def __del__(self) -> None:
+        """Do nothing. A file's destructor calls ``close``, which would make a cut upload a visible object."""
+
+
 class _GcsWriter(ObjectWriter):
     token = ""
 
@@ -88,9 +96,8 @@ class _GcsWriter(ObjectWriter):
         self._blob = blob
         self._attributes = attributes
         self._size = 0
-        # Its close() commits, and so would its destructor: abort() must always be called.
-        self._file = blob.open(
-            "wb",
+        self._file = _Upload(
+            blob,
             ignore_flush=True,
             content_type=attributes.content_type,
             if_generation_match=None if replace else 0,
