@@ -247,6 +247,9 @@ class SubmitVideoJobOperator(BaseOperator):
         deadline = submission.submitted_at.timestamp() + self.timeout
         seed = f"{self._ti.dag_id} {self._ti.run_id} {self._ti.task_id} {self._ti.map_index}"
         if self.deferrable and not job.state.is_terminal and time.time() < deadline:
+            # A kill comes with a heartbeat only; Airflow would refuse the deferral, and nobody would watch the job.
+            self._killed = self._killed or is_wanted(self._ti) is False
+            self._end_if_killed(job)
             self.defer(
                 trigger=VideoJobTrigger(
                     conn_id=self.conn_id,
@@ -298,9 +301,11 @@ class SubmitVideoJobOperator(BaseOperator):
         """Decide for each way in which the task may end what becomes of a job that still runs."""
         self._ti = context["ti"]
         last_try = TaskTry.of(context).is_last
+        kept: str | None = None
         try:
             yield
         except TaskDeferred:
+            kept = self._job_id  # until Airflow has taken note of the deferral, a kill still comes to this process
             raise
         except VideoJobTimeoutError as error:
             ended = self._end(Cause.TIMED_OUT)
@@ -322,7 +327,7 @@ class SubmitVideoJobOperator(BaseOperator):
             raise
         finally:
             # From here on the job belongs to the trigger, the next try, or the tasks downstream.
-            self._job_id = None
+            self._job_id = kept
 
     def _end(self, cause: Cause, *, last_try: bool = True) -> Cancellation:
         """Cancel the job as far as the policy says."""

@@ -151,8 +151,33 @@ def test_a_deferred_task_leaves_its_job_to_the_trigger(world):
     with pytest.raises(TaskDeferred) as deferral:
         operator.execute(context_of(world, operator))
     assert deferral.value.trigger.cancel_on_kill is True
+    world.task_state = "deferred"
     operator.on_kill()
     assert world.cancelled == []
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+def test_a_task_that_was_ended_during_the_request_does_not_defer(world, cancel):
+    """The kill comes with a heartbeat only; Airflow would refuse the deferral, and nobody would watch the job."""
+
+    class Slow(FakeHook):
+        def submit_job(self, request, *, key=None):
+            world.task_state = "failed"
+            return super().submit_job(request, key=key)
+
+    operator = make(world, Slow(world, KeySupport.EXACT), deferrable=True, cancel_on_kill=cancel)
+    with pytest.raises(VideoJobCancelledError if cancel else TaskDeferred):
+        operator.execute(context_of(world, operator))
+    assert world.cancelled == (["job-1"] if cancel else [])
+
+
+def test_a_kill_while_the_deferral_is_on_its_way_ends_the_job(world):
+    operator = make(world, deferrable=True)
+    with pytest.raises(TaskDeferred):
+        operator.execute(context_of(world, operator))
+    world.task_state = "failed"
+    operator.on_kill()
+    assert world.cancelled == ["job-1"]
 
 
 def test_a_kill_is_given_no_more_time_than_airflow_gives(world):
