@@ -19,7 +19,7 @@ from airflow_video_providers.destination import Location
 from airflow_video_providers.exceptions import ContentCheckError, DestinationError, DestinationExistsError
 from airflow_video_providers.landing_flow import Flow
 from airflow_video_providers.media_check import FIRST_BYTES, MediaCheck
-from airflow_video_providers.object_store import ObjectAttributes, ObjectStore, StoredObject
+from airflow_video_providers.object_store import ObjectAttributes, ObjectStore, RefusedError, StoredObject
 from airflow_video_providers.patience import DownloadSettings
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ class Landing:
         self._metadata = _metadata(vendor, job_id, output)
         self._record: dict[str, Any] = {}
         self._left: list[str] = []
+        self._version: str | None = None
 
     def land(self) -> LandedFile:
         """
@@ -161,10 +162,9 @@ class Landing:
     # ------------------------------------------------------------------ what is there already
 
     def _look(self) -> LandedFile | None:
-        if self.rules.if_exists == "overwrite":
-            return None
         stored = self.store.head(self.location.key)
-        if stored is None:
+        self._version = None if stored is None else stored.version
+        if stored is None or self.rules.if_exists == "overwrite":
             return None
         known = self._stored_by_us(stored)
         if not self._is_ours(stored, named=known):
@@ -220,9 +220,11 @@ class Landing:
         """Make the object visible; its answer can be lost, and another task can have stored the same file first."""
         try:
             stored = commit()
+        except RefusedError:
+            raise  # whatever is there, it is not what was to be committed
         except DestinationError:
             found = self.store.head(self.location.key)
-            if found is None or found.size != size or not self._is_ours(found):
+            if found is None or found.version == self._version or found.size != size or not self._is_ours(found):
                 raise
             return found
         self._record["uploads"] = self._left

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_video_providers.exceptions import VideoConfigurationError
+from airflow_video_providers.exceptions import DestinationError, VideoConfigurationError
 
 if TYPE_CHECKING:
     from airflow_video_providers.destination import Location
@@ -47,6 +47,16 @@ class StoredObject:
     metadata: Mapping[str, str]
     version: str
     content_type: str | None = None
+
+
+class RefusedError(DestinationError):
+    """The store said no, so that nothing was written; after any other error a commit may have had its effect."""
+
+
+def refused(text: str, status: int | None) -> DestinationError:
+    """Return the error for an answer; a client's repeated commit can meet 404, 409 and 412 after it succeeded."""
+    definite = status is not None and 400 <= status < 500 and status not in (404, 408, 409, 412, 429)
+    return RefusedError(text) if definite else DestinationError(text)
 
 
 class ObjectWriter(ABC):

@@ -21,8 +21,8 @@ from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobBlock, ContentSettings
 
-from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
-from airflow_video_providers.object_store import ObjectAttributes, ObjectStore, ObjectWriter, StoredObject
+from airflow_video_providers.exceptions import DestinationExistsError, SourceError
+from airflow_video_providers.object_store import ObjectAttributes, ObjectStore, ObjectWriter, StoredObject, refused
 
 
 class AzureStore(ObjectStore):
@@ -154,4 +154,4 @@ def _errors(container: str, key: str) -> Iterator[None]:
     except ResourceExistsError:
         raise DestinationExistsError(f"abfs://{container}/{key} is already there") from None
     except AzureError as error:
-        raise DestinationError(f"abfs://{container}/{key}: {_reason(error)}") from None
+        raise refused(f"abfs://{container}/{key}: {_reason(error)}", getattr(error, "status_code", None)) from None

@@ -22,7 +22,7 @@ from google.cloud.storage.fileio import BlobWriter
 
 from airflow_video_providers.buffers import PART_BYTES
 from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
-from airflow_video_providers.object_store import ObjectAttributes, ObjectStore, ObjectWriter, StoredObject
+from airflow_video_providers.object_store import ObjectAttributes, ObjectStore, ObjectWriter, StoredObject, refused
 
 _ERRORS = (GoogleAPIError, GoogleAuthError, InvalidResponse, DataCorruption, requests.RequestException)
 
@@ -136,9 +136,10 @@ def _errors(bucket: str, key: str) -> Iterator[None]:
     except InvalidResponse as error:
         if error.response.status_code == requests.codes.precondition_failed:
             raise DestinationExistsError(f"gs://{bucket}/{key} is already there") from None
-        raise DestinationError(f"gs://{bucket}/{key}: the store answers {error.response.status_code}") from None
+        status = error.response.status_code
+        raise refused(f"gs://{bucket}/{key}: the store answers {status}", status) from None
     except NotFound:
         raise DestinationError(f"gs://{bucket}/{key}: there is no such bucket") from None
     except _ERRORS as error:
         message = getattr(error, "message", None) or type(error).__name__
-        raise DestinationError(f"gs://{bucket}/{key}: {message}") from None
+        raise refused(f"gs://{bucket}/{key}: {message}", getattr(error, "code", None)) from None

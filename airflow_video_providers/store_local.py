@@ -24,6 +24,7 @@ from airflow_video_providers.object_store import (
     ObjectAttributes,
     ObjectStore,
     ObjectWriter,
+    RefusedError,
     StoredObject,
 )
 
@@ -125,11 +126,12 @@ class _LocalWriter(ObjectWriter):
             else:
                 os.link(self._part, self._path)  # unlike a rename, fails where a file is
                 os.unlink(self._part)
-            _sync_folder(self._path.parent)
         except FileExistsError:
             raise DestinationExistsError(f"{self._path} is already there") from None
         except OSError as error:
             raise _refused(error, self._path) from None
+        with suppress(OSError):  # the file is there; that its folder cannot be flushed does not undo it
+            _sync_folder(self._path.parent)
         return StoredObject(stat.st_size, self._attributes.metadata, version=f"{stat.st_ino}-{stat.st_mtime_ns}")
 
     def abort(self) -> None:
@@ -158,4 +160,4 @@ def _part_prefix(path: Path) -> str:
 
 
 def _refused(error: OSError, path: Path) -> DestinationError:
-    return DestinationError(f"{path} cannot be written: {error.strerror or type(error).__name__}")
+    return RefusedError(f"{path} cannot be written: {error.strerror or type(error).__name__}")

@@ -29,6 +29,7 @@ from airflow_video_providers.object_store import (
     ObjectStore,
     ObjectWriter,
     StoredObject,
+    refused,
 )
 
 log = logging.getLogger(__name__)
@@ -253,5 +254,6 @@ def _refused(error: ClientError | BotoCoreError, bucket: str, key: str) -> Desti
         details = error.response.get("Error", {})
         if details.get("Code") in ("PreconditionFailed", "412"):
             return DestinationExistsError(f"s3://{bucket}/{key} is already there")
-        return DestinationError(f"s3://{bucket}/{key}: {details.get('Code')}: {details.get('Message')}")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        return refused(f"s3://{bucket}/{key}: {details.get('Code')}: {details.get('Message')}", status)
     return DestinationError(f"s3://{bucket}/{key}: {error}")

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from airflow_video_providers import store_local
 from airflow_video_providers.buffers import BufferPool
 from airflow_video_providers.destination import parse_location
-from airflow_video_providers.exceptions import ContentCheckError, DestinationExistsError
+from airflow_video_providers.exceptions import ContentCheckError, DestinationError, DestinationExistsError
 from airflow_video_providers.jobs import VideoOutput
 from airflow_video_providers.landing import LandedFile, Landing, LandingRules, MemoryJournal
-from airflow_video_providers.object_store import ObjectAttributes
+from airflow_video_providers.object_store import ObjectAttributes, RefusedError, StoredObject, refused
 from airflow_video_providers.store_local import LocalStore
 from tests.support.media import WEBVTT
 
@@ -107,6 +108,53 @@ def test_what_cannot_be_swept_is_remembered(tmp_path: Path) -> None:
         land(path, journal, store=Stubborn())
         assert journal[uri]["uploads"] == ["stays"]
     assert asked == ["stays", "goes", "stays"]
+
+
+def test_a_refused_commit_is_no_success_because_an_older_file_of_ours_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, journal = tmp_path / "s.vtt", MemoryJournal()
+    land(path, journal)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(DestinationError, match="No space left"):
+        land(path, journal, WEBVTT.swapcase().replace("webvtt", "WEBVTT"), if_exists="overwrite")
+    assert (path.read_text(), list(tmp_path.iterdir())) == (WEBVTT, [path])
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_commit_whose_answer_is_lost(tmp_path: Path, written: bool) -> None:
+    class Lossy(LocalStore):
+        def put(self, key: str, data: bytes, attributes: ObjectAttributes, *, replace: bool) -> StoredObject:
+            if written:
+                super().put(key, data, attributes, replace=replace)
+            raise DestinationError("the connection broke")
+
+    path, journal = tmp_path / "s.vtt", MemoryJournal()
+    land(path, journal)
+    if written:
+        assert land(path, journal, if_exists="overwrite", store=Lossy()).transferred == len(WEBVTT)
+    else:
+        with pytest.raises(DestinationError, match="broke"):
+            land(path, journal, if_exists="overwrite", store=Lossy())
+
+
+def test_a_folder_that_cannot_be_flushed_does_not_undo_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(_: object) -> None:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(store_local, "_sync_folder", unsupported)
+    assert land(tmp_path / "s.vtt", MemoryJournal()).transferred == len(WEBVTT)
+
+
+@pytest.mark.parametrize(("status", "definite"), [(400, True), (403, True), (404, False), (412, False), (500, False)])
+def test_what_says_that_nothing_was_written(status: int, definite: bool) -> None:
+    assert isinstance(refused("no", status), RefusedError) is definite
 
 
 def test_only_stale_and_own_parts_are_swept(tmp_path: Path) -> None:
