@@ -31,23 +31,16 @@ from airflow_video_providers.exceptions import (
     VideoApiNotFoundError,
     VideoApiPermissionError,
     VideoApiUnreadableAnswerError,
-    VideoJobTimeoutError,
-    VideoPollingError,
 )
 from airflow_video_providers.hooks.base import VideoHook, aget_video_hook
 from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.polling import (
-    DEFAULT_MAX_POLL_FAILURES,
     DEFAULT_POLL_INTERVAL,
     SHORTEST_INTERVAL,
-    Pace,
-    moved,
-    next_poll,
     next_try,
     polling_given_up,
-    timed_out,
-    weight,
 )
+from airflow_video_providers.waiter import Waiter
 
 log = logging.getLogger(__name__)
 
@@ -60,97 +53,9 @@ SHARE_OF_TIME = 0.1
 """Most of the time that list requests may take: after a slow list, the next one waits longer."""
 _TOGETHER = SHORTEST_INTERVAL / 2
 _CHECK_DEADLINES = 15.0
-_LAST_LOOK_SECONDS = 60.0
-"""How long the look at the deadline may take before the wait ends without it."""
+_LOOK_UP_SECONDS = 30.0
+"""How long Airflow may take to give the connection."""
 _AT_ONCE = 100
-
-
-class Waiter:
-    """
-    One wait for one job.
-
-    :param job: the last look at it, and ``pace`` what all looks have told.
-    :param poll_interval: longest time between two looks, in seconds.
-    :param deadline: seconds of the epoch at which the wait is over, or None.
-    :param seed: names the waiting task instance.
-    :param max_poll_failures: how many looks in a row may fail.
-    """
-
-    __slots__ = (
-        "deadline",
-        "due",
-        "error",
-        "failures",
-        "given_up_at",
-        "job",
-        "max_poll_failures",
-        "news",
-        "pace",
-        "poll_interval",
-        "queued",
-        "seed",
-    )
-
-    def __init__(
-        self,
-        job: VideoJob,
-        pace: Pace,
-        *,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
-        deadline: float | None = None,
-        seed: str = "",
-        max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES,
-    ) -> None:
-        self.job = job
-        self.pace = pace
-        self.poll_interval = poll_interval
-        self.deadline = deadline
-        self.seed = seed
-        self.max_poll_failures = max_poll_failures
-        self.given_up_at = math.inf if deadline is None else max(deadline, time.time()) + _LAST_LOOK_SECONDS
-        self.failures = 0
-        self.error: VideoPollingError | VideoJobTimeoutError | None = None
-        self.news = asyncio.Event()
-        self.queued: float | None = None
-        self.plan(pace.looked + next_poll(job, pace, poll_interval=poll_interval, seed=seed))
-
-    @property
-    def is_over(self) -> bool:
-        """Whether there is nothing left to wait for."""
-        return self.error is not None or self.job.state.is_terminal
-
-    def plan(self, due: float) -> None:
-        """Set the time of the next look; the deadline's look is the last."""
-        self.due = due if self.deadline is None else min(due, self.deadline)
-
-    def saw(self, job: VideoJob, now: float) -> None:
-        """Take in a look."""
-        if job.state.is_terminal or moved(job) != moved(self.job):
-            self.news.set()
-        self.failures = 0
-        self.pace = self.pace.observe(job, now)
-        self.job = job
-        self.plan(now + next_poll(job, self.pace, poll_interval=self.poll_interval, seed=self.seed))
-        self.check_deadline(now)
-
-    def missed(self, error: Exception, now: float) -> None:
-        """Take in a look that failed."""
-        self.failures += weight(error)
-        if self.failures > self.max_poll_failures:
-            self.fail(polling_given_up(self.job.job_id, error))
-            return
-        self.plan(now + next_try(self.failures, error, poll_interval=self.poll_interval, seed=self.seed))
-        self.check_deadline(now)
-
-    def check_deadline(self, now: float) -> None:
-        """End the wait if its time is over."""
-        if self.deadline is not None and now >= self.deadline and not self.is_over:
-            self.fail(timed_out(self.job))
-
-    def fail(self, error: VideoPollingError | VideoJobTimeoutError) -> None:
-        """End the wait without an end of the job."""
-        self.error = error
-        self.news.set()
 
 
 async def watch(conn_id: str, waiter: Waiter) -> AsyncGenerator[VideoJob, None]:
@@ -200,6 +105,7 @@ class SharedPoller:
         self._hook: VideoHook | None = None
         self._threads = ThreadPoolExecutor(MOST_IN_FLIGHT, thread_name_prefix=f"poll-{conn_id}")
         self._failures = 0
+        self._stopped = False
         self._ask_from = 0.0
         self._list_from = 0.0
         # In an empty context: otherwise the log lines of this task would go to the log of the wait that came first.
@@ -220,6 +126,8 @@ class SharedPoller:
     def _stop(self) -> None:
         if _pollers.get((self._loop, self.conn_id)) is self:
             del _pollers[self._loop, self.conn_id]
+        # Python 3.11's wait_for swallows a cancel that comes together with what it waits for.
+        self._stopped = True
         self._task.cancel()
         for call in self._calls:
             call.cancel()
@@ -237,7 +145,7 @@ class SharedPoller:
     async def _run(self) -> None:
         deadlines_checked = time.time()
         try:
-            while True:
+            while not self._stopped:
                 self._wake.clear()
                 now = time.time()
                 if now >= deadlines_checked + _CHECK_DEADLINES:
@@ -264,7 +172,7 @@ class SharedPoller:
     async def _ask_the_due(self, now: float) -> None:
         if self._hook is None and (self._not_listed or (self._queue and self._queue[0][0] <= now)):
             await self._open_hook()
-        if self._hook is None:
+        if self._hook is None or self._stopped:
             return
         while self._not_listed and len(self._calls) < MOST_IN_FLIGHT:
             self._start(self._ask(self._not_listed.popleft(), self._hook))
@@ -357,7 +265,7 @@ class SharedPoller:
             self._ask_from = max(self._ask_from, now + asked)
         elif self._failures >= MOST_IN_FLIGHT:
             # Those that are due could not have been asked either: they share the failure.
-            waiters = waiters + self._pop_due(now)
+            waiters = list(dict.fromkeys(waiters + self._pop_due(now)))
             longest = min((waiter.poll_interval for waiter in waiters), default=DEFAULT_POLL_INTERVAL)
             pause = next_try(self._failures // MOST_IN_FLIGHT, error, poll_interval=longest)
             self._ask_from = max(self._ask_from, now + pause)
@@ -375,9 +283,12 @@ class SharedPoller:
 
     async def _open_hook(self) -> None:
         try:
-            self._hook = await aget_video_hook(self.conn_id)
+            self._hook = await asyncio.wait_for(aget_video_hook(self.conn_id), _LOOK_UP_SECONDS)
         except Exception as error:
-            await self._failed(error, [], calls=MOST_IN_FLIGHT)
+            if isinstance(error, asyncio.TimeoutError):  # which has no text
+                error = TimeoutError(f"Connection {self.conn_id} was not given within {_LOOK_UP_SECONDS:.0f} s")
+            not_asked, self._not_listed = list(self._not_listed), deque()
+            await self._failed(error, not_asked, calls=MOST_IN_FLIGHT)
         else:
             # A failed call is tried again at the next look, for the whole connection; not by the client, for one job.
             self._hook.retry_deadline = 0.0

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.triggers.base import TaskSuccessEvent
 
-from airflow_video_providers import shared_poller
+from airflow_video_providers import shared_poller, waiter
 from airflow_video_providers.exceptions import (
     VideoJobFailedError,
     VideoJobTimeoutError,
@@ -171,7 +171,7 @@ def test_the_deadline_is_kept_even_if_the_vendor_is_down(triggers, simulator):
 
 def test_the_deadline_is_kept_even_if_nobody_may_be_asked(triggers, simulator, monkeypatch):
     monkeypatch.setattr(shared_poller, "_CHECK_DEADLINES", 1.0)
-    monkeypatch.setattr(shared_poller, "_LAST_LOOK_SECONDS", 1.0)
+    monkeypatch.setattr(waiter, "_LAST_LOOK_SECONDS", 1.0)
     many = triggers("colossyan", 2, move={"status": "running"}, deadline=time.time() + 4)
     simulator.fault("colossyan", "status", status=429, retry_after=600, times=None)
     assert {payload["status"] for payload in payloads(many)} == {"timeout"}
@@ -262,6 +262,23 @@ def test_a_renewed_key_is_taken_up(triggers, simulator, monkeypatch):
     monkeypatch.setattr(shared_poller, "aget_video_hook", renewed_later)
     assert {payload["status"] for payload in payloads(many)} == {"success"}
     assert len(lookups) == 2
+
+
+def test_jobs_that_no_list_showed_share_the_failures_of_the_look_up(triggers, simulator, monkeypatch):
+    simulator.settings(list_lag_seconds=600)
+    simulator.fault("xvid", "status", status=401, times=None)
+    many = triggers("xvid", 20, move={"status": "running"}, max_poll_failures=1)
+    look_up, lookups = shared_poller.aget_video_hook, []
+
+    async def once(conn_id):
+        lookups.append(conn_id)
+        if len(lookups) > 1:
+            raise RuntimeError("no such connection any more")
+        return await look_up(conn_id)
+
+    monkeypatch.setattr(shared_poller, "aget_video_hook", once)
+    assert {payload["status"] for payload in payloads(many)} == {"polling_failed"}
+    assert simulator.counts("xvid")["polls"] <= 16  # eight jobs, each once more with a new token
 
 
 def test_waits_that_are_cancelled_leave_nothing_behind(triggers):
