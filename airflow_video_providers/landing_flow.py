@@ -45,6 +45,7 @@ class Flow:
         self.download = Download(
             landing.output, landing.refresh, landing.rules.download, self._digest_so_far, self.progress.add
         )
+        self.beginning: Future[ObjectWriter] | None = None
         self.writer: ObjectWriter | None = None
         self.hasher = ThreadPoolExecutor(1, thread_name_prefix="hash")
         self.senders = ThreadPoolExecutor(landing.store.parallel, thread_name_prefix="part")
@@ -77,21 +78,34 @@ class Flow:
 
     def end(self) -> None:
         """Leave nothing behind: called in every case, also after success, when there is nothing left to do."""
-        if self.parts is not None:
-            self.parts.close()
-        self.download.close()
-        for future, part in self.sending:
-            if future.cancel():
-                self.landing.pool.give(part.buffer, reuse=False)
-        if self.writer is not None:
-            self.writer.abort()
-            on_their_way = [future for future, _ in self.sending if not future.done()]
-            if on_their_way:
-                # A part that arrives after the abort stays in some stores: once more after it.
-                wait(on_their_way, timeout=_ABORT_PATIENCE_SECONDS)
-                self.writer.abort()
-        self.senders.shutdown(wait=False, cancel_futures=True)
-        self.hasher.shutdown(wait=False, cancel_futures=True)
+        try:
+            if self.parts is not None:
+                self.parts.close()
+            self.download.close()
+            for future, part in self.sending:
+                if future.cancel():
+                    self.landing.pool.give(part.buffer, reuse=False)
+        finally:  # whatever fails in closing the source
+            self._abort()
+            self.senders.shutdown(wait=False, cancel_futures=True)
+            self.hasher.shutdown(wait=False, cancel_futures=True)
+
+    def _abort(self) -> None:
+        if self.beginning is None:
+            return
+        wait([self.beginning], timeout=_ABORT_PATIENCE_SECONDS)
+        if not self.beginning.done():  # its answer may still come: abort it then, in its thread
+            self.beginning.add_done_callback(_abort_late)
+            return
+        if self.beginning.exception() is not None:
+            return
+        writer = self.beginning.result()
+        writer.abort()
+        on_their_way = [future for future, _ in self.sending if not future.done()]
+        if on_their_way:
+            # A part that arrives after the abort stays in some stores: once more after it.
+            wait(on_their_way, timeout=_ABORT_PATIENCE_SECONDS)
+            writer.abort()
 
     # ------------------------------------------------------------------ one part
 
@@ -106,7 +120,11 @@ class Flow:
         if self.writer is None:
             landing = self.landing
             attributes = landing.attributes(self.download.media_type)
-            self.writer = landing.store.begin(landing.location.key, attributes, replace=landing.replaces)
+            # In a thread, which no signal interrupts: what it has begun is known, and can be undone.
+            self.beginning = self.senders.submit(
+                landing.store.begin, landing.location.key, attributes, replace=landing.replaces
+            )
+            self.writer = self.beginning.result()
             landing.begun(self.writer.token)
 
     def _hand_over(self, number: int, part: Part) -> None:
@@ -191,6 +209,11 @@ class Flow:
             download.resumes,
             download.link_refreshes,
         )
+
+
+def _abort_late(beginning: Future[ObjectWriter]) -> None:
+    if not beginning.cancelled() and beginning.exception() is None:
+        beginning.result().abort()
 
 
 class Progress:

@@ -25,6 +25,10 @@ IF_EXISTS = ("skip", "overwrite", "fail")
 ENCRYPTIONS = (None, "AES256", "aws:kms", "aws:kms:dsse")
 
 
+class TransferKilled(BaseException):  # like KeyboardInterrupt
+    """The task was killed. Not an ``Exception``: clients of stores take those for a broken connection and try again."""
+
+
 class VideoToObjectStorageOperator(BaseOperator):
     """
     Store the outputs of a finished job, each as one object that is whole or not there.
@@ -124,7 +128,7 @@ class VideoToObjectStorageOperator(BaseOperator):
         """
         if self._running:
             self._running = False
-            raise VideoTransferError("the task was killed; the unfinished upload is aborted")
+            raise TransferKilled("the task was killed; the unfinished upload is aborted")
 
     # ------------------------------------------------------------------ steps
 

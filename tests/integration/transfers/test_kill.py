@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +19,16 @@ import pytest
 from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow.sdk.execution_time.timeout import timeout
 
+from airflow_video_providers.destination import parse_location
 from airflow_video_providers.hooks.base import get_video_hook
-from airflow_video_providers.transfers.video_to_object_storage import VideoToObjectStorageOperator
+from airflow_video_providers.jobs import VideoOutput
+from airflow_video_providers.landing import Landing, LandingRules, MemoryJournal
+from airflow_video_providers.object_store import ObjectAttributes, ObjectWriter
+from airflow_video_providers.store_local import LocalStore
+from airflow_video_providers.transfers.video_to_object_storage import TransferKilled, VideoToObjectStorageOperator
 from tests.support.cloud_emulators import CloudBucket
+from tests.support.faulty_server import FaultyServer, Resource
+from tests.support.media import mp4
 from tests.support.s3 import S3Server
 from tests.support.simulator import Simulator
 
@@ -138,3 +146,42 @@ def test_an_execution_timeout_leaves_nothing(
         operator.on_kill()  # as Airflow calls it after a timeout: there is nothing left to unwind
     assert s3.list_keys() == s3.uploads() == []
     assert list((tmp_path / "videos").iterdir()) == []
+
+
+def test_a_kill_while_the_upload_begins(faulty_server: FaultyServer, tmp_path: Path) -> None:
+    killed = threading.Event()
+
+    class Store(LocalStore):
+        def begin(self, key: str, attributes: ObjectAttributes, *, replace: bool) -> ObjectWriter:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert killed.wait(10)
+            return super().begin(key, attributes, replace=replace)
+
+    def kill(*_: object) -> None:
+        killed.set()
+        operator.on_kill()
+
+    faulty_server.add("/video", Resource(mp4(20_000_000)))
+    output = VideoOutput(kind="video", url=f"{faulty_server.url}/video", name="a.mp4")
+    operator = VideoToObjectStorageOperator(
+        task_id="t", conn_id="c", job_id="j", destination=f"file://{tmp_path}/v.mp4"
+    )
+    operator._running = True
+    landing = Landing(
+        output,
+        vendor="xvid",
+        job_id="j",
+        location=parse_location(operator.destination),
+        store=Store(),
+        refresh=lambda: output,
+        rules=LandingRules(),
+        journal=MemoryJournal(),
+    )
+    before = signal.signal(signal.SIGTERM, kill)
+    try:
+        with pytest.raises(TransferKilled) as caught:
+            landing.land()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not isinstance(caught.value, Exception), "clients of stores would try again instead"
+    assert list(tmp_path.iterdir()) == []
