@@ -26,6 +26,7 @@ from airflow_video_providers.exceptions import VideoConfigurationError, VideoPro
 
 if TYPE_CHECKING:
     from airflow_video_providers.hooks.base import VideoHook
+    from airflow_video_providers.jobs import VideoJob
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +84,13 @@ class Cancellation:
 
     :param text: a sentence that names the job and, where a person must act, its page.
     :param error: why it failed or is not possible.
+    :param job: as it was seen before it was cancelled; None where nobody looked.
     """
 
     outcome: CancelOutcome
     text: str
     error: VideoProviderError | None = None
+    job: VideoJob | None = None
 
 
 def cancel_video_job(hook: VideoHook, job_id: str, *, reason: str) -> Cancellation:
@@ -117,7 +120,7 @@ def cancel_video_job(hook: VideoHook, job_id: str, *, reason: str) -> Cancellati
     else:
         outcome, text = CancelOutcome.CANCELLED, f"{name} was cancelled: {reason}."
     log.info("%s", text)
-    return Cancellation(outcome, text)
+    return Cancellation(outcome, text, job=seen)
 
 
 def is_wanted(ti: Any) -> bool | None:

@@ -97,7 +97,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "Video jobs",
-                "python-modules": [f"{_PACKAGE}.operators.video_job"],
+                "python-modules": [f"{_PACKAGE}.operators.video_job", f"{_PACKAGE}.operators.cancel_video_job"],
             }
         ],
         "sensors": [{"integration-name": "Video jobs", "python-modules": [f"{_PACKAGE}.sensors.video_job"]}],

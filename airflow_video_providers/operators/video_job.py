@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators that submit a render exactly once, and that cancel one; for every vendor whose hook is a ``VideoHook``."""
+"""The operator that submits a render exactly once, for every vendor whose hook is a ``VideoHook``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from airflow_video_providers.arguments import (
     check_count,
     check_flag,
     is_final,
-    job_id_of,
 )
 from airflow_video_providers.cancellation import (
     Cancellation,
@@ -48,6 +47,7 @@ from airflow_video_providers.exceptions import (
     VideoPollingError,
 )
 from airflow_video_providers.links import VideoJobLink, link_xcoms
+from airflow_video_providers.operators.cancel_video_job import CancelVideoJobOperator
 from airflow_video_providers.polling import (
     DEFAULT_MAX_POLL_FAILURES,
     DEFAULT_POLL_INTERVAL,
@@ -62,6 +62,8 @@ if TYPE_CHECKING:
 
     from airflow_video_providers.hooks.base import VideoHook
     from airflow_video_providers.jobs import VideoJob
+
+__all__ = ["CancelVideoJobOperator", "SubmitVideoJobOperator", "VideoJobTimedOutError"]
 
 DEFAULT_TIMEOUT = timedelta(hours=6)
 DEFERRAL_GRACE = 600.0
@@ -158,6 +160,7 @@ class SubmitVideoJobOperator(BaseOperator):
         self._ti: Any = None
         self._job_id: str | None = None
         self._killed = False
+        self._last_try = False
 
     @cached_property
     def hook(self) -> VideoHook:
@@ -265,18 +268,22 @@ class SubmitVideoJobOperator(BaseOperator):
                 method_name="execute_complete",
                 timeout=timedelta(seconds=deadline - time.time() + DEFERRAL_GRACE),
             )
-        job = wait_for_job(
-            self.hook,
-            job,
-            poll_interval=self.poll_interval,
-            deadline=deadline,
-            seed=seed,
-            max_poll_failures=self.max_poll_failures,
-            log=self.log,
-            on_look=lambda seen, _: self._end_if_killed(seen),
-        )
-        self._publish(job)
-        return raise_unless_succeeded(job).job_id
+        try:
+            job = wait_for_job(
+                self.hook,
+                job,
+                poll_interval=self.poll_interval,
+                deadline=deadline,
+                seed=seed,
+                max_poll_failures=self.max_poll_failures,
+                log=self.log,
+                on_look=lambda seen, _: self._end_if_killed(seen),
+            )
+        except VideoJobTimeoutError as error:
+            return self._last_look(job.job_id, error)  # the one at the deadline may have failed
+        except VideoPollingError as error:
+            return self._give_up(error)
+        return self._deliver(job)
 
     def _last_look(self, job_id: str, error: Exception) -> str:
         """Nobody has watched the job since ``error``: take what became of it, or raise."""
@@ -284,15 +291,31 @@ class SubmitVideoJobOperator(BaseOperator):
             job = self.hook.get_job(job_id)
         except VideoApiError as failure:
             self.log.warning("No last look at the job: %s", failure)
-            raise error from None
-        self._publish(job)
-        if job.state.is_terminal:
-            return raise_unless_succeeded(job).job_id
-        if isinstance(error, TaskDeferralTimeout):
-            raise VideoJobTimeoutError(
-                f"No triggerer took care of the wait in time. Last seen: {job.describe()}", job=job
-            ) from error
+        else:
+            if job.state.is_terminal:
+                return self._deliver(job)
+            self._publish(job)
+            if isinstance(error, TaskDeferralTimeout):
+                text = f"No triggerer took care of the wait in time. Last seen: {job.describe()}"
+                error = VideoJobTimeoutError(text, job=job)
+        if isinstance(error, (VideoJobTimeoutError, VideoPollingError)):
+            return self._give_up(error)
         raise error
+
+    def _give_up(self, error: VideoJobTimeoutError | VideoPollingError) -> str:
+        """End the job as far as the policy says, or deliver it if it turns out to have ended; else raise."""
+        ended = self._end(Cause.GIVEN_UP if isinstance(error, VideoPollingError) else Cause.TIMED_OUT)
+        if ended.outcome is CancelOutcome.FINISHED and ended.job is not None:
+            return self._deliver(ended.job)
+        text = f"{error} {ended.text}"
+        if isinstance(error, VideoPollingError):
+            raise VideoPollingError(text) from error
+        kind = VideoJobTimedOutError if ended.outcome is CancelOutcome.CANCELLED else VideoJobTimeoutError
+        raise kind(text, job=error.job) from error
+
+    def _deliver(self, job: VideoJob) -> str:
+        self._publish(job)
+        return raise_unless_succeeded(job).job_id
 
     # ------------------------------------------------------------------ the fate of the job
 
@@ -300,42 +323,34 @@ class SubmitVideoJobOperator(BaseOperator):
     def _deciding(self, context: Context) -> Iterator[None]:
         """Decide for each way in which the task may end what becomes of a job that still runs."""
         self._ti = context["ti"]
-        last_try = TaskTry.of(context).is_last
+        self._last_try = TaskTry.of(context).is_last
         kept: str | None = None
         try:
             yield
         except TaskDeferred:
             kept = self._job_id  # until Airflow has taken note of the deferral, a kill still comes to this process
             raise
-        except VideoJobTimeoutError as error:
-            ended = self._end(Cause.TIMED_OUT)
-            kind = VideoJobTimedOutError if ended.outcome is CancelOutcome.CANCELLED else VideoJobTimeoutError
-            raise kind(f"{error} {ended.text}", job=error.job) from error
-        except VideoPollingError as error:
-            ended = self._end(Cause.GIVEN_UP, last_try=last_try)
-            raise VideoPollingError(f"{error} {ended.text}") from error
-        except VideoJobError:
-            raise  # the job has ended
+        except (VideoJobError, VideoPollingError):
+            raise  # the job has ended, or was given up above
         except AirflowTaskTimeout:
             # It limits the try, not the render.
-            self._end(Cause.GIVEN_UP, last_try=last_try)
+            self._end(Cause.GIVEN_UP)
             raise
         except BaseException:
             if self._job_id is not None:
-                killed = is_wanted(self._ti) is False
-                self._end(Cause.KILLED if killed else Cause.GIVEN_UP, last_try=last_try)
+                self._end(Cause.KILLED if is_wanted(self._ti) is False else Cause.GIVEN_UP)
             raise
         finally:
             # From here on the job belongs to the trigger, the next try, or the tasks downstream.
             self._job_id = kept
 
-    def _end(self, cause: Cause, *, last_try: bool = True) -> Cancellation:
+    def _end(self, cause: Cause) -> Cancellation:
         """Cancel the job as far as the policy says."""
         if self._job_id is None:
             return Cancellation(CancelOutcome.LEFT, "No job was bought by this try, as far as is known.")
-        if self.policy.applies(cause, last_try=last_try):
+        if self.policy.applies(cause, last_try=self._last_try):
             return cancel_video_job(self.hook, self._job_id, reason=cause.value)
-        later = "; the next try adopts it" if not last_try else ""
+        later = "; the next try adopts it" if not self._last_try else ""
         text = f"{self.hook.vendor} job {self._job_id} was not cancelled{later}."
         self.log.warning("%s", text)
         return Cancellation(CancelOutcome.LEFT, text)
@@ -359,42 +374,3 @@ class SubmitVideoJobOperator(BaseOperator):
             self._ti.xcom_push(key="video_job", value=job.to_xcom())
         for key, value in link_xcoms(job).items():
             self._ti.xcom_push(key=key, value=value)
-
-
-class CancelVideoJobOperator(BaseOperator):
-    """
-    Cancel a render that still runs; a finished one is left alone, with its files.
-
-    Returns what became of it: ``cancelled``, ``finished`` (it had ended before) or ``gone`` (the vendor does not know
-    it any more). Running it again does no harm.
-
-    :param conn_id: the Airflow connection of the vendor. (templated)
-    :param job_id: the id of the job, or the XCom ``video_job`` of the task that submitted it. (templated)
-
-    :raises VideoConfigurationError: the vendor documents no way to cancel; the text names the job's page.
-    :raises VideoApiError: the vendor could not be reached, or refused; a retry looks again.
-    """
-
-    template_fields: Sequence[str] = ("conn_id", "job_id")
-    ui_color = "#f3dfe2"
-
-    def __init__(self, *, conn_id: str, job_id: str | Mapping[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.conn_id = conn_id
-        self.job_id = job_id
-        if is_final(conn_id):
-            check_conn_id(conn_id)
-        if is_final(job_id):
-            job_id_of(job_id)
-
-    def execute(self, context: Context) -> str:
-        """Look at the job, and end it if it still runs."""
-        from airflow_video_providers.hooks.base import get_video_hook
-
-        check_conn_id(self.conn_id)
-        hook = get_video_hook(self.conn_id)
-        reason = f"asked for by task {context['ti'].task_id}"
-        cancellation = cancel_video_job(hook, job_id_of(self.job_id), reason=reason)
-        if cancellation.error is not None:
-            raise cancellation.error
-        return cancellation.outcome.value

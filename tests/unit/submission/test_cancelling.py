@@ -261,6 +261,27 @@ def test_the_own_timeout_of_an_adopted_job_counts_from_its_submission(world):
             second.execute(context_of(world, second, 2))
 
 
+@pytest.mark.parametrize("all_looks", [True, False])
+def test_a_render_whose_end_was_not_seen_at_the_deadline_is_delivered(world, all_looks):
+    """The look at the deadline failed; the one after it finds the end, or at the latest the one before the cancel."""
+
+    class Late(FakeHook):
+        failures = 0
+
+        def get_job(self, job_id):
+            world.set_state("job-1", JobState.SUCCEEDED)
+            time.sleep(0.02)
+            if all_looks or not self.failures:
+                self.failures += 1
+                raise DOWN
+            return super().get_job(job_id)
+
+    operator = make(world, Late(world, KeySupport.EXACT), timeout=0.01, max_poll_failures=9)
+    assert operator.execute(context_of(world, operator, 1, 0)) == "job-1"
+    assert world.xcoms["video_job"]["state"] == "succeeded"
+    assert world.cancelled == []
+
+
 @pytest.mark.parametrize(("number", "cancelled"), [(1, []), (2, ["job-1"])])
 def test_the_execution_timeout_limits_the_try_and_ends_the_job_on_the_last(world, number, cancelled):
     def alarm():

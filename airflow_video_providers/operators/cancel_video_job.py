@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator that cancels a render."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from airflow_video_providers.arguments import check_conn_id, is_final, job_id_of
+from airflow_video_providers.cancellation import cancel_video_job
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class CancelVideoJobOperator(BaseOperator):
+    """
+    Cancel a render that still runs; a finished one is left alone, with its files.
+
+    Returns what became of it: ``cancelled``, ``finished`` (it had ended before) or ``gone`` (the vendor does not know
+    it any more). Running it again does no harm.
+
+    :param conn_id: the Airflow connection of the vendor. (templated)
+    :param job_id: the id of the job, or the XCom ``video_job`` of the task that submitted it. (templated)
+
+    :raises VideoConfigurationError: the vendor documents no way to cancel; the text names the job's page.
+    :raises VideoApiError: the vendor could not be reached, or refused; a retry looks again.
+    """
+
+    template_fields: Sequence[str] = ("conn_id", "job_id")
+    ui_color = "#f3dfe2"
+
+    def __init__(self, *, conn_id: str, job_id: str | Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.conn_id = conn_id
+        self.job_id = job_id
+        if is_final(conn_id):
+            check_conn_id(conn_id)
+        if is_final(job_id):
+            job_id_of(job_id)
+
+    def execute(self, context: Context) -> str:
+        """Look at the job, and end it if it still runs."""
+        from airflow_video_providers.hooks.base import get_video_hook
+
+        check_conn_id(self.conn_id)
+        hook = get_video_hook(self.conn_id)
+        reason = f"asked for by task {context['ti'].task_id}"
+        cancellation = cancel_video_job(hook, job_id_of(self.job_id), reason=reason)
+        if cancellation.error is not None:
+            raise cancellation.error
+        return cancellation.outcome.value
