@@ -15,8 +15,9 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from airflow_video_providers.exceptions import VideoJobTimeoutError, VideoPollingError
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.polling import DEFAULT_MAX_POLL_FAILURES, Pace, describe_wait, raise_unless_succeeded
-from airflow_video_providers.shared_poller import Waiter, watch
+from airflow_video_providers.shared_poller import watch
 from airflow_video_providers.triggers.cancelling import cancel_killed
+from airflow_video_providers.waiter import Waiter
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -159,7 +160,10 @@ class VideoJobTrigger(BaseTrigger):
 
 def may_end_from_trigger(task: BaseOperator) -> bool:
     """Tell whether a task loses nothing by ending in the triggerer: its outlets and hooks need a worker."""
-    return task.do_xcom_push and not (task.outlets or task.returns_dag_result or task._post_execute_hook)
+    from airflow.sdk import BaseOperator
+
+    has_hook = task._post_execute_hook or type(task).post_execute is not BaseOperator.post_execute
+    return task.do_xcom_push and not (task.outlets or task.returns_dag_result or has_hook)
 
 
 def job_from_event(event: dict[str, Any]) -> VideoJob:

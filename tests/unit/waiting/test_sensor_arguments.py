@@ -8,11 +8,13 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk import Asset
 
 from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.polling import DEFAULT_POLL_INTERVAL, Pace
 from airflow_video_providers.sensors.video_job import WAIT_KEY, VideoJobSensor, Wait
+from airflow_video_providers.triggers.video_job import may_end_from_trigger
 
 
 def sensor(**arguments):
@@ -50,6 +52,25 @@ def test_poll_interval_and_poke_interval_are_the_same():
 def test_a_wrong_argument_fails_when_the_dag_is_parsed(arguments, named):
     with pytest.raises(ValueError, match=named):
         sensor(**arguments)
+
+
+class SensorWithHook(VideoJobSensor):
+    def post_execute(self, context, result=None):
+        """Stands for what a worker does after the task."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "may"),
+    [
+        (VideoJobSensor, {}, True),
+        (VideoJobSensor, {"do_xcom_push": False}, False),
+        (VideoJobSensor, {"outlets": [Asset("videos")]}, False),
+        (VideoJobSensor, {"post_execute": lambda context, result: None}, False),
+        (SensorWithHook, {}, False),
+    ],
+)
+def test_a_task_that_needs_a_worker_at_its_end_does_not_end_in_the_triggerer(kind, arguments, may):
+    assert may_end_from_trigger(kind(task_id="wait", conn_id="c", job_id="1", **arguments)) is may
 
 
 @pytest.mark.parametrize("job_id", [" ", {}, {"job_id": None}, 7, ["1"]])
