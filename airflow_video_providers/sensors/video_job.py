@@ -127,14 +127,15 @@ class VideoJobSensor(BaseSensorOperator):
         try:
             return self._finish(context, job_from_event(event))
         except VideoJobTimeoutError as error:
-            self._time_out(str(error), error)
+            return self._last_look(context, str(error), error)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Keep Airflow from skipping on a failed render or a broken trigger: only a timeout is softened."""
         try:
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
         except TaskDeferralTimeout as error:
-            self._time_out(f"The time to wait for the render is over; no triggerer took note of it ({error}).", error)
+            text = f"The time to wait for the render is over; no triggerer took note of it ({error})."
+            return self._last_look(context, text, error)
 
     # ------------------------------------------------------------------ one look, and what follows
 
@@ -188,7 +189,7 @@ class VideoJobSensor(BaseSensorOperator):
     def _defer(self, job: VideoJob, pace: Pace, deadline: float, context: Context) -> NoReturn:
         from airflow_video_providers.triggers.video_job import VideoJobTrigger, may_end_from_trigger
 
-        context["ti"].xcom_push(key="video_job", value=job.to_xcom())
+        self._publish(context, job)
         self.defer(
             trigger=VideoJobTrigger(
                 conn_id=self.conn_id,
@@ -209,8 +210,23 @@ class VideoJobSensor(BaseSensorOperator):
     def _finish(self, context: Context, job: VideoJob) -> str:
         """Leave the same XComs whichever way the task waited."""
         self.job_page_url = job.page_url
-        context["ti"].xcom_push(key="video_job", value=job.to_xcom())
+        self._publish(context, job)
         return raise_unless_succeeded(job).job_id
+
+    def _publish(self, context: Context, job: VideoJob) -> None:
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key="video_job", value=job.to_xcom())
+
+    def _last_look(self, context: Context, text: str, error: Exception) -> str:
+        """Look once more where the triggerer did not at the end of the time: other ways to wait look then."""
+        try:
+            job = self._open_hook().get_job(job_id_of(self.job_id))
+        except VideoApiError as failure:
+            self.log.warning("No last look at the job: %s", failure)
+        else:
+            if job.state.is_terminal:
+                return self._finish(context, job)
+        return self._time_out(text, error)
 
     def _time_out(self, text: str, error: Exception) -> NoReturn:
         text = f"{text} The job goes on: a sensor never cancels."

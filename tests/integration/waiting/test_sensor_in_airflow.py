@@ -6,10 +6,11 @@ from __future__ import annotations
 import threading
 import time
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG, BaseOperator
-from airflow.sdk.exceptions import AirflowSensorTimeout
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_video_providers.exceptions import (
     VideoApiNotFoundError,
@@ -202,6 +203,49 @@ def test_a_timeout_is_the_same_everywhere_and_alone_is_softened(soft_fail, state
         assert job_id in str(error)
     (job,) = simulator.jobs("xvid")
     assert job["state"] == "running"
+
+
+@pytest.fixture
+def deferred(submit):
+    """A sensor whose deferral has just ended, with the context in which a worker resumes it."""
+    sensor = VideoJobSensor(
+        task_id="wait", conn_id="xvid_default", job_id=submit("xvid", status="running"), deferrable=True, soft_fail=True
+    )
+    pushed = {}
+    ti = SimpleNamespace(xcom_push=lambda *, key, value: pushed.update({key: value}))
+    return sensor, {"ti": ti}, pushed
+
+
+def ends_of_time(sensor):
+    job = get_video_hook("xvid_default").get_job(sensor.job_id)
+    yield "__fail__", {"error": "Trigger timeout"}
+    yield "execute_complete", {"event": {"status": "timeout", "job": job.to_xcom(), "message": "Time is over."}}
+
+
+def test_a_deferred_wait_ends_with_a_last_look(deferred, simulator):
+    sensor, context, pushed = deferred
+    ends = list(ends_of_time(sensor))
+    for method, arguments in ends:
+        with pytest.raises(AirflowSkipException):
+            sensor.resume_execution(method, arguments, context)
+    simulator.move(sensor.job_id, finish=True)
+    for method, arguments in ends:
+        assert sensor.resume_execution(method, arguments, context) == sensor.job_id
+        assert pushed.pop("video_job")["state"] == "succeeded"
+    simulator.fault("xvid", "status", status=404, times=None)
+    for method, arguments in ends:
+        with pytest.raises(AirflowSkipException):
+            sensor.resume_execution(method, arguments, context)
+
+
+def test_without_xcoms_none_is_pushed(deferred, simulator):
+    sensor, context, pushed = deferred
+    simulator.move(sensor.job_id, finish=True)
+    sensor.do_xcom_push = False
+    job = get_video_hook("xvid_default").get_job(sensor.job_id)
+    event = {"status": "success", "job": job.to_xcom(), "message": None}
+    assert sensor.execute_complete(context, event) == sensor.job_id
+    assert pushed == {}
 
 
 def test_an_unknown_job_fails_at_the_first_look(way, video_connections, simulator, run, errors):
