@@ -72,6 +72,21 @@ class TaskTry:
         """Whether Airflow will not try again by itself."""
         return self.try_number > self.max_tries
 
+    def ends_the_task(self, error: BaseException, context: Context) -> bool:
+        """Tell whether no try follows one that fails with ``error``: none is left, or the task's policy wants none."""
+        from airflow.sdk.definitions.retry_policy import RetryAction
+
+        if self.is_last:
+            return True
+        policy = context["task"].retry_policy
+        if policy is None:
+            return False
+        try:
+            decision = policy.evaluate(error, self.try_number, self.max_tries, context)
+        except Exception:  # Airflow, too, goes on without a policy that fails, and tells of it
+            return False
+        return bool(decision.action is RetryAction.FAIL)
+
     def cleared_since(self, record: SubmissionRecord) -> bool:
         """
         Tell whether the task was cleared after the try that wrote the record: a clear moves ``max_tries``.

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
@@ -116,6 +116,7 @@ class SubmitVideoJobOperator(BaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"request": "json"}
     operator_extra_links = (VideoJobLink(),)
     ui_color = "#e4e0f7"
+    _ends_the_task: Callable[[BaseException], bool]
 
     def __init__(
         self,
@@ -160,7 +161,6 @@ class SubmitVideoJobOperator(BaseOperator):
         self._ti: Any = None
         self._job_id: str | None = None
         self._killed = False
-        self._last_try = False
 
     @cached_property
     def hook(self) -> VideoHook:
@@ -304,7 +304,7 @@ class SubmitVideoJobOperator(BaseOperator):
 
     def _give_up(self, error: VideoJobTimeoutError | VideoPollingError) -> str:
         """End the job as far as the policy says, or deliver it if it turns out to have ended; else raise."""
-        ended = self._end(Cause.GIVEN_UP if isinstance(error, VideoPollingError) else Cause.TIMED_OUT)
+        ended = self._end(Cause.GIVEN_UP if isinstance(error, VideoPollingError) else Cause.TIMED_OUT, error)
         if ended.outcome is CancelOutcome.FINISHED and ended.job is not None:
             return self._deliver(ended.job)
         text = f"{error} {ended.text}"
@@ -323,7 +323,7 @@ class SubmitVideoJobOperator(BaseOperator):
     def _deciding(self, context: Context) -> Iterator[None]:
         """Decide for each way in which the task may end what becomes of a job that still runs."""
         self._ti = context["ti"]
-        self._last_try = TaskTry.of(context).is_last
+        self._ends_the_task = partial(TaskTry.of(context).ends_the_task, context=context)
         kept: str | None = None
         try:
             yield
@@ -332,25 +332,26 @@ class SubmitVideoJobOperator(BaseOperator):
             raise
         except (VideoJobError, VideoPollingError):
             raise  # the job has ended, or was given up above
-        except AirflowTaskTimeout:
+        except AirflowTaskTimeout as error:
             # It limits the try, not the render.
-            self._end(Cause.GIVEN_UP)
+            self._end(Cause.GIVEN_UP, error)
             raise
-        except BaseException:
+        except BaseException as error:
             if self._job_id is not None:
-                self._end(Cause.KILLED if is_wanted(self._ti) is False else Cause.GIVEN_UP)
+                self._end(Cause.KILLED if is_wanted(self._ti) is False else Cause.GIVEN_UP, error)
             raise
         finally:
             # From here on the job belongs to the trigger, the next try, or the tasks downstream.
             self._job_id = kept
 
-    def _end(self, cause: Cause) -> Cancellation:
-        """Cancel the job as far as the policy says."""
+    def _end(self, cause: Cause, error: BaseException) -> Cancellation:
+        """Cancel the job as far as the policy says, of a try that fails with ``error``."""
         if self._job_id is None:
             return Cancellation(CancelOutcome.LEFT, "No job was bought by this try, as far as is known.")
-        if self.policy.applies(cause, last_try=self._last_try):
+        last_try = self._ends_the_task(error)
+        if self.policy.applies(cause, last_try=last_try):
             return cancel_video_job(self.hook, self._job_id, reason=cause.value)
-        later = "; the next try adopts it" if not self._last_try else ""
+        later = "" if last_try else "; the next try adopts it"
         text = f"{self.hook.vendor} job {self._job_id} was not cancelled{later}."
         self.log.warning("%s", text)
         return Cancellation(CancelOutcome.LEFT, text)

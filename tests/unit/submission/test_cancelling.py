@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowTaskTimeout,
@@ -291,6 +292,34 @@ def test_the_execution_timeout_limits_the_try_and_ends_the_job_on_the_last(world
     with pytest.raises(AirflowTaskTimeout):
         operator.execute(context_of(world, operator, number, max_tries=1))
     operator.on_kill()  # as Airflow does next
+    assert world.cancelled == cancelled
+
+
+class Deciding(RetryPolicy):
+    """A task's own word on retries; None breaks."""
+
+    def __init__(self, decision):
+        self.decision = decision
+
+    def evaluate(self, exception, try_number, max_tries, context=None):
+        assert (type(exception), try_number, max_tries) == (AirflowTaskTimeout, 1, 1)
+        assert context["ti"].task_id == "t"
+        if self.decision is None:
+            raise RuntimeError("a bug in the policy")
+        return self.decision
+
+
+@pytest.mark.parametrize(
+    ("decision", "cancelled"),
+    [(RetryDecision.fail("no"), ["job-1"]), (RetryDecision.retry(), []), (RetryDecision.default(), []), (None, [])],
+)
+def test_a_job_is_not_left_to_a_try_that_the_tasks_own_policy_will_not_grant(world, decision, cancelled):
+    def alarm():
+        raise AirflowTaskTimeout("time is up")
+
+    operator = make(world, Interrupting(world, alarm), retry_policy=Deciding(decision))
+    with pytest.raises(AirflowTaskTimeout):
+        operator.execute(context_of(world, operator, 1, max_tries=1))
     assert world.cancelled == cancelled
 
 
