@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import threading
 import time
 import uuid
 from collections.abc import Sequence
@@ -97,6 +98,7 @@ class _LocalWriter(ObjectWriter):
         self._replace = replace
         self.token = f"{_part_prefix(path)}{uuid.uuid4().hex}.part"
         self._part = path.with_name(self.token)
+        self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -108,7 +110,10 @@ class _LocalWriter(ObjectWriter):
         view = memoryview(data)[:length]
         try:
             while view:
-                written = os.pwrite(self._file, view, offset)
+                with self._lock:  # a closed descriptor's number can by now be another file's
+                    if not self._open:
+                        raise DestinationError(f"{self._path}: the transfer was stopped")
+                    written = os.pwrite(self._file, view, offset)
                 view, offset = view[written:], offset + written
         except OSError as error:
             raise _refused(error, self._path) from None
@@ -140,9 +145,10 @@ class _LocalWriter(ObjectWriter):
             self._part.unlink(missing_ok=True)
 
     def _close(self) -> None:
-        if self._open:
-            self._open = False
-            os.close(self._file)
+        with self._lock:
+            if self._open:
+                self._open = False
+                os.close(self._file)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,6 +158,38 @@ def test_a_folder_that_cannot_be_flushed_does_not_undo_a_commit(
 @pytest.mark.parametrize(("status", "definite"), [(400, True), (403, True), (404, False), (412, False), (500, False)])
 def test_what_says_that_nothing_was_written(status: int, definite: bool) -> None:
     assert isinstance(refused("no", status), RefusedError) is definite
+
+
+def test_an_abort_waits_for_a_write_and_a_later_write_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = LocalStore().begin(str(tmp_path / "v.mp4").lstrip("/"), ObjectAttributes(), replace=True)
+    inside, go, closed = threading.Event(), threading.Event(), []
+    pwrite, close = os.pwrite, os.close
+
+    def slow_write(*arguments: Any) -> int:
+        inside.set()
+        assert go.wait(10)
+        assert not closed, "the descriptor was closed while it was written to"
+        return pwrite(*arguments)
+
+    def watched_close(descriptor: int) -> None:
+        closed.append(descriptor)
+        close(descriptor)
+
+    monkeypatch.setattr(os, "pwrite", slow_write)
+    monkeypatch.setattr(os, "close", watched_close)
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(writer.write, 0, 0, bytearray(4), 4)
+        assert inside.wait(10)
+        aborting = threads.submit(writer.abort)
+        time.sleep(0.1)
+        go.set()
+        writing.result()
+        aborting.result()
+    with pytest.raises(DestinationError, match="stopped"):
+        writer.write(1, 4, bytearray(4), 4)
+    assert (len(closed), list(tmp_path.iterdir())) == (1, [])
 
 
 def test_only_stale_and_own_parts_are_swept(tmp_path: Path) -> None:
