@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 _PACKAGE = "airflow_video_providers"
-_DOCS = "https://pypi.org/project/airflow-video-providers/"
 
 # Optional fields need the null type, else the form marks them as required.
 _OPTIONAL_TEXT = ["string", "null"]
@@ -88,7 +87,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": name, "external-doc-url": url, "tags": ["service"]}
             for name, (_, url) in vendors.items()
         ]
-        + [{"integration-name": "Video jobs", "external-doc-url": _DOCS, "tags": ["service"]}],
+        + [{"integration-name": "Video jobs", "tags": ["service"]}],
         "hooks": [
             {"integration-name": name, "python-modules": [f"{_PACKAGE}.hooks.{module}"]}
             for name, (module, _) in vendors.items()
