@@ -311,6 +311,30 @@ class JobSubmission:
         return f"job {record.job_id} of connection {record.conn_id!r}{f' ({page})' if page else ''}"
 
 
+def doubtful_job(hook: VideoHook, store: Any, request: Mapping[str, Any]) -> VideoJob | None:
+    """
+    Return the job of a request that was interrupted, for a task that no other try will look after.
+
+    One look, since the task has no time left. Where it shows nothing, the log names the doubt: a list may lag.
+    """
+    job = None
+    try:
+        record = read_record(store)
+        if record is None or record.state != "intended":
+            return None
+        if hook.key_support is not KeySupport.NONE:
+            job = hook.find_job(record.key, request=request, since=record.intended_at)
+    except Exception as failure:  # it must not take the place of what ended the task
+        log.warning("No look for the job of the interrupted request: %s", failure)
+    if job is None:
+        log.error(
+            "The task ended while it sent its request: a render may have been bought from %s and may be charged. "
+            "Look in the vendor's app for a video created now.",
+            hook.hook_name,
+        )
+    return job
+
+
 def _pauses() -> Iterator[float]:
     """Return how long to wait between looks for a job, in seconds, without end."""
     pause = 1.0

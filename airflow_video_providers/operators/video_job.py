@@ -54,7 +54,13 @@ from airflow_video_providers.polling import (
     raise_unless_succeeded,
     wait_for_job,
 )
-from airflow_video_providers.submission import DEFAULT_FIND_WAIT, JobSubmission, OnAmbiguous, Submission
+from airflow_video_providers.submission import (
+    DEFAULT_FIND_WAIT,
+    JobSubmission,
+    OnAmbiguous,
+    Submission,
+    doubtful_job,
+)
 from airflow_video_providers.submission_record import TaskTry, read_record
 
 if TYPE_CHECKING:
@@ -334,6 +340,9 @@ class SubmitVideoJobOperator(BaseOperator):
             raise  # the job has ended, or was given up above
         except AirflowTaskTimeout as error:
             # It limits the try, not the render.
+            if self._job_id is None and self._ends_the_task(error):
+                job = doubtful_job(self.hook, context["task_state_store"], as_request(self.request))
+                self._job_id = None if job is None else job.job_id
             self._end(Cause.GIVEN_UP, error)
             raise
         except BaseException as error:

@@ -295,6 +295,40 @@ def test_the_execution_timeout_limits_the_try_and_ends_the_job_on_the_last(world
     assert world.cancelled == cancelled
 
 
+@pytest.mark.parametrize("support", KeySupport)
+@pytest.mark.parametrize(("number", "last"), [(1, False), (2, True)])
+def test_an_execution_timeout_during_the_request_of_the_last_try(world, support, number, last, caplog):
+    class Slow(FakeHook):
+        def submit_job(self, request, *, key=None):
+            super().submit_job(request, key=key)
+            raise AirflowTaskTimeout("time is up")
+
+    operator = make(world, Slow(world, support))
+    with pytest.raises(AirflowTaskTimeout):
+        operator.execute(context_of(world, operator, number, max_tries=1))
+    blind = support is KeySupport.NONE
+    assert world.cancelled == (["job-1"] if last and not blind else [])
+    assert ("may have been bought from Fake" in caplog.text) is (last and blind)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_an_execution_timeout_during_a_request_that_nobody_can_find(world, fails, caplog):
+    class Unseen(FakeHook):
+        def submit_job(self, request, *, key=None):
+            raise AirflowTaskTimeout("time is up")
+
+        def find_job(self, key, *, request, since):
+            if fails:
+                raise DOWN
+            return super().find_job(key, request=request, since=since)
+
+    operator = make(world, Unseen(world, KeySupport.EXACT))
+    operator.retries = 0
+    with pytest.raises(AirflowTaskTimeout):
+        operator.execute(context_of(world, operator, 1, max_tries=0))
+    assert "may have been bought from Fake" in caplog.text
+
+
 class Deciding(RetryPolicy):
     """A task's own word on retries; None breaks."""
 
