@@ -5,9 +5,10 @@ A file behind a link that may break, stall, expire or change: its bytes in order
 - Broken connections, stalls, 429 and 5xx: again from where it stopped, with Range and If-Range. Tries in a row without
   progress are limited, tries with progress are not.
 - 401, 403, 404, 410: a fresh link from the vendor, then on from the same byte.
-- A server without Range, or one whose ETag changed: read again from the start, and go on only if the bytes that were
-  already handed out prove to be the same (their SHA-256); else the file changed, which is an error.
-- Large files of a server that showed 206, and a strong ETag or the size: several ranges at once, handed out in order.
+- A server without Range, one whose ETag changed, or one that tells no version (ETag, Last-Modified): read again from the
+  start, and go on only if the bytes that were already handed out prove to be the same (their SHA-256); else the file
+  changed, which is an error.
+- Large files of a server that showed 206, the size and an ETag: several ranges at once, handed out in order.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoOutput
 
 log = logging.getLogger(__name__)
+
+_NO_VERSION = Validator(None, None)
 
 
 @dataclass
@@ -88,7 +91,7 @@ class Download:
         self._lock = threading.Lock()
         self._link = output.url
         self._vendor_size = output.size
-        self._validator = Validator(None, None)
+        self._validator = _NO_VERSION
         self._packed = False
         self._answer: Answer | None = None
         self._live: set[Answer] = set()
@@ -188,7 +191,8 @@ class Download:
 
     def _reopen(self, start: int, filled: int) -> int:
         """Ask for the rest; return how much of the current part stays valid."""
-        position = 0 if self._packed else start + filled  # a range of a packed body cannot be unpacked
+        # A range of a packed body cannot be unpacked; one of a file without a version could be another file's.
+        position = 0 if self._packed or self._validator == _NO_VERSION else start + filled
         answer = self._persist(lambda link: self._source.get(link, first=position, if_range=self._validator.if_range))
         self._answer = answer
         if answer.size is not None and self.size is not None and answer.size != self.size:
@@ -196,11 +200,16 @@ class Download:
         self.size = self.size if self.size is not None else answer.size
         if answer.start != (position if answer.partial else 0) or answer.encoded != self._packed:
             raise SourceError("the source changed while it was read: it sent another range than was asked for")
-        if answer.partial and not self._packed:
-            if self._validator.differs(answer.validator):
+        if answer.partial and position:
+            same = self._validator.same(answer.validator)
+            if same:
+                return filled
+            if same is not None:
                 raise SourceError("the source changed while it was read: it sent another version")
-            return filled
-        # No Range, or a new version: what was handed out must be its beginning; the current part is read anew.
+            self._drop_answer()
+            self._validator = _NO_VERSION
+            return self._reopen(start, filled)
+        # From the start, or a new version: what was handed out must be its beginning; the current part is read anew.
         self._skip_prefix(answer, start)
         self._validator = answer.validator
         self._on_bytes(-filled)
@@ -235,6 +244,7 @@ class Download:
             self.settings.streams > 1
             and answer.partial
             and not answer.encoded
+            and self._validator.etag is not None
             and answer.size is not None
             and answer.size >= self.settings.parallel_from
         )
@@ -312,7 +322,7 @@ class Download:
             or answer.start != first
             or answer.size != self.size
             or answer.encoded
-            or self._validator.differs(answer.validator)
+            or not self._validator.same(answer.validator)
         ):
             answer.close()
             raise SourceError("the source changed while it was read: it sent another version or another range")

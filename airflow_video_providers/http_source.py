@@ -51,21 +51,21 @@ class PastTheEndError(Exception):
 
 @dataclass(frozen=True)
 class Validator:
-    """What tells one version of a file from another: a strong ETag, else its time of change, else its size alone."""
+    """What tells one version of a file from another: its ETag, else its time of change; without both nothing does."""
 
     etag: str | None
     modified: str | None
 
     @property
     def if_range(self) -> str | None:
-        """The value of an If-Range header."""
-        return self.etag or self.modified
+        """The value of an If-Range header, which takes no weak ETag."""
+        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
 
-    def differs(self, other: Validator) -> bool:
-        """Tell whether both say something, and not the same."""
+    def same(self, other: Validator) -> bool | None:
+        """Tell whether it is the same version; None where that cannot be known."""
         if self.etag and other.etag:
-            return self.etag != other.etag
-        return bool(self.modified and other.modified and self.modified != other.modified)
+            return self.etag.removeprefix("W/") == other.etag.removeprefix("W/")
+        return self.modified == other.modified if self.modified and other.modified else None
 
 
 class Answer:
@@ -87,10 +87,7 @@ class Answer:
             raise SourceError(f"the source sent the file in the encoding {encoding!r}, which was not asked for")
         self.encoded = encoding.endswith("gzip")
         self._inflate = zlib.decompressobj(wbits=31) if self.encoded else None
-        etag = headers.get("ETag")
-        self.validator = Validator(
-            etag=etag if etag and not etag.startswith("W/") else None, modified=headers.get("Last-Modified")
-        )
+        self.validator = Validator(etag=headers.get("ETag"), modified=headers.get("Last-Modified"))
         self.start, self.size = 0, None
         chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
         length = headers.get("Content-Length")

@@ -63,6 +63,22 @@ def _becomes_other(resource: Resource) -> None:
         resource.body, resource.etag = OTHER, '"v2"'
 
 
+def _becomes_other_silently(resource: Resource) -> None:
+    """Serve another version of the same length, with the same headers or none that tell, from the second request on."""
+    if resource.hits > 1:
+        resource.body = OTHER
+
+
+def _becomes_other_weakly(resource: Resource) -> None:
+    if resource.hits > 1:
+        resource.body, resource.etag = OTHER, 'W/"v2"'
+
+
+def _loses_its_etag(resource: Resource) -> None:
+    if resource.hits > 1:
+        resource.body, resource.etag = OTHER, None
+
+
 def _becomes_a_page(resource: Resource) -> None:
     """Serve an error page with 200 from the second request on."""
     if resource.hits > 1:
@@ -113,6 +129,17 @@ ROWS = [
     Row("link becomes an HTML page in the middle",
         lambda: Resource(BODY, ranges=False, cuts=[9 * MB], before=_becomes_a_page), SourceError, "changed while"),
     Row("no ETag, one cut", lambda: Resource(BODY, etag=None, cuts=[9 * MB])),
+    Row("no ETag, the file changes", lambda: Resource(BODY, etag=None, cuts=[9 * MB], before=_becomes_other_silently),
+        SourceError, "begins differently"),
+    Row("no ETag, the file changes, 4 ranges wanted",
+        lambda: Resource(BODY, etag=None, cuts=[9 * MB], before=_becomes_other_silently),
+        SourceError, "begins differently", settings=RANGES),
+    Row("the ETag is gone and the file changed",
+        lambda: Resource(BODY, cuts=[9 * MB], before=_loses_its_etag), SourceError, "begins differently"),
+    Row("weak ETag, one cut", lambda: Resource(BODY, etag='W/"v1"', cuts=[9 * MB])),
+    Row("weak ETag changes with the file",
+        lambda: Resource(BODY, etag='W/"v1"', cuts=[9 * MB], before=_becomes_other_weakly),
+        SourceError, "changed while"),
     Row("gzip", lambda: Resource(BODY, packed=True)),
     Row("gzip, one cut", lambda: Resource(BODY, packed=True, cuts=[9 * MB])),
     Row("declared length too long", lambda: Resource(BODY, declared=len(BODY) + 5000), SourceError, "shrank"),

@@ -164,7 +164,8 @@ def test_an_abort_waits_for_a_write_and_a_later_write_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = LocalStore().begin(str(tmp_path / "v.mp4").lstrip("/"), ObjectAttributes(), replace=True)
-    inside, go, closed = threading.Event(), threading.Event(), []
+    inside, go = threading.Event(), threading.Event()
+    closed: list[int] = []
     pwrite, close = os.pwrite, os.close
 
     def slow_write(*arguments: Any) -> int:

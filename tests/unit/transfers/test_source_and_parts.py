@@ -35,11 +35,16 @@ def test_redirects_that_are_followed(after: str) -> None:
 
 def test_two_versions_differ_by_what_both_say() -> None:
     tagged, other, dated = Validator('"1"', "Mon"), Validator('"2"', "Mon"), Validator(None, "Tue")
-    assert tagged.differs(other)
-    assert tagged.differs(dated)
-    assert not tagged.differs(Validator(None, None))
-    assert not tagged.differs(Validator('"1"', "Tue"))
-    assert (tagged.if_range, dated.if_range, Validator(None, None).if_range) == ('"1"', "Tue", None)
+    weak, none = Validator('W/"1"', None), Validator(None, None)
+    assert tagged.same(other) is False
+    assert tagged.same(dated) is False
+    assert tagged.same(none) is None
+    assert none.same(none) is None
+    assert tagged.same(Validator('"1"', "Tue"))
+    assert weak.same(weak)
+    assert weak.same(Validator('W/"2"', None)) is False
+    assert (tagged.if_range, dated.if_range, none.if_range) == ('"1"', "Tue", None)
+    assert (weak.if_range, Validator('W/"1"', "Mon").if_range) == (None, "Mon")
 
 
 def test_tries_with_progress_are_not_counted() -> None:
