@@ -5,9 +5,9 @@ A file behind a link that may break, stall, expire or change: its bytes in order
 - Broken connections, stalls, 429 and 5xx: again from where it stopped, with Range and If-Range. Tries in a row without
   progress are limited, tries with progress are not.
 - 401, 403, 404, 410: a fresh link from the vendor, then on from the same byte.
-- A server without Range, one whose ETag changed, or one that tells no version (ETag, Last-Modified): read again from the
-  start, and go on only if the bytes that were already handed out prove to be the same (their SHA-256); else the file
-  changed, which is an error.
+- A server without Range, one whose ETag changed, or one that tells no version (ETag, Last-Modified): read again from
+  the start, and go on only if the bytes that were already handed out prove to be the same (their SHA-256); else the
+  file changed, which is an error.
 - Large files of a server that showed 206, the size and an ETag: several ranges at once, handed out in order.
 """
 
@@ -89,6 +89,7 @@ class Download:
         self._refresh = refresh
         self._source = HttpSource(settings.client, settings.streams)
         self._lock = threading.Lock()
+        self._link_lock = threading.Lock()  # its own: minting takes long, and a killed transfer must not wait for it
         self._link = output.url
         self._vendor_size = output.size
         self._validator = _NO_VERSION
@@ -362,14 +363,14 @@ class Download:
                 patience.wait(error, "before the first byte of an answer")
 
     def _current_link(self) -> str:
-        with self._lock:
+        with self._link_lock:
             if self._link is None:
                 self._mint()
             assert self._link is not None  # _mint raises otherwise
             return self._link
 
     def _renew(self, dead: str) -> None:
-        with self._lock:
+        with self._link_lock:
             if self._link == dead:  # else another range has already renewed it
                 self.link_refreshes += 1
                 log.info("The link of the file is no longer valid: asking the vendor for a fresh one")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 import urllib3
@@ -86,7 +86,7 @@ class Answer:
         if encoding not in ("identity", "", "gzip", "x-gzip"):
             raise SourceError(f"the source sent the file in the encoding {encoding!r}, which was not asked for")
         self.encoded = encoding.endswith("gzip")
-        self._inflate = zlib.decompressobj(wbits=31) if self.encoded else None
+        self._inflate = _gunzip() if self.encoded else None
         self.validator = Validator(etag=headers.get("ETag"), modified=headers.get("Last-Modified"))
         self.start, self.size = 0, None
         chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
@@ -134,14 +134,18 @@ class Answer:
             return self._unpack(self._inflate, size)
 
     def _unpack(self, inflate: zlib._Decompress, size: int) -> bytes:
-        while not inflate.eof:
-            packed = inflate.unconsumed_tail or self._response.raw.read(_READ_BYTES, decode_content=False)
+        while True:
+            packed = inflate.unconsumed_tail or inflate.unused_data
+            packed = packed or self._response.raw.read(_READ_BYTES, decode_content=False)
+            if inflate.eof:
+                if not packed:
+                    return b""
+                inflate = self._inflate = _gunzip()  # a stream can have several members
             data = inflate.decompress(packed, size)
             if data:
                 return data
             if not packed and not inflate.eof:
                 raise BrokenError("the gzip stream is cut")
-        return b""
 
     def interrupt(self) -> None:
         """Wake a thread that is blocked reading the body; its read fails."""
@@ -151,6 +155,10 @@ class Answer:
     def close(self) -> None:
         """Give the connection back when the body was read to its end, else close it."""
         self._response.close()
+
+
+def _gunzip() -> zlib._Decompress:
+    return zlib.decompressobj(wbits=31)
 
 
 @contextmanager
@@ -203,10 +211,9 @@ class HttpSource:
             response = self._send(url, headers)
             if not response.is_redirect:
                 return self._judge(response)
-            target = urljoin(url, response.headers["Location"])
+            location = response.headers["Location"]
             response.close()
-            _check_redirect(url, target)
-            url = target
+            url = _redirected(url, location)
         raise SourceError(f"the source redirects more than {_MOST_REDIRECTS} times")
 
     def close(self) -> None:
@@ -214,7 +221,7 @@ class HttpSource:
         self._session.close()
 
     def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
-        parts = urlsplit(url)
+        parts = _split(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SourceError(f"the link of the file is no http or https link but {parts.scheme or 'relative'}")
         self.requests += 1
@@ -238,9 +245,23 @@ class HttpSource:
         raise SourceError(f"the source answers {status}")
 
 
-def _check_redirect(url: str, target: str) -> None:
-    before, after = urlsplit(url).scheme, urlsplit(target).scheme
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is none
+    except ValueError:
+        raise SourceError("the link of the file is malformed") from None
+    return parts
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        raise SourceError("the source redirects to a malformed link") from None
+    before, after = _split(url).scheme, _split(target).scheme
     if after not in ("http", "https"):
         raise SourceError(f"the source redirects to a {after}: link, which is not followed")
     if before == "https" and after == "http":
         raise SourceError("the source redirects from https to http, which is not followed")
+    return target

@@ -8,9 +8,12 @@ retry, and an older object stays whole until the new one is proven. The table of
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +22,7 @@ import pytest
 from airflow_video_providers.buffers import BufferPool
 from airflow_video_providers.client import ClientSettings
 from airflow_video_providers.destination import Location, parse_location
+from airflow_video_providers.download import Download
 from airflow_video_providers.exceptions import (
     ContentCheckError,
     SourceError,
@@ -29,6 +33,7 @@ from airflow_video_providers.jobs import VideoOutput
 from airflow_video_providers.landing import LandedFile, Landing, LandingRules, MemoryJournal
 from airflow_video_providers.object_store import open_store
 from airflow_video_providers.patience import DownloadSettings
+from tests.support import faulty_server as faulty_server_module
 from tests.support.faulty_server import FaultyServer, Resource
 from tests.support.media import mp4
 from tests.support.s3 import S3Server
@@ -257,6 +262,50 @@ def test_every_fault_ends_in_the_whole_file_or_nothing(row: Row, place: Place, f
     assert (again.transferred, again.sha256, again.size) == (0, landed.sha256, len(BODY))
     assert len(faulty_server.requests) == before
     OUTCOMES.setdefault(row.name, {})[place.location.scheme] = outcome
+
+
+def test_a_gzip_body_of_several_members(
+    place: Place, faulty_server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = gzip.compress(BODY[: 9 * MB], 1) + gzip.compress(BODY[9 * MB :], 1)
+    monkeypatch.setattr(faulty_server_module, "_packed", lambda body: members)
+    faulty_server.add("/video", Resource(BODY, packed=True))
+    assert land(faulty_server, place)[0].size == len(BODY)
+    assert place.read() == BODY
+    monkeypatch.setattr(faulty_server_module, "_packed", lambda body: members + b"no gzip")
+    faulty_server.add("/video", Resource(BODY, packed=True))
+    place.journal.clear()
+    with pytest.raises(SourceError):
+        land(faulty_server, place, md5=hashlib.md5(BODY).hexdigest())
+
+
+def test_a_kill_does_not_wait_for_the_vendor_to_mint_a_link(faulty_server: FaultyServer) -> None:
+    """The reading of ranges ends while one of them holds the vendor's line."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def refresh() -> VideoOutput:
+        asked.set()
+        assert answered.wait(20)
+        return output
+
+    faulty_server.add("/video", Resource(BODY, token_uses={"0": 2}))
+    output = VideoOutput(kind="video", url=f"{faulty_server.url}/video?token=0", name="a.mp4")
+    download = Download(output, refresh, RANGES, lambda: b"")
+    download.open()
+    pool = BufferPool(40 * 1024 * 1024)
+    parts = download.parts(pool, 1024 * 1024)
+    try:
+        next(parts)
+        assert asked.wait(10)
+        with ThreadPoolExecutor(1) as thread:
+            closing = thread.submit(parts.close)
+            try:
+                closing.result(timeout=10)
+            finally:
+                answered.set()
+    finally:
+        answered.set()
+        download.close()
 
 
 def test_no_credentials_follow_a_redirect(place: Place, faulty_server: FaultyServer) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_video_providers.buffers import PART_BYTES
 from airflow_video_providers.exceptions import SourceError
-from airflow_video_providers.http_source import BrokenError, Validator, _check_redirect
+from airflow_video_providers.http_source import BrokenError, Validator, _redirected
 from airflow_video_providers.patience import DownloadSettings, Patience
 from airflow_video_providers.store_s3 import S3Store
 
@@ -25,12 +25,19 @@ from airflow_video_providers.store_s3 import S3Store
 )
 def test_redirects_that_are_not_followed(before: str, after: str) -> None:
     with pytest.raises(SourceError, match="not followed"):
-        _check_redirect(before, after)
+        _redirected(before, after)
 
 
 @pytest.mark.parametrize("after", ["https://b.example/v", "http://b.example/v"])
 def test_redirects_that_are_followed(after: str) -> None:
-    _check_redirect("http://a.example/v", after)
+    assert _redirected("http://a.example/v", after) == after
+
+
+@pytest.mark.parametrize("after", ["http://[::1/x?sig=secret", "http://127.0.0.1:99999999/x?sig=secret"])
+def test_malformed_redirects(after: str) -> None:
+    with pytest.raises(SourceError, match="malformed") as caught:
+        _redirected("http://a.example/v", after)
+    assert "secret" not in str(caught.value)
 
 
 def test_two_versions_differ_by_what_both_say() -> None:
