@@ -32,6 +32,8 @@ from airflow_video_providers.object_store import (
 log = logging.getLogger(__name__)
 
 _ATTRIBUTE = "user."
+_MEDIA_TYPE = "mime_type"  # as other programs name it
+_STATE = "video_state"
 
 
 def _path(key: str) -> Path:
@@ -55,7 +57,10 @@ class LocalStore(ObjectStore):
             for name in os.listxattr(path):
                 if name.startswith(_ATTRIBUTE):
                     metadata[name.removeprefix(_ATTRIBUTE)] = os.getxattr(path, name).decode()
-        return StoredObject(stat.st_size, metadata, version=f"{stat.st_ino}-{stat.st_mtime_ns}")
+        media_type = metadata.pop(_MEDIA_TYPE, None)
+        if metadata.pop(_STATE, None) != _state(stat):  # written to since: what we said of it no longer holds
+            metadata = {}
+        return StoredObject(stat.st_size, metadata, f"{stat.st_ino}-{stat.st_mtime_ns}", media_type)
 
     def begin(self, key: str, attributes: ObjectAttributes, *, replace: bool) -> ObjectWriter:
         """Begin a file; missing folders are made."""
@@ -120,11 +125,13 @@ class _LocalWriter(ObjectWriter):
 
     def commit(self) -> StoredObject:
         try:
-            for name, value in self._attributes.metadata.items():
+            os.fsync(self._file)
+            stat = os.fstat(self._file)
+            said = {_MEDIA_TYPE: self._attributes.content_type, _STATE: _state(stat), **self._attributes.metadata}
+            for name, value in said.items():
                 with suppress(OSError, AttributeError):
                     os.setxattr(self._file, f"{_ATTRIBUTE}{name}", value.encode())
             os.fsync(self._file)
-            stat = os.fstat(self._file)
             self._close()
             if self._replace:
                 os.replace(self._part, self._path)
@@ -137,7 +144,8 @@ class _LocalWriter(ObjectWriter):
             raise _refused(error, self._path) from None
         with suppress(OSError):  # the file is there; that its folder cannot be flushed does not undo it
             _sync_folder(self._path.parent)
-        return StoredObject(stat.st_size, self._attributes.metadata, version=f"{stat.st_ino}-{stat.st_mtime_ns}")
+        version = f"{stat.st_ino}-{stat.st_mtime_ns}"
+        return StoredObject(stat.st_size, self._attributes.metadata, version, self._attributes.content_type)
 
     def abort(self) -> None:
         self._close()
@@ -149,6 +157,10 @@ class _LocalWriter(ObjectWriter):
             if self._open:
                 self._open = False
                 os.close(self._file)
+
+
+def _state(stat: os.stat_result) -> str:
+    return f"{stat.st_size}-{stat.st_mtime_ns}"
 
 
 def _sync_folder(folder: Path) -> None:

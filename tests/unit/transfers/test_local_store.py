@@ -54,7 +54,18 @@ def test_inline_text_lands_once(tmp_path: Path) -> None:
     assert path.read_text() == WEBVTT
     assert (first.transferred, first.media_type, first.kind) == (len(WEBVTT), "text/vtt", "subtitles")
     again = land(path, MemoryJournal())
-    assert (again.transferred, again.sha256) == (0, first.sha256)
+    assert (again.transferred, again.sha256, again.media_type) == (0, first.sha256, "text/vtt")
+
+
+def test_a_file_that_was_written_to_in_place_is_ours_no_longer(tmp_path: Path) -> None:
+    path = tmp_path / "s.vtt"
+    land(path, MemoryJournal())
+    with path.open("r+") as file:
+        file.write("GARBAGE")
+    with pytest.raises(DestinationExistsError):
+        land(path, MemoryJournal(), if_exists="fail")
+    assert land(path, MemoryJournal()).transferred == len(WEBVTT)
+    assert path.read_text() == WEBVTT
 
 
 def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
@@ -80,7 +91,7 @@ def test_without_extended_attributes_a_task_knows_its_own_file(tmp_path: Path, m
     path, journal = tmp_path / "s.vtt", MemoryJournal()
     first = land(path, journal)
     again = land(path, journal)
-    assert (again.transferred, again.sha256) == (0, first.sha256)
+    assert (again.transferred, again.sha256, again.media_type) == (0, first.sha256, "text/vtt")
     assert land(path, MemoryJournal()).transferred > 0
     path.write_text("changed by somebody")
     assert land(path, journal).transferred > 0
