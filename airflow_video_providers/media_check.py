@@ -127,7 +127,9 @@ class MediaCheck:
     def shows_its_end(self) -> bool:
         """Whether :meth:`finish` proves that nothing is missing, also where the server gave no length."""
         if self.format == "mp4":
-            return not self._open_ended
+            # Fragments can be cut between two of them; only their index, which comes last, shows that none is missing.
+            fragments_end = b"moof" not in self._seen or b"mfra" in self._seen
+            return not self._open_ended and b"mdat" in self._seen and fragments_end
         if self.format == "webm":
             return self._webm_size is not None
         if self.format == "jpeg":

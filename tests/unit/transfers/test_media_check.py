@@ -95,6 +95,18 @@ def test_large_boxes_and_an_open_end(step: int | None) -> None:
     assert not check(endless, step=step).shows_its_end
 
 
+def test_without_a_length_fragments_need_their_index() -> None:
+    def box(kind: bytes, length: int = 40) -> bytes:
+        return struct.pack(">I4s", length, kind) + bytes(length - 8)
+
+    beginning = box(b"ftyp") + box(b"moov")
+    fragments = beginning + (box(b"moof") + box(b"mdat")) * 3
+    assert not check(beginning).shows_its_end
+    assert not check(fragments).shows_its_end
+    assert check(fragments + box(b"mfra")).shows_its_end
+    assert check(beginning + box(b"mdat")).shows_its_end
+
+
 def test_a_cut_zip_and_a_cut_webm() -> None:
     with pytest.raises(ContentCheckError, match="directory is missing"):
         check(archive()[:-1], "archive")
