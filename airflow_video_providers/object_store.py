@@ -38,6 +38,16 @@ class ObjectAttributes:
     encryption: str | None = None
     kms_key: str | None = None
 
+    def refuse(self, store: str, *names: str) -> None:
+        """
+        Check that nothing is asked for that this store does not have.
+
+        :raises VideoConfigurationError: it is.
+        """
+        asked = [name for name in names if getattr(self, name)]
+        if asked:
+            raise VideoConfigurationError(f"{store} cannot keep {' and '.join(asked)}: leave it out")
+
 
 @dataclass(frozen=True)
 class StoredObject:

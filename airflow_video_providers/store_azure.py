@@ -24,6 +24,8 @@ from azure.storage.blob import BlobBlock, ContentSettings
 from airflow_video_providers.exceptions import DestinationExistsError, SourceError
 from airflow_video_providers.object_store import ObjectAttributes, ObjectStore, ObjectWriter, StoredObject, refused
 
+_NAME = "Azure Blob Storage"
+
 
 class AzureStore(ObjectStore):
     """One container, through the ``WasbHook`` of an Airflow connection (default ``wasb_default``)."""
@@ -52,10 +54,12 @@ class AzureStore(ObjectStore):
 
     def begin(self, key: str, attributes: ObjectAttributes, *, replace: bool) -> ObjectWriter:
         """Begin to stage blocks."""
+        attributes.refuse(_NAME, "encryption")
         return _AzureWriter(self._client.get_blob_client(key), self.container, key, attributes, replace=replace)
 
     def put(self, key: str, data: bytes, attributes: ObjectAttributes, *, replace: bool) -> StoredObject:
         """Write a blob of at most one block."""
+        attributes.refuse(_NAME, "encryption")
         with _errors(self.container, key):
             answer = self._client.get_blob_client(key).upload_blob(
                 data, blob_type="BlockBlob", overwrite=replace, **_arguments(attributes), **_scope(attributes)

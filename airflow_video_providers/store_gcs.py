@@ -75,6 +75,7 @@ class GcsStore(ObjectStore):
         return cast("BinaryIO", blob.open("rb", chunk_size=PART_BYTES)), _stored(blob)
 
     def _blob(self, key: str, attributes: ObjectAttributes) -> Any:
+        attributes.refuse("Google Cloud Storage", "encryption")
         blob = self._bucket.blob(key, chunk_size=PART_BYTES, kms_key_name=attributes.kms_key)
         blob.metadata = dict(attributes.metadata)
         if attributes.storage_class:

@@ -98,6 +98,7 @@ class LocalStore(ObjectStore):
 
 class _LocalWriter(ObjectWriter):
     def __init__(self, path: Path, attributes: ObjectAttributes, *, replace: bool) -> None:
+        attributes.refuse("a local file", "storage_class", "encryption", "kms_key")
         self._path = path
         self._attributes = attributes
         self._replace = replace

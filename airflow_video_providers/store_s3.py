@@ -199,7 +199,10 @@ class _S3Reader(io.RawIOBase):
                 self._position += len(data)
                 return len(data)
             except ClientError as error:
-                raise SourceError(str(_refused(error, self._bucket, self._key))) from None
+                refusal = _refused(error, self._bucket, self._key)
+                if isinstance(refusal, DestinationExistsError):  # If-Match does not hold
+                    raise SourceError(f"s3://{self._bucket}/{self._key} was changed while it was read") from None
+                raise SourceError(str(refusal)) from None
             except (BotoCoreError, OSError, EOFError) as error:
                 self._body = None
                 log.warning(

@@ -151,7 +151,7 @@ def test_reading_an_object_takes_up_where_it_broke(s3: S3Server, monkeypatch: py
         with stream:
             stream.read(1_000_000)
             s3.client.put_object(Bucket=s3.bucket, Key="in.mp4", Body=mp4(20_000_000, seed=3))
-            with pytest.raises(SourceError):
+            with pytest.raises(SourceError, match="changed while it was read"):
                 stream.read()
     finally:
         proxy.close()

@@ -16,10 +16,17 @@ import pytest
 from airflow_video_providers import store_local
 from airflow_video_providers.buffers import BufferPool
 from airflow_video_providers.destination import parse_location
-from airflow_video_providers.exceptions import ContentCheckError, DestinationError, DestinationExistsError
+from airflow_video_providers.exceptions import (
+    ContentCheckError,
+    DestinationError,
+    DestinationExistsError,
+    VideoConfigurationError,
+)
 from airflow_video_providers.jobs import VideoOutput
 from airflow_video_providers.landing import LandedFile, Landing, LandingRules, MemoryJournal
-from airflow_video_providers.object_store import ObjectAttributes, RefusedError, StoredObject, refused
+from airflow_video_providers.object_store import ObjectAttributes, ObjectStore, RefusedError, StoredObject, refused
+from airflow_video_providers.store_azure import AzureStore
+from airflow_video_providers.store_gcs import GcsStore
 from airflow_video_providers.store_local import LocalStore
 from tests.support.media import WEBVTT
 
@@ -202,6 +209,23 @@ def test_an_abort_waits_for_a_write_and_a_later_write_is_refused(
     with pytest.raises(DestinationError, match="stopped"):
         writer.write(1, 4, bytearray(4), 4)
     assert (len(closed), list(tmp_path.iterdir())) == (1, [])
+
+
+@pytest.mark.parametrize("name", ["storage_class", "encryption", "kms_key"])
+def test_what_a_file_cannot_keep_is_refused(tmp_path: Path, name: str) -> None:
+    asked = ObjectAttributes(**{name: "x"})  # type: ignore[arg-type]  # one of the texts
+    with pytest.raises(VideoConfigurationError, match=f"a local file cannot keep {name}"):
+        land(tmp_path / "s.vtt", MemoryJournal(), attributes=asked)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("store", [AzureStore("c", None), GcsStore.__new__(GcsStore)])
+def test_encryption_that_a_cloud_does_not_know_is_refused(store: ObjectStore) -> None:
+    asked = ObjectAttributes(encryption="AES256")
+    with pytest.raises(VideoConfigurationError, match="cannot keep encryption"):
+        store.begin("v.mp4", asked, replace=True)
+    with pytest.raises(VideoConfigurationError, match="cannot keep encryption"):
+        store.put("v.mp4", b"", asked, replace=True)
 
 
 def test_only_stale_and_own_parts_are_swept(tmp_path: Path) -> None:
