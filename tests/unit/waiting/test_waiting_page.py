@@ -8,6 +8,7 @@ from pathlib import Path
 
 from airflow_video_providers.polling import DEFAULT_MAX_POLL_FAILURES, DEFAULT_POLL_INTERVAL, SHORTEST_INTERVAL
 from airflow_video_providers.shared_poller import MOST_IN_FLIGHT
+from airflow_video_providers.triggers.cancelling import MOST_CANCELS_IN_FLIGHT
 
 PAGE = (Path(__file__).parents[3] / "docs" / "waiting.md").read_text()
 
@@ -25,4 +26,5 @@ def test_the_numbers_on_the_page_are_those_of_the_code():
     assert f"`poll_interval` ({DEFAULT_POLL_INTERVAL:.0f} s;" in PAGE
     assert f"`max_poll_failures` looks ({DEFAULT_MAX_POLL_FAILURES})" in PAGE
     assert f"never more than {MOST_IN_FLIGHT} at a time" in PAGE
+    assert f"are cancelled {MOST_CANCELS_IN_FLIGHT} at a time" in PAGE
     assert f"come close together ({SHORTEST_INTERVAL:.0f} s)" in PAGE
