@@ -39,6 +39,7 @@ SHORTEST_INTERVAL = 10.0
 """Shortest time between two looks at a job, in seconds (less only where ``poll_interval`` is less)."""
 FIRST_INTERVAL = 15.0
 """How soon after the first look a job that reports its progress is looked at again, in seconds."""
+_NOT_SEEN = "not seen yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +140,15 @@ def next_try(failures: int, error: Exception, *, poll_interval: float = DEFAULT_
 
     A little later for some than for others, so that those whom a vendor turned away do not come back in one instant.
     """
-    asked = error.retry_after if isinstance(error, VideoApiError) else None
+    asked = retry_after_of(error)
     if asked is None:
         asked = min(SHORTEST_INTERVAL * 2 ** min(failures - 1, 10), poll_interval)
     return asked + _spread(seed) * min(SHORTEST_INTERVAL, poll_interval)
+
+
+def retry_after_of(error: BaseException | None) -> float | None:
+    """Return the seconds that the vendor asked to wait, or None."""
+    return error.retry_after if isinstance(error, VideoApiError) else None
 
 
 def may_pass(error: Exception) -> bool:
@@ -155,12 +161,34 @@ def weight(error: Exception) -> int:
     return 3 if isinstance(error, VideoApiNotFoundError) else 1
 
 
+def gone_after(gone: int, error: Exception) -> int:
+    """Count the failed looks, up to the last one, that found no such job; any other answer sets it back to 0."""
+    return gone + weight(error) if isinstance(error, VideoApiNotFoundError) else 0
+
+
+def unseen(vendor: str, job_id: str) -> VideoJob:
+    """Stand for a job that no look has shown yet."""
+    return VideoJob(vendor=vendor, job_id=job_id, state=JobState.QUEUED, vendor_status=_NOT_SEEN)
+
+
+def was_seen(job: VideoJob) -> bool:
+    """Tell whether there is such a job at all, as far as is known."""
+    return job.vendor_status != _NOT_SEEN
+
+
+def deleted(job: VideoJob) -> VideoJob:
+    """Return a job that was there and is not found any more: somebody deleted it at the vendor."""
+    return job.model_copy(update={"state": JobState.CANCELLED, "vendor_status": "not found any more"})
+
+
 def polling_given_up(job_id: str, error: BaseException) -> VideoPollingError:
-    """Say that the vendor could not be asked; what becomes of the job is for the task to decide."""
-    return VideoPollingError(
-        f"Gave up looking at job {job_id}: too many looks failed in a row. It may still be running at the vendor. "
+    """Say that the vendor could not be asked, with the last failure as the cause; the task decides about the job."""
+    failure = VideoPollingError(
+        f"Gave up looking at job {job_id}: too many looks failed in a row. This wait left it alone. "
         f"Last failure: {error}"
     )
+    failure.__cause__ = error
+    return failure
 
 
 def timed_out(job: VideoJob) -> VideoJobTimeoutError:
@@ -178,7 +206,7 @@ def raise_unless_succeeded(job: VideoJob) -> VideoJob:
     if job.state is JobState.SUCCEEDED:
         return job
     if job.state is JobState.CANCELLED:
-        raise VideoJobCancelledError(f"The render was cancelled at the vendor. {job.describe()}", job=job)
+        raise VideoJobCancelledError(f"The render was cancelled or deleted at the vendor. {job.describe()}", job=job)
     raise VideoJobFailedError(f"The render failed at the vendor. {job.describe()}", job=job)
 
 
@@ -206,12 +234,13 @@ def wait_for_job(
     :param on_look: called after each look that worked.
     :return: the job in its terminal state; :func:`raise_unless_succeeded` tells how it ended.
     :raises VideoJobTimeoutError: the deadline passed. The job is left alone.
-    :raises VideoPollingError: too many looks failed in a row. The job is left alone.
+    :raises VideoPollingError: too many looks failed in a row. The job is left alone. Where all of them found no such
+        job it is returned as cancelled.
     """
     logger = log or logging.getLogger(__name__)
     pace = pace or Pace.begin(job, time.time())
     progress_log = ProgressLog(logger)
-    failures = 0
+    failures = gone = 0
     delay = next_poll(job, pace, poll_interval=poll_interval, seed=seed)
     while not job.state.is_terminal:
         now = time.time()
@@ -222,12 +251,15 @@ def wait_for_job(
             job = hook.get_job(job.job_id)
         except VideoApiError as error:
             failures += weight(error)
+            gone = gone_after(gone, error)
+            if gone > max_poll_failures and was_seen(job):
+                return deleted(job)
             if failures > max_poll_failures:
                 raise polling_given_up(job.job_id, error) from error
             delay = next_try(failures, error, poll_interval=poll_interval, seed=seed)
             logger.warning("%s; looking again in %.0f s", error, delay)
             continue
-        failures = 0
+        failures = gone = 0
         pace = pace.observe(job, time.time())
         progress_log.look(job, pace)
         if on_look:

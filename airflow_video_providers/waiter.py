@@ -13,11 +13,14 @@ from airflow_video_providers.polling import (
     DEFAULT_MAX_POLL_FAILURES,
     DEFAULT_POLL_INTERVAL,
     Pace,
+    deleted,
+    gone_after,
     moved,
     next_poll,
     next_try,
     polling_given_up,
     timed_out,
+    was_seen,
     weight,
 )
 
@@ -42,6 +45,7 @@ class Waiter:
         "error",
         "failures",
         "given_up_at",
+        "gone",
         "job",
         "max_poll_failures",
         "news",
@@ -68,7 +72,7 @@ class Waiter:
         self.seed = seed
         self.max_poll_failures = max_poll_failures
         self.given_up_at = math.inf if deadline is None else max(deadline, time.time()) + _LAST_LOOK_SECONDS
-        self.failures = 0
+        self.failures = self.gone = 0
         self.error: VideoPollingError | VideoJobTimeoutError | None = None
         self.news = asyncio.Event()
         self.queued: float | None = None
@@ -87,7 +91,7 @@ class Waiter:
         """Take in a look."""
         if job.state.is_terminal or moved(job) != moved(self.job):
             self.news.set()
-        self.failures = 0
+        self.failures = self.gone = 0
         self.pace = self.pace.observe(job, now)
         self.job = job
         self.plan(now + next_poll(job, self.pace, poll_interval=self.poll_interval, seed=self.seed))
@@ -96,6 +100,10 @@ class Waiter:
     def missed(self, error: Exception, now: float) -> None:
         """Take in a look that failed."""
         self.failures += weight(error)
+        self.gone = gone_after(self.gone, error)
+        if self.gone > self.max_poll_failures and was_seen(self.job):
+            self.saw(deleted(self.job), now)
+            return
         if self.failures > self.max_poll_failures:
             self.fail(polling_given_up(self.job.job_id, error))
             return

@@ -20,13 +20,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_video_providers.arguments import check_conn_id, check_count, check_flag, is_final, job_id_of
 from airflow_video_providers.exceptions import VideoApiError, VideoJobTimeoutError
-from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.links import VideoJobLink, link_xcoms
 from airflow_video_providers.polling import (
     DEFAULT_MAX_POLL_FAILURES,
     DEFAULT_POLL_INTERVAL,
     Pace,
+    deleted,
     describe_wait,
+    gone_after,
     may_pass,
     moved,
     next_poll,
@@ -34,6 +36,7 @@ from airflow_video_providers.polling import (
     polling_given_up,
     raise_unless_succeeded,
     timed_out,
+    unseen,
     wait_for_job,
     weight,
 )
@@ -147,11 +150,13 @@ class VideoJobSensor(BaseSensorOperator):
         except VideoApiError as error:
             if wait.job is None and not may_pass(error):
                 raise
-            wait = wait.missed(weight(error))
+            wait = wait.missed(error)
             if wait.failures > self.max_poll_failures:
                 wait.forgiven().save(context)
+                if wait.job is not None and wait.gone > self.max_poll_failures:
+                    return deleted(wait.job)
                 raise polling_given_up(wait.job_id, error) from error
-            job = wait.job or _unseen(hook, wait.job_id)
+            job = wait.job or unseen(hook.vendor, wait.job_id)
             pace = wait.pace or Pace.begin(job, time.time())
             delay = next_try(wait.failures, error, poll_interval=self.poke_interval, seed=_seed(context))
             self.log.warning("%s; looking again in %.0f s", error, delay)
@@ -249,7 +254,7 @@ class Wait(BaseModel):
 
     :param since: seconds of the epoch of the first look.
     :param max_tries: as the last run saw it; tells a retry, which waits on, from a clear, which begins anew.
-    :param failures: how many looks in a row failed.
+    :param failures: how many looks in a row failed, and ``gone``: how many of the last ones found no such job.
     :param last_look: one line on the job, for a person.
     """
 
@@ -259,6 +264,7 @@ class Wait(BaseModel):
     since: float
     max_tries: int
     failures: int = 0
+    gone: int = 0
     last_look: str | None = None
     job: VideoJob | None = None
     pace: Pace | None = None
@@ -280,23 +286,20 @@ class Wait(BaseModel):
     def saw(self, job: VideoJob, pace: Pace) -> Wait:
         """Take in a look."""
         last_look = describe_wait(job, pace, since=self.since)
-        return self.model_copy(update={"failures": 0, "job": job, "pace": pace, "last_look": last_look})
+        return self.model_copy(update={"failures": 0, "gone": 0, "job": job, "pace": pace, "last_look": last_look})
 
-    def missed(self, count: int) -> Wait:
+    def missed(self, error: Exception) -> Wait:
         """Take in a look that failed."""
-        return self.model_copy(update={"failures": self.failures + count})
+        failures = self.failures + weight(error)
+        return self.model_copy(update={"failures": failures, "gone": gone_after(self.gone, error)})
 
     def forgiven(self) -> Wait:
         """Let the next try of the task begin with no failures."""
-        return self.model_copy(update={"failures": 0})
+        return self.model_copy(update={"failures": 0, "gone": 0})
 
     def save(self, context: Context) -> None:
         """Keep this for the next run of the task."""
         context["task_state_store"].set(WAIT_KEY, self.model_dump(mode="json"))
-
-
-def _unseen(hook: VideoHook, job_id: str) -> VideoJob:
-    return VideoJob(vendor=hook.vendor, job_id=job_id, state=JobState.QUEUED, vendor_status="not seen yet")
 
 
 def _seed(context: Context) -> str:

@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from airflow_video_providers.exceptions import VideoJobTimeoutError, VideoPollingError
+from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoJobTimeoutError, VideoPollingError
 from airflow_video_providers.jobs import JobState, VideoJob
-from airflow_video_providers.polling import DEFAULT_MAX_POLL_FAILURES, Pace, describe_wait, raise_unless_succeeded
+from airflow_video_providers.polling import (
+    DEFAULT_MAX_POLL_FAILURES,
+    Pace,
+    describe_wait,
+    raise_unless_succeeded,
+    retry_after_of,
+)
 from airflow_video_providers.shared_poller import watch
 from airflow_video_providers.triggers.cancelling import cancel_killed
 from airflow_video_providers.waiter import Waiter
@@ -103,7 +109,7 @@ class VideoJobTrigger(BaseTrigger):
             seed=self.seed,
             max_poll_failures=self.max_poll_failures,
         )
-        status, message, show_from = "timeout", None, 0.0
+        status, message, retry_after, show_from = "timeout", None, None, 0.0
         try:
             async with contextlib.aclosing(watch(self.conn_id, waiter)) as looks:
                 async for job in looks:
@@ -115,7 +121,7 @@ class VideoJobTrigger(BaseTrigger):
         except VideoJobTimeoutError as error:
             message = str(error)
         except VideoPollingError as error:
-            status, message = "polling_failed", str(error)
+            status, message, retry_after = "polling_failed", str(error), retry_after_of(error.__cause__)
         job = waiter.job
         # `dag.test()` runs triggers without a task instance, and does not know events that end the task.
         if status == "success" and self.end_from_trigger and await self._publish(job):
@@ -123,7 +129,7 @@ class VideoJobTrigger(BaseTrigger):
         else:
             if self.task_instance is not None:
                 await asyncio.sleep(max(0.0, self.pace["looked"] + _SETTLING_SECONDS - time.time()))
-            event = {"status": status, "job": job.to_xcom(), "message": message}
+            event = {"status": status, "job": job.to_xcom(), "message": message, "retry_after": retry_after}
             yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # untyped in Airflow
 
     async def _publish(self, job: VideoJob) -> bool:
@@ -178,5 +184,11 @@ def job_from_event(event: dict[str, Any]) -> VideoJob:
     if event["status"] == "timeout":
         raise VideoJobTimeoutError(event["message"], job=job)
     if event["status"] == "polling_failed":
-        raise VideoPollingError(event["message"])
+        error = VideoPollingError(event["message"])
+        if (asked := event.get("retry_after")) is None:
+            raise error
+        # As in a worker, where the failed look itself is the cause: a retry policy reads it there.
+        raise error from VideoApiUnavailableError(
+            "the vendor asked to wait", vendor=job.vendor, endpoint="the last look", retry_after=asked
+        )
     return raise_unless_succeeded(job)

@@ -248,6 +248,23 @@ def test_without_xcoms_none_is_pushed(deferred, simulator):
     assert pushed == {}
 
 
+@pytest.mark.parametrize(("unreadable", "kind"), [(0, VideoJobCancelledError), (1, VideoPollingError)])
+def test_a_job_that_is_deleted_while_it_is_waited_for_was_cancelled(
+    unreadable, kind, way, submit, simulator, run, errors
+):
+    job_id = submit("xvid", status="running")
+    if unreadable:
+        simulator.fault("xvid", "status", html=True, after=1, times=unreadable)
+    simulator.fault("xvid", "status", status=404, after=1, times=None)
+    dag_run = run(
+        lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id=job_id, max_poll_failures=3, **way)
+    )
+    assert states(dag_run) == ["failed"]
+    (error,) = errors
+    assert type(error) is kind
+    assert job_id in str(error)
+
+
 def test_an_unknown_job_fails_at_the_first_look(way, video_connections, simulator, run, errors):
     dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id="no-such-job", **way))
     assert states(dag_run) == ["failed"]

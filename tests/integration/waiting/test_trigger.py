@@ -8,6 +8,7 @@ import contextlib
 import json
 import threading
 import time
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +21,7 @@ from airflow_video_providers.exceptions import (
     VideoPollingError,
 )
 from airflow_video_providers.hooks.base import get_video_hook
+from airflow_video_providers.retry import VideoRetryPolicy
 from airflow_video_providers.triggers import cancelling
 from airflow_video_providers.triggers.video_job import VideoJobTrigger, job_from_event
 
@@ -143,6 +145,15 @@ def test_retry_after_holds_for_the_whole_connection(triggers, simulator):
 
     asyncio.run(for_a_while())
     assert simulator.counts("colossyan")["polls"] <= 8
+
+
+def test_the_vendors_retry_after_reaches_the_retry_of_the_task(triggers, simulator):
+    (trigger,) = triggers("colossyan", max_poll_failures=0)
+    simulator.fault("colossyan", "status", status=429, retry_after=600, times=None)
+    (payload,) = payloads([trigger])
+    with pytest.raises(VideoPollingError) as caught:
+        job_from_event(json.loads(json.dumps(payload)))
+    assert VideoRetryPolicy().evaluate(caught.value, 1, 3).retry_delay == timedelta(seconds=600)
 
 
 def test_a_job_that_has_ended_before_is_not_asked_for(triggers, simulator):

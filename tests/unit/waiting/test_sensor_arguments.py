@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk import Asset
 
-from airflow_video_providers.exceptions import VideoConfigurationError
+from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoConfigurationError
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.polling import DEFAULT_POLL_INTERVAL, Pace
 from airflow_video_providers.sensors.video_job import WAIT_KEY, VideoJobSensor, Wait
@@ -95,7 +95,8 @@ def store():
     store = Store()
     job = VideoJob(vendor="v", job_id="1", state=JobState.RUNNING, vendor_status="busy", progress=0.5)
     wait = Wait.load(context(store), job_id="1").model_copy(update={"since": 1000.0})
-    wait.saw(job, Pace.begin(job, 1060.0)).missed(2).save(context(store))
+    error = VideoApiUnavailableError("down", vendor="v", endpoint="GET /jobs/{id}")
+    wait.saw(job, Pace.begin(job, 1060.0)).missed(error).missed(error).save(context(store))
     return store
 
 
