@@ -367,6 +367,10 @@ class Download:
             if self._link is None:
                 self._mint()
             assert self._link is not None  # _mint raises otherwise
+            if not self.settings.plain_http and self._link[:5].lower() == "http:":
+                raise SourceError(
+                    "the vendor is reached by https, but the link of the file is plain http: not followed"
+                )
             return self._link
 
     def _renew(self, dead: str) -> None:

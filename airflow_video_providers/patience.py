@@ -29,6 +29,7 @@ class DownloadSettings:
     :param backoff: seconds before the second try, doubled each time, at most 30, with jitter (default 1).
     :param streams: ranges read at once where that is safe (default 4; 1 turns it off).
     :param parallel_from: bytes from which ranges are worth it (default 64 MiB).
+    :param plain_http: whether a link may be http; not where the vendor itself is reached by https.
     """
 
     client: ClientSettings = ClientSettings()  # noqa: RUF009  # frozen
@@ -36,6 +37,7 @@ class DownloadSettings:
     backoff: float = 1.0
     streams: int = 4
     parallel_from: int = PARALLEL_FROM
+    plain_http: bool = True
 
 
 class Patience:

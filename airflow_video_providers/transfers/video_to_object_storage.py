@@ -177,7 +177,11 @@ class VideoToObjectStorageOperator(BaseOperator):
                 encryption=self.encryption,
                 kms_key=self.kms_key,
             ),
-            download=DownloadSettings(client=hook.client_settings(), streams=self.streams),
+            download=DownloadSettings(
+                client=hook.client_settings(),
+                streams=self.streams,
+                plain_http=hook.base_url.lower().startswith("http:"),
+            ),
         )
 
     def _select(self, offered: list[VideoOutput], whose: str) -> list[VideoOutput]:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -262,6 +262,13 @@ def test_every_fault_ends_in_the_whole_file_or_nothing(row: Row, place: Place, f
     assert (again.transferred, again.sha256, again.size) == (0, landed.sha256, len(BODY))
     assert len(faulty_server.requests) == before
     OUTCOMES.setdefault(row.name, {})[place.location.scheme] = outcome
+
+
+def test_a_plain_link_of_a_vendor_that_is_reached_by_https(place: Place, faulty_server: FaultyServer) -> None:
+    faulty_server.add("/video", Resource(BODY))
+    with pytest.raises(SourceError, match="plain http"):
+        land(faulty_server, place, replace(SETTINGS, plain_http=False))
+    assert faulty_server.requests == []
 
 
 def test_a_gzip_body_of_several_members(
