@@ -119,13 +119,19 @@ class Flow:
     def _begin(self) -> None:
         if self.writer is None:
             landing = self.landing
-            attributes = landing.attributes(self.download.media_type)
             # In a thread, which no signal interrupts: what it has begun is known, and can be undone.
-            self.beginning = self.senders.submit(
-                landing.store.begin, landing.location.key, attributes, replace=landing.replaces
-            )
+            self.beginning = Future()  # known before the thread starts
+            self.senders.submit(self._begin_upload, self.beginning)
             self.writer = self.beginning.result()
             landing.begun(self.writer.token)
+
+    def _begin_upload(self, beginning: Future[ObjectWriter]) -> None:
+        landing = self.landing
+        try:
+            attributes = landing.attributes(self.download.media_type)
+            beginning.set_result(landing.store.begin(landing.location.key, attributes, replace=landing.replaces))
+        except BaseException as error:
+            beginning.set_exception(error)
 
     def _hand_over(self, number: int, part: Part) -> None:
         self.hashing = self.hasher.submit(self._hash, part)
