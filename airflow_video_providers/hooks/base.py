@@ -237,8 +237,9 @@ class VideoHook(BaseHook):
         End a job that still runs. Look first: a finished job is left alone, since deleting it may delete its files.
 
         :return: the job as it was seen before the call; None where the vendor knows it no longer.
+        :raises VideoConfigurationError: the vendor documents no way to cancel a job (``can_cancel`` is False).
         """
-        raise NotImplementedError(f"{self.hook_name} documents no way to cancel a job.")
+        raise VideoConfigurationError(f"{self.hook_name} documents no way to cancel a job.")
 
     @abstractmethod
     def get_outputs(self, job_id: str) -> list[VideoOutput]:

@@ -330,7 +330,7 @@ class TestOutputs:
 
 def test_a_running_video_cannot_be_cancelled(hook: OxoloHook, local_api: LocalApi) -> None:
     assert not hook.can_cancel
-    with pytest.raises(NotImplementedError, match="Oxolo documents no way"):
+    with pytest.raises(VideoConfigurationError, match="Oxolo documents no way"):
         hook.cancel_job("v-1")
     assert local_api.received == []
 
