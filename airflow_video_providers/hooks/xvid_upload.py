@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, BinaryIO
 
-from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]
+from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]  # ships no types
 
 from airflow_video_providers.exceptions import DestinationError, SourceError, VideoConfigurationError
 from airflow_video_providers.vendor_errors import LONGEST_MESSAGE

@@ -241,7 +241,7 @@ class _Answer:
 
     def _transport(self) -> Any:
         # ASGI has no word for a broken connection; uvicorn's ``send`` belongs to the object that owns it.
-        return self.send.__self__.transport  # type: ignore[attr-defined]
+        return self.send.__self__.transport  # type: ignore[attr-defined]  # bound to uvicorn's cycle
 
 
 async def _nowhere(message: Message) -> None:

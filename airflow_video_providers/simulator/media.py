@@ -42,7 +42,7 @@ def render_video(path: Path, title: str, caption: str) -> None:
             picture = still.copy()
             width = int((WIDTH - 80) * (number + 1) / frames)
             ImageDraw.Draw(picture).rectangle((40, HEIGHT - 44, 40 + width, HEIGHT - 36), fill="white")
-            frame = av.VideoFrame.from_image(picture)  # type: ignore[no-untyped-call]
+            frame = av.VideoFrame.from_image(picture)  # type: ignore[no-untyped-call]  # untyped in PyAV
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     os.replace(partial, path)
