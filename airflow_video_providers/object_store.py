@@ -161,7 +161,7 @@ def open_store(location: Location) -> ObjectStore:
         if location.scheme == "s3":
             from airflow_video_providers.store_s3 import S3Store
 
-            return S3Store(location.bucket, location.conn_id)
+            return S3Store.of_connection(location.bucket, location.conn_id)
         if location.scheme == "gs":
             from airflow_video_providers.store_gcs import GcsStore
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 import io
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any, BinaryIO
 
-from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -40,21 +39,34 @@ _GONE = ("NoSuchUpload", "NoSuchKey", "404", "NotFound")
 
 class S3Store(ObjectStore):
     """
-    One bucket, through the ``S3Hook`` of an Airflow connection (None: boto3's own credentials).
+    One bucket.
 
     Bodies are not hashed a second time for the signature: TLS protects them, and a connection whose endpoint is plain
     http gave that up. Any of this can be set otherwise in the connection's ``config_kwargs``.
+
+    :param make_client: makes the boto3 client, given the settings that transfers want.
     """
 
     parallel = 3
 
-    def __init__(self, bucket: str, conn_id: str | None) -> None:
+    def __init__(self, bucket: str, make_client: Callable[[Config], Any]) -> None:
         self.bucket = bucket
-        self._hook = S3Hook(aws_conn_id=conn_id)
+        self._make_client = make_client
+
+    @classmethod
+    def of_connection(cls, bucket: str, conn_id: str | None) -> S3Store:
+        """Return the store behind the ``S3Hook`` of an Airflow connection (None: boto3's own credentials)."""
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+        hook = S3Hook(aws_conn_id=conn_id)
+        return cls(
+            bucket,
+            lambda ours: hook.get_client_type(region_name=hook.region_name, config=ours.merge(hook.config)),
+        )
 
     @cached_property
     def client(self) -> Any:
-        """The boto3 client of the connection."""
+        """The boto3 client."""
         ours = Config(
             connect_timeout=10,
             read_timeout=60,
@@ -64,7 +76,7 @@ class S3Store(ObjectStore):
             response_checksum_validation="when_required",
             s3={"payload_signing_enabled": False},
         )
-        return self._hook.get_client_type(region_name=self._hook.region_name, config=ours.merge(self._hook.config))
+        return self._make_client(ours)
 
     def head(self, key: str) -> StoredObject | None:
         """Look at an object; where the credentials may not look, say so in the log and assume that there is none."""

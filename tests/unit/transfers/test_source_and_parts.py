@@ -84,4 +84,4 @@ def test_a_stop_ends_a_wait() -> None:
     ],
 )
 def test_an_upload_has_at_most_ten_thousand_parts(size: int | None, part: int) -> None:
-    assert S3Store("bucket", None).part_size(size) == part
+    assert S3Store.of_connection("bucket", None).part_size(size) == part
