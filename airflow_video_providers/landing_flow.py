@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOG_EVERY_SECONDS = 10.0
-_ABORT_PATIENCE_SECONDS = 3.0
+_ABORT_PATIENCE_SECONDS = 4.0  # in all: Airflow gives a killed process about 5
 
 
 class Flow:
@@ -93,6 +93,7 @@ class Flow:
     def _abort(self) -> None:
         if self.beginning is None:
             return
+        until = time.monotonic() + _ABORT_PATIENCE_SECONDS
         wait([self.beginning], timeout=_ABORT_PATIENCE_SECONDS)
         if not self.beginning.done():  # its answer may still come: abort it then, in its thread
             self.beginning.add_done_callback(_abort_late)
@@ -104,7 +105,7 @@ class Flow:
         on_their_way = [future for future, _ in self.sending if not future.done()]
         if on_their_way:
             # A part that arrives after the abort stays in some stores: once more after it.
-            wait(on_their_way, timeout=_ABORT_PATIENCE_SECONDS)
+            wait(on_their_way, timeout=max(0.0, until - time.monotonic()))
             writer.abort()
 
     # ------------------------------------------------------------------ one part

@@ -101,7 +101,8 @@ def next_poll(job: VideoJob, pace: Pace, *, poll_interval: float = DEFAULT_POLL_
     - A job that reports progress is looked at again early. Once it moves, its speed tells when it is expected to end:
       the looks skip most of the time until then and come close together around that time. ``benchmarks`` holds the
       simulation behind the numbers.
-    - A vendor that says nothing is asked at a steady beat, twice in ``poll_interval``.
+    - A vendor that says nothing is asked the more seldom the longer the render takes: after a quarter of
+      ``poll_interval`` and a twentieth of the time waited so far.
     - Never sooner than :data:`SHORTEST_INTERVAL`, never later than ``poll_interval``.
 
     :param job: the last look.
@@ -111,8 +112,8 @@ def next_poll(job: VideoJob, pace: Pace, *, poll_interval: float = DEFAULT_POLL_
     """
     spread = _spread(seed)
     if job.progress is None:
-        # One wide spread at the start is enough: a steady beat keeps tasks apart for good.
-        gap = poll_interval / 2 * (0.5 + spread if pace.looked == pace.since else 1.0)
+        # One wide spread at the start is enough: the same beat keeps tasks apart for good.
+        gap = (poll_interval / 4 + (pace.looked - pace.since) / 20) * (0.5 + spread if pace.looked == pace.since else 1)
     else:
         gap = _gap(pace, poll_interval) * (0.9 + 0.2 * spread)
     return min(max(gap, min(SHORTEST_INTERVAL, poll_interval)), poll_interval)

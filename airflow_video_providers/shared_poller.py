@@ -86,6 +86,12 @@ async def watch(conn_id: str, waiter: Waiter) -> AsyncGenerator[VideoJob, None]:
         poller.leave(waiter)
 
 
+def waits_here() -> int:
+    """Return how many waits this event loop holds, of all connections."""
+    loop = asyncio.get_running_loop()
+    return sum(len(poller._waiters) for (of, _), poller in _pollers.items() if of is loop)
+
+
 # Keyed by the loop too: `dag.test()` gives every trigger a loop of its own.
 _pollers: dict[tuple[asyncio.AbstractEventLoop, str], SharedPoller] = {}
 

@@ -5,7 +5,8 @@ What waiting costs a whole Airflow, and that it holds: Postgres, LocalExecutor, 
 ``python benchmarks/bench_waiting_live.py [cpu] [storm] [timeouts]``; all without an argument. Needs the programs
 of PostgreSQL (``initdb``, ``postgres``). Takes about 25 minutes on two cores.
 
-- ``cpu``: 50 renders of 120 s, deferrable and in reschedule mode, above the cost of the same Airflow idle.
+- ``cpu``: 50 renders of 120 s, deferrable and in reschedule mode, above the cost of the same Airflow idle; once with
+  the default ``poll_interval``, once with one of 10 s.
 - ``storm``: 200 deferrable and 50 rescheduled waits at once while another process burns both cores; the triggerer is
   killed (SIGKILL) in the middle.
 - ``timeouts``: the same exception and state in all three ways to wait.
@@ -137,16 +138,16 @@ def wait_for_run(airflow: Airflow, dag_id: str, run_id: str, seconds: float = 12
     return "unfinished"
 
 
-def cpu_seconds(airflow: Airflow) -> float:
-    """Return the CPU time of all parts so far, with all their children, ended ones included."""
-    total = 0.0
-    for part in airflow.parts.values():
+def cpu_seconds(airflow: Airflow) -> Counter[str]:
+    """Return the CPU time of each part so far, with all its children, ended ones included."""
+    used: Counter[str] = Counter()
+    for name, part in airflow.parts.items():
         process = psutil.Process(part.pid)
         for one in [process, *process.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 times = one.cpu_times()
-                total += times.user + times.system + times.children_user + times.children_system
-    return total
+                used[name] += times.user + times.system + times.children_user + times.children_system
+    return used
 
 
 def bench_cpu(simulator: Simulator, jobs: int = 50, render: float = 120) -> list[dict[str, Any]]:
@@ -158,34 +159,37 @@ def bench_cpu(simulator: Simulator, jobs: int = 50, render: float = 120) -> list
         time.sleep(20)
         before, began = cpu_seconds(airflow), time.monotonic()
         time.sleep(90)
-        idle = (cpu_seconds(airflow) - before) / (time.monotonic() - began)
-        for way in ("deferrable", "reschedule"):
-            simulator.reset()
-            simulator.settings(render_seconds=render)
-            ids = submit(simulator, jobs)
-            counts = simulator.counts("xvid")
-            before, began = cpu_seconds(airflow), time.monotonic()
-            run_id = begin(airflow, f"waits_{way}", ids)
-            state = wait_for_run(airflow, f"waits_{way}", run_id)
-            seconds = time.monotonic() - began
-            used = cpu_seconds(airflow) - before
-            after = simulator.counts("xvid")
-            rows.append(
-                {
-                    "benchmark": "cpu",
-                    "way": way,
-                    "jobs": jobs,
-                    "render_seconds": render,
-                    "run": state,
-                    "seconds": round(seconds, 1),
-                    "cpu_seconds": round(used, 1),
-                    "cpu_above_idle": round(used - idle * seconds, 1),
-                    "requests": after["lists"] + after["polls"] - counts["lists"] - counts["polls"],
-                }
-            )
-    rows.append(
-        {"benchmark": "cpu", "way": "ratio", "value": round(rows[0]["cpu_above_idle"] / rows[1]["cpu_above_idle"], 3)}
-    )
+        idle = {part: used / (time.monotonic() - began) for part, used in (cpu_seconds(airflow) - before).items()}
+        for name in ("waits", "looks_often"):
+            above = {}
+            for way in ("deferrable", "reschedule"):
+                simulator.reset()
+                simulator.settings(render_seconds=render)
+                ids = submit(simulator, jobs)
+                counts = simulator.counts("xvid")
+                before, began = cpu_seconds(airflow), time.monotonic()
+                run_id = begin(airflow, f"{name}_{way}", ids)
+                state = wait_for_run(airflow, f"{name}_{way}", run_id)
+                seconds = time.monotonic() - began
+                used = cpu_seconds(airflow) - before
+                after = simulator.counts("xvid")
+                parts = {part: round(used[part] - idle.get(part, 0.0) * seconds, 1) for part in airflow.parts}
+                above[way] = sum(parts.values())
+                rows.append(
+                    {
+                        "benchmark": "cpu",
+                        "dag": f"{name}_{way}",
+                        "jobs": jobs,
+                        "render_seconds": render,
+                        "run": state,
+                        "seconds": round(seconds, 1),
+                        "cpu_above_idle": round(above[way], 1),
+                        "of_which": parts,
+                        "requests": after["lists"] + after["polls"] - counts["lists"] - counts["polls"],
+                    }
+                )
+            ratio = round(above["deferrable"] / above["reschedule"], 3)
+            rows.append({"benchmark": "cpu", "dag": name, "deferrable_to_reschedule": ratio})
     return rows
 
 

@@ -269,6 +269,7 @@ class SubmitVideoJobOperator(BaseOperator):
                     cancel_on_kill=self.cancel_on_kill,
                     max_poll_failures=self.max_poll_failures,
                     xcoms=link_xcoms(job),
+                    do_xcom_push=self.do_xcom_push,
                     end_from_trigger=may_end_from_trigger(self),
                 ),
                 method_name="execute_complete",

@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import (
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_video_providers.arguments import check_conn_id, check_count, check_flag, is_final, job_id_of
-from airflow_video_providers.exceptions import VideoApiError, VideoJobTimeoutError
+from airflow_video_providers.exceptions import VideoApiError, VideoJobTimeoutError, VideoPollingError
 from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.links import VideoJobLink, link_xcoms
 from airflow_video_providers.polling import (
@@ -110,25 +110,37 @@ class VideoJobSensor(BaseSensorOperator):
         self.conn_id = conn_id
         self.job_id = job_id
         self.deferrable = deferrable
-        self.job_page_url: str | None = None
+        self._seen: VideoJob | None = None
         self.max_poll_failures = max_poll_failures
+
+    @property
+    def job_page_url(self) -> str | None:
+        """The job's page at its vendor, for the button in the UI; None until the job was seen."""
+        return self._seen.page_url if self._seen else None
 
     # ------------------------------------------------------------------ Airflow's entry points
 
     def execute(self, context: Context) -> str:
         """Look once; then finish, or wait in the way that was chosen."""
         wait = Wait.load(context, job_id=job_id_of(self.job_id))
+        self._seen = wait.job
         try:
             return self._finish(context, self._look(context, wait))
         except VideoJobTimeoutError as error:
+            self._publish(context)
             self._time_out(str(error), error)
+        except VideoPollingError:
+            self._publish(context)
+            raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """Resume on the worker when the trigger could not end the task itself."""
         from airflow_video_providers.triggers.video_job import job_from_event
 
+        self._seen = VideoJob.from_xcom(event["job"])
+        self._publish(context)
         try:
-            return self._finish(context, job_from_event(event))
+            return job_from_event(event).job_id
         except VideoJobTimeoutError as error:
             return self._last_look(context, str(error), error)
 
@@ -167,9 +179,9 @@ class VideoJobSensor(BaseSensorOperator):
             wait = wait.saw(job, pace)
             delay = next_poll(job, pace, poll_interval=self.poke_interval, seed=_seed(context))
         wait.save(context)
+        self._seen = wait.job
         if job.state.is_terminal:
             return job
-        self.job_page_url = job.page_url
         deadline = wait.since + self.timeout
         left = deadline - time.time()
         if left <= 0:
@@ -179,6 +191,11 @@ class VideoJobSensor(BaseSensorOperator):
         if self.reschedule:
             date = datetime.now(timezone.utc) + timedelta(seconds=min(delay, left))
             raise AirflowRescheduleException(date)  # type: ignore[no-untyped-call]  # untyped in Airflow
+
+        def remember(job: VideoJob, pace: Pace) -> None:
+            self._seen = job
+            wait.saw(job, pace).save(context)
+
         return wait_for_job(
             hook,
             job,
@@ -188,13 +205,13 @@ class VideoJobSensor(BaseSensorOperator):
             max_poll_failures=self.max_poll_failures,
             log=self.log,
             pace=pace,
-            on_look=lambda job, pace: wait.saw(job, pace).save(context),
+            on_look=remember,
         )
 
     def _defer(self, job: VideoJob, pace: Pace, deadline: float, context: Context) -> NoReturn:
         from airflow_video_providers.triggers.video_job import VideoJobTrigger, may_end_from_trigger
 
-        self._publish(context, job)
+        self._publish(context)
         self.defer(
             trigger=VideoJobTrigger(
                 conn_id=self.conn_id,
@@ -204,6 +221,7 @@ class VideoJobSensor(BaseSensorOperator):
                 seed=_seed(context),
                 max_poll_failures=self.max_poll_failures,
                 xcoms=link_xcoms(job),
+                do_xcom_push=self.do_xcom_push,
                 end_from_trigger=may_end_from_trigger(self),
                 pace=pace.to_json(),
             ),
@@ -214,13 +232,14 @@ class VideoJobSensor(BaseSensorOperator):
 
     def _finish(self, context: Context, job: VideoJob) -> str:
         """Leave the same XComs whichever way the task waited."""
-        self.job_page_url = job.page_url
-        self._publish(context, job)
+        self._seen = job
+        self._publish(context)
         return raise_unless_succeeded(job).job_id
 
-    def _publish(self, context: Context, job: VideoJob) -> None:
-        if self.do_xcom_push:
-            context["ti"].xcom_push(key="video_job", value=job.to_xcom())
+    def _publish(self, context: Context) -> None:
+        """Say in XCom what was last seen of the job, however the wait ends."""
+        if self.do_xcom_push and self._seen is not None:
+            context["ti"].xcom_push(key="video_job", value=self._seen.to_xcom())
 
     def _last_look(self, context: Context, text: str, error: Exception) -> str:
         """Look once more where the triggerer did not at the end of the time: other ways to wait look then."""
@@ -229,8 +248,10 @@ class VideoJobSensor(BaseSensorOperator):
         except VideoApiError as failure:
             self.log.warning("No last look at the job: %s", failure)
         else:
+            self._seen = job
             if job.state.is_terminal:
                 return self._finish(context, job)
+            self._publish(context)
         return self._time_out(text, error)
 
     def _time_out(self, text: str, error: Exception) -> NoReturn:

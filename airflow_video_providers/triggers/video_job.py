@@ -21,7 +21,7 @@ from airflow_video_providers.polling import (
     raise_unless_succeeded,
     retry_after_of,
 )
-from airflow_video_providers.shared_poller import watch
+from airflow_video_providers.shared_poller import waits_here, watch
 from airflow_video_providers.triggers.cancelling import cancel_killed
 from airflow_video_providers.waiter import Waiter
 
@@ -32,7 +32,11 @@ _SETTLING_SECONDS = 10.0
 """How long after the last look before the deferral a task is resumed at the soonest: a scheduler that has not yet taken
 notice of the deferral would take the resumed task for one that its executor lost, and fail it."""
 _SHOW_INTERVAL = 60.0
-"""Seconds between two updates of the XCom that shows a deferred task's job: each is a write to Airflow's database."""
+_MOST_SHOWS = 1.0
+"""
+The XCom that shows a deferred task's job is updated at most once in so many seconds, and all those of a triggerer
+together so many times a second: each update is a request to the API server and a write to Airflow's database.
+"""
 _STATUS = {JobState.SUCCEEDED: "success", JobState.FAILED: "failed", JobState.CANCELLED: "cancelled"}
 
 
@@ -53,6 +57,7 @@ class VideoJobTrigger(BaseTrigger):
         at first; a finished one is left alone. Never on a restart of the triggerer, nor at the deadline.
     :param max_poll_failures: how many looks in a row may fail.
     :param xcoms: further XComs of a task that ends here, such as the URL of a link under its ``xcom_key``.
+    :param do_xcom_push: as of the waiting task; False pushes nothing, and the task is resumed on a worker.
     :param end_from_trigger: False resumes the task on a worker even when all is well, as a task with outlets needs.
     :param pace: what the looks so far have told, as :meth:`Pace.to_json` gives it; default: this is the first one.
     """
@@ -68,6 +73,7 @@ class VideoJobTrigger(BaseTrigger):
         cancel_on_kill: bool = False,
         max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES,
         xcoms: dict[str, Any] | None = None,
+        do_xcom_push: bool = True,
         end_from_trigger: bool = True,
         pace: dict[str, float] | None = None,
     ) -> None:
@@ -80,6 +86,7 @@ class VideoJobTrigger(BaseTrigger):
         self.cancel_on_kill = cancel_on_kill
         self.max_poll_failures = max_poll_failures
         self.xcoms = xcoms
+        self.do_xcom_push = do_xcom_push
         self.end_from_trigger = end_from_trigger
         self.pace = pace or Pace.begin(VideoJob.from_xcom(job), time.time()).to_json()
 
@@ -94,6 +101,7 @@ class VideoJobTrigger(BaseTrigger):
             "cancel_on_kill",
             "max_poll_failures",
             "xcoms",
+            "do_xcom_push",
             "end_from_trigger",
             "pace",
         )
@@ -109,13 +117,15 @@ class VideoJobTrigger(BaseTrigger):
             seed=self.seed,
             max_poll_failures=self.max_poll_failures,
         )
-        status, message, retry_after, show_from = "timeout", None, None, 0.0
+        status, message, retry_after = "timeout", None, None
+        shown = time.time()  # by the worker, when it deferred the task
         try:
             async with contextlib.aclosing(watch(self.conn_id, waiter)) as looks:
                 async for job in looks:
                     self.log.info("%s", describe_wait(job, waiter.pace))
-                    if not job.state.is_terminal and time.time() >= show_from:
-                        show_from = time.time() + _SHOW_INTERVAL
+                    pause = max(_SHOW_INTERVAL, waits_here() / _MOST_SHOWS)
+                    if not job.state.is_terminal and time.time() >= shown + pause:
+                        shown = time.time()
                         await self._push("video_job", job.to_xcom())
             status = _STATUS[waiter.job.state]
         except VideoJobTimeoutError as error:
@@ -144,7 +154,7 @@ class VideoJobTrigger(BaseTrigger):
     async def _push(self, key: str, value: Any) -> bool:
         """Push one XCom of the waiting task; a trigger cannot write to its task state store."""
         ti = self.task_instance
-        if ti is None:
+        if ti is None or not self.do_xcom_push:
             return False
         from airflow.sdk.execution_time.xcom import XCom
 

@@ -15,9 +15,14 @@ WAYS: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke", "deferrable": False},
     "deferrable": {"deferrable": True},
 }
+KINDS: dict[str, dict[str, Any]] = {
+    "waits": {"timeout": 3600},
+    "looks_often": {"timeout": 3600, "poll_interval": 10},
+    "times_out": {"timeout": 45},
+}
 
 for way, arguments in WAYS.items():
-    for name, timeout in (("waits", 3600), ("times_out", 45)):
+    for name, limits in KINDS.items():
         with DAG(f"{name}_{way}", max_active_tasks=1000, default_args={"retries": 1, "retry_delay": timedelta(0)}):
 
             @task
@@ -29,7 +34,7 @@ for way, arguments in WAYS.items():
                 """See that the sensors returned the ids, whichever way they waited."""
                 assert sorted(ids) == sorted(get_current_context()["dag_run"].conf["jobs"]), ids
 
-            wait = VideoJobSensor.partial(task_id="wait", conn_id="xvid_default", timeout=timeout, **arguments).expand(
+            wait = VideoJobSensor.partial(task_id="wait", conn_id="xvid_default", **limits, **arguments).expand(
                 job_id=jobs()
             )
             check(wait.output)

@@ -177,6 +177,7 @@ def test_a_failed_render_fails_the_task_softened_or_not(soft_fail, way, submit, 
     assert type(error) is VideoJobFailedError
     assert "codec not supported" in str(error)
     assert error.job.job_id == job_id
+    assert xcom(dag_run, "video_job")["state"] == "failed"
 
 
 def test_a_cancelled_render_fails_the_task(way, submit, once_looked_at, run, errors):
@@ -186,6 +187,7 @@ def test_a_cancelled_render_fails_the_task(way, submit, once_looked_at, run, err
     assert states(dag_run) == ["failed"]
     (error,) = errors
     assert type(error) is VideoJobCancelledError
+    assert xcom(dag_run, "video_job")["state"] == "cancelled"
 
 
 @pytest.mark.parametrize(("soft_fail", "state"), [(False, "failed"), (True, "skipped")])
@@ -203,6 +205,7 @@ def test_a_timeout_is_the_same_everywhere_and_alone_is_softened(soft_fail, state
         assert job_id in str(error)
     (job,) = simulator.jobs("xvid")
     assert job["state"] == "running"
+    assert xcom(dag_run, "video_job")["state"] == "running"
 
 
 @pytest.fixture
@@ -263,6 +266,8 @@ def test_a_job_that_is_deleted_while_it_is_waited_for_was_cancelled(
     (error,) = errors
     assert type(error) is kind
     assert job_id in str(error)
+    state = "cancelled" if kind is VideoJobCancelledError else "running"
+    assert xcom(dag_run, "video_job")["state"] == state
 
 
 def test_an_unknown_job_fails_at_the_first_look(way, video_connections, simulator, run, errors):
@@ -293,6 +298,7 @@ def test_faults_that_do_not_pass_end_the_wait_and_leave_the_job(way, submit, sim
     assert job_id in str(error)
     assert simulator.counts("colossyan")["polls"] == 3
     assert simulator.jobs("colossyan")[0]["state"] == "running"
+    assert xcom(dag_run, "video_job")["state"] == "running"
 
 
 def test_the_mapping_of_the_submitting_task_is_taken_too_and_expands(way, submit, simulator, run):

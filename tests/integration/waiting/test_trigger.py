@@ -22,7 +22,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.base import get_video_hook
 from airflow_video_providers.retry import VideoRetryPolicy
-from airflow_video_providers.triggers import cancelling
+from airflow_video_providers.triggers import cancelling, video_job
 from airflow_video_providers.triggers.video_job import VideoJobTrigger, job_from_event
 
 REQUESTS = {
@@ -236,7 +236,38 @@ def test_a_task_whose_xcoms_cannot_be_pushed_is_resumed(triggers):
     assert job_from_event(payload).job_id == trigger.job["job_id"]
 
 
-def test_the_xcom_of_a_deferred_task_follows_its_job(triggers, simulator, pushed):
+def test_a_task_without_xcoms_gets_none(triggers, pushed):
+    (trigger,) = triggers("xvid", do_xcom_push=False)
+    trigger.task_instance = SimpleNamespace(**WHERE)
+    trigger.pace["looked"] -= 60
+    (payload,) = payloads([trigger])
+    assert job_from_event(payload).job_id == trigger.job["job_id"]
+    assert pushed == []
+
+
+def test_many_deferred_tasks_seldom_show_their_jobs(triggers, simulator, pushed, monkeypatch):
+    monkeypatch.setattr(video_job, "_SHOW_INTERVAL", 0)
+    monkeypatch.setattr(video_job, "_MOST_SHOWS", 0.01)
+    many = triggers("xvid", 3, move={"status": "running", "progress": 50})
+    for trigger in many:
+        trigger.task_instance = SimpleNamespace(**WHERE)
+
+    async def finish():
+        while simulator.counts("xvid")["lists"] < 2:
+            await asyncio.sleep(0.1)
+        for job_id in ids(many):
+            await asyncio.to_thread(simulator.move, job_id, finish=True)
+
+    async def all_of_them():
+        return await asyncio.gather(*(event_of(trigger) for trigger in many), finish())
+
+    asyncio.run(all_of_them())
+    assert [value["progress"] for key, value in pushed if key == "video_job"] == [1.0] * 3
+
+
+def test_the_xcom_of_a_deferred_task_follows_its_job(triggers, simulator, pushed, monkeypatch):
+    monkeypatch.setattr(video_job, "_SHOW_INTERVAL", 0)
+    monkeypatch.setattr(video_job, "_MOST_SHOWS", 1000)
     (trigger,) = triggers("xvid", move={"status": "running", "progress": 50})
     trigger.task_instance = SimpleNamespace(**WHERE)
 
