@@ -5,10 +5,10 @@ A file behind a link that may break, stall, expire or change: its bytes in order
 - Broken connections, stalls, 429 and 5xx: again from where it stopped, with Range and If-Range. Tries in a row without
   progress are limited, tries with progress are not.
 - 401, 403, 404, 410: a fresh link from the vendor, then on from the same byte.
-- A server without Range, one whose ETag changed, or one that tells no version (ETag, Last-Modified): read again from
-  the start, and go on only if the bytes that were already handed out prove to be the same (their SHA-256); else the
-  file changed, which is an error.
-- Large files of a server that showed 206, the size and an ETag: several ranges at once, handed out in order.
+- A server without Range, one whose ETag changed, or one that tells no version (strong ETag, Last-Modified): read again
+  from the start, and go on only if the bytes that were already handed out prove to be the same (their SHA-256); else
+  the file changed, which is an error.
+- Large files of a server that showed 206, the size and a version: several ranges at once, handed out in order.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ class Download:
             self.settings.streams > 1
             and answer.partial
             and not answer.encoded
-            and self._validator.etag is not None
+            and self._validator != _NO_VERSION
             and answer.size is not None
             and answer.size >= self.settings.parallel_from
         )

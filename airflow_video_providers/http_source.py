@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -51,20 +51,30 @@ class PastTheEndError(Exception):
 
 @dataclass(frozen=True)
 class Validator:
-    """What tells one version of a file from another: its ETag, else its time of change; without both nothing does."""
+    """
+    What tells one version of a file from another: its ETag, else its time of change; without both nothing does.
+
+    A weak ETag does not: two versions that share one mean the same, but need not be the same bytes (RFC 9110, 8.8.1).
+    """
 
     etag: str | None
     modified: str | None
 
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> Validator:
+        """Take what the headers of an answer tell."""
+        etag = headers.get("ETag")
+        return cls(None if etag and etag.startswith("W/") else etag, headers.get("Last-Modified"))
+
     @property
     def if_range(self) -> str | None:
-        """The value of an If-Range header, which takes no weak ETag."""
-        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
+        """The value of an If-Range header."""
+        return self.etag or self.modified
 
     def same(self, other: Validator) -> bool | None:
         """Tell whether it is the same version; None where that cannot be known."""
         if self.etag and other.etag:
-            return self.etag.removeprefix("W/") == other.etag.removeprefix("W/")
+            return self.etag == other.etag
         return self.modified == other.modified if self.modified and other.modified else None
 
 
@@ -87,7 +97,7 @@ class Answer:
             raise SourceError(f"the source sent the file in the encoding {encoding!r}, which was not asked for")
         self.encoded = encoding.endswith("gzip")
         self._inflate = _gunzip() if self.encoded else None
-        self.validator = Validator(etag=headers.get("ETag"), modified=headers.get("Last-Modified"))
+        self.validator = Validator.of(headers)
         self.start, self.size = 0, None
         chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
         length = headers.get("Content-Length")

@@ -44,6 +44,7 @@ MB = 1_000_000
 BODY = mp4(20 * MB)
 OTHER = mp4(20 * MB, seed=2)
 OLD = b"the older object"
+YESTERDAY, TODAY = "Fri, 20 Nov 2026 08:00:00 GMT", "Sat, 21 Nov 2026 08:00:00 GMT"
 SETTINGS = DownloadSettings(client=ClientSettings(connect_timeout=5, read_timeout=3), attempts=3, backoff=0)
 RANGES = DownloadSettings(client=SETTINGS.client, attempts=3, backoff=0, streams=4, parallel_from=10 * MB)
 OUTCOMES: dict[str, dict[str, str]] = {}
@@ -77,6 +78,11 @@ def _becomes_other_silently(resource: Resource) -> None:
 def _becomes_other_weakly(resource: Resource) -> None:
     if resource.hits > 1:
         resource.body, resource.etag = OTHER, 'W/"v2"'
+
+
+def _becomes_other_later(resource: Resource) -> None:
+    if resource.hits > 1:
+        resource.body, resource.modified = OTHER, TODAY
 
 
 def _loses_its_etag(resource: Resource) -> None:
@@ -145,6 +151,13 @@ ROWS = [
     Row("weak ETag changes with the file",
         lambda: Resource(BODY, etag='W/"v1"', cuts=[9 * MB], before=_becomes_other_weakly),
         SourceError, "changed while"),
+    Row("weak ETag, the file changes under it, 4 ranges wanted",
+        lambda: Resource(BODY, etag='W/"v1"', cuts=[9 * MB], before=_becomes_other_silently),
+        SourceError, "begins differently", settings=RANGES),
+    Row("only Last-Modified, 4 ranges", lambda: Resource(BODY, etag=None, modified=YESTERDAY), settings=RANGES),
+    Row("only Last-Modified, changes with the file, 4 ranges",
+        lambda: Resource(BODY, etag=None, modified=YESTERDAY, before=_becomes_other_later),
+        SourceError, "another version", settings=RANGES),
     Row("gzip", lambda: Resource(BODY, packed=True)),
     Row("gzip, one cut", lambda: Resource(BODY, packed=True, cuts=[9 * MB])),
     Row("declared length too long", lambda: Resource(BODY, declared=len(BODY) + 5000), SourceError, "shrank"),
