@@ -26,8 +26,25 @@ if TYPE_CHECKING:
 PLACEHOLDERS = ("vendor", "job_id", "name", "kind", "ext")
 SCHEMES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "abfs": "abfs", "abfss": "abfs", "file": "file"}
 
-_DEFAULT_EXT = {"video": "mp4", "thumbnail": "jpg", "subtitles": "vtt", "archive": "zip"}
-_KNOWN_EXT = {"image/jpeg": "jpg", "text/vtt": "vtt", "application/x-subrip": "srt", "video/quicktime": "mov"}
+# By kind, the usual one first. What is not here is no extension: a vendor's name is often a title ("Meet Acme.ai").
+_EXTENSIONS = {
+    "video": (
+        "mp4", "m4v", "mov", "webm", "mkv", "avi", "flv", "ogv", "ogg",
+        "mpg", "mpeg", "ts", "m2ts", "mxf", "wmv", "3gp",
+    ),
+    "thumbnail": ("jpg", "jpeg", "png", "gif", "webp"),
+    "subtitles": ("vtt", "srt"),
+    "archive": ("zip", "gz", "tgz", "tar"),
+}  # fmt: skip
+_BY_MEDIA_TYPE = {  # where Python knows none, or one that is not the usual one
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "text/vtt": "vtt",
+    "application/x-subrip": "srt",
+    "video/quicktime": "mov",
+    "video/x-matroska": "mkv",
+    "application/gzip": "gz",
+}
 _LONGEST_NAME = 150
 _LONGEST_KEY = 1024
 _LONGEST_FILE_NAME = 255
@@ -119,20 +136,26 @@ def safe_name(name: str | None, fallback: str = "file") -> str:
 
 
 def extension(output: VideoOutput) -> str:
-    """Return the file extension without its dot: from the vendor's name, else its media type, else its kind."""
+    """
+    Return the file extension without its dot: from the vendor's name, else its media type, else its kind.
+
+    Only one that files of this kind have: anything else after a dot belongs to the name.
+    """
+    known = _EXTENSIONS[output.kind]
     suffix = PurePosixPath(output.name or "").suffix.lower().lstrip(".")
-    if re.fullmatch(r"[a-z0-9]{1,5}", suffix) and not suffix.isdigit():
+    if suffix in known:
         return suffix
     media_type = (output.media_type or "").split(";")[0].strip().lower()
-    guessed = _KNOWN_EXT.get(media_type) or (mimetypes.guess_extension(media_type) or "").lstrip(".")
-    return guessed or _DEFAULT_EXT[output.kind]
+    guessed = _BY_MEDIA_TYPE.get(media_type) or (mimetypes.guess_extension(media_type) or "").lstrip(".")
+    return guessed if guessed in known else known[0]
 
 
 def locate(template: str, *, vendor: str, job_id: str, outputs: Sequence[VideoOutput]) -> list[Location]:
     """
     Return where each output goes.
 
-    ``{name}`` is the vendor's file name without its extension, or the kind where the vendor names nothing.
+    ``{name}`` is the vendor's file name without its extension, whole where it has none (a title, an id), or the kind
+    where the vendor names nothing.
 
     :raises VideoConfigurationError: two outputs would have the same key.
     """

@@ -103,6 +103,16 @@ def test_long_names_are_cut_between_characters() -> None:
         ({"kind": "subtitles"}, "vtt"),
         ({"kind": "subtitles", "media_type": "application/x-subrip"}, "srt"),
         ({"kind": "archive", "name": "x./../y"}, "zip"),
+        ({"kind": "archive", "name": "all.TGZ"}, "tgz"),
+        ({"kind": "archive", "media_type": "application/gzip"}, "gz"),
+        ({"kind": "thumbnail", "media_type": "image/webp"}, "webp"),
+        # A title or an id is no file name, and a video's name says nothing of its thumbnail.
+        ({"kind": "video", "name": "Welcome to Acme.ai"}, "mp4"),
+        ({"kind": "video", "name": "Welcome to Acme.ai", "media_type": "video/webm"}, "webm"),
+        ({"kind": "thumbnail", "name": "clip.mp4"}, "jpg"),
+        ({"kind": "subtitles", "name": "Our policy. Part.two"}, "vtt"),
+        ({"kind": "video", "media_type": "text/html"}, "mp4"),
+        ({"kind": "video", "media_type": "application/octet-stream"}, "mp4"),
     ],
 )
 def test_extensions(fields: dict[str, str], ext: str) -> None:
@@ -116,6 +126,12 @@ def test_each_output_has_its_own_key() -> None:
     assert keys == ["xvid/j_1/_Large.mp4", "xvid/j_1/Small.mp4"]
     with pytest.raises(VideoConfigurationError, match=r"two of them to s3://b/j_1\.mp4"):
         locate("s3://b/{job_id}.{ext}", vendor="xvid", job_id="j/1", outputs=outputs)
+
+
+@pytest.mark.parametrize("title", ["Welcome to Acme.ai", "v1.2", "01.ab12f"])
+def test_a_title_stays_whole(title: str) -> None:
+    (location,) = locate("s3://b/{name}.{ext}", vendor="v", job_id="1", outputs=[VideoOutput(kind="video", name=title)])
+    assert location.key == f"{title}.mp4"
 
 
 def test_two_names_that_become_one_are_refused() -> None:
