@@ -9,10 +9,25 @@ another part has been stored. ``[video_providers] transfer_memory_mb`` in Airflo
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from functools import lru_cache
 
 PART_BYTES = 8 * 1024 * 1024
 _DEFAULT_MB = 256
+
+
+@dataclass
+class Part:
+    """Consecutive bytes of a file: the first ``length`` of ``buffer``, which the taker gives back to the pool."""
+
+    offset: int
+    buffer: bytearray
+    length: int
+
+    @property
+    def view(self) -> memoryview:
+        """The bytes."""
+        return memoryview(self.buffer)[: self.length]
 
 
 class BufferPool:

@@ -8,7 +8,8 @@ A file behind a link that may break, stall, expire or change: its bytes in order
 - A server without Range, one whose ETag changed, or one that tells no version (strong ETag, Last-Modified): read again
   from the start, and go on only if the bytes that were already handed out prove to be the same (their SHA-256); else
   the file changed, which is an error.
-- Large files of a server that showed 206, the size and a version: several ranges at once, handed out in order.
+- Large files of a server that showed 206, the size and a version: several ranges at once, handed out in order. When one
+  of them is answered with another version, or whole, what is left is read in one stream, as above.
 """
 
 from __future__ import annotations
@@ -16,14 +17,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_video_providers.buffers import BufferPool
+from airflow_video_providers.buffers import BufferPool, Part
+from airflow_video_providers.download_ranges import OtherVersionError, Ranges
 from airflow_video_providers.exceptions import ContentCheckError, SourceError, SourceLinkExpiredError
 from airflow_video_providers.http_source import (
     Answer,
@@ -41,20 +39,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NO_VERSION = Validator(None, None)
-
-
-@dataclass
-class Part:
-    """Consecutive bytes of the file: the first ``length`` of ``buffer``, which the taker gives back to the pool."""
-
-    offset: int
-    buffer: bytearray
-    length: int
-
-    @property
-    def view(self) -> memoryview:
-        """The bytes."""
-        return memoryview(self.buffer)[: self.length]
 
 
 class Download:
@@ -88,15 +72,14 @@ class Download:
         self._on_bytes = on_bytes
         self._refresh = refresh
         self._source = HttpSource(settings.client, settings.streams)
-        self._lock = threading.Lock()
         self._link_lock = threading.Lock()  # its own: minting takes long, and a killed transfer must not wait for it
         self._link = output.url
         self._vendor_size = output.size
         self._validator = _NO_VERSION
         self._packed = False
         self._answer: Answer | None = None
-        self._live: set[Answer] = set()
         self._stopped = threading.Event()
+        self._patience = Patience(settings, self._stopped)
 
     @property
     def requests(self) -> int:
@@ -110,7 +93,7 @@ class Download:
         :raises SourceError: the file cannot be had. :raises ContentCheckError: its length is not what the vendor says.
         """
         try:
-            self._answer = self._persist(self._source.get)
+            self._answer = self._ask(self._patience)
         except PastTheEndError:
             raise ContentCheckError("the source has a file of 0 bytes") from None
         self._validator = self._answer.validator
@@ -129,10 +112,11 @@ class Download:
         answer = self._answer
         if answer is None:
             raise SourceError("the download is not open")
+        offset = 0
         if self._parallel_is_safe(answer):
-            yield from self._in_ranges(pool, part_size)
-        else:
-            yield from self._in_one_stream(pool, part_size)
+            offset = yield from self._in_ranges(answer, pool, part_size)
+        if not self.complete:
+            yield from self._in_one_stream(pool, part_size, offset)
 
     def close(self) -> None:
         """Stop reading and close the connections."""
@@ -143,8 +127,7 @@ class Download:
 
     # ------------------------------------------------------------------ one stream
 
-    def _in_one_stream(self, pool: BufferPool, part_size: int) -> Iterator[Part]:
-        offset = 0
+    def _in_one_stream(self, pool: BufferPool, part_size: int, offset: int) -> Iterator[Part]:
         while True:
             buffer = pool.take(part_size)
             assert buffer is not None  # take() waits
@@ -164,7 +147,6 @@ class Download:
     def _fill(self, start: int, view: memoryview) -> int:
         """Fill the view with the bytes from ``start`` on; fewer only at the end of the file."""
         filled = 0
-        patience = Patience(self.settings, self._stopped)
         while True:
             try:
                 if self._answer is None:
@@ -175,14 +157,14 @@ class Download:
                 for now in answer.pieces(view[before:]):
                     self._on_bytes(before + now - filled)
                     filled = before + now
-                    patience.progress(filled)
+                    self._patience.progress(start + filled)
                 if filled < len(view):
                     self._check_end(answer, start + filled)
                 return filled
             except BrokenError as error:
                 self._drop_answer()
                 self.resumes += 1
-                patience.wait(error, f"at byte {start + filled}")
+                self._patience.wait(error, f"at byte {start + filled}")
             except PastTheEndError as error:
                 end = error.size if error.size is not None else self.size
                 if end != start + filled or self._declared_otherwise(end):
@@ -194,8 +176,7 @@ class Download:
         """Ask for the rest; return how much of the current part stays valid."""
         # A range of a packed body cannot be unpacked; one of a file without a version could be another file's.
         position = 0 if self._packed or self._validator == _NO_VERSION else start + filled
-        answer = self._persist(lambda link: self._source.get(link, first=position, if_range=self._validator.if_range))
-        self._answer = answer
+        self._answer = answer = self._ask(self._patience, first=position)
         if answer.size is not None and self.size is not None and answer.size != self.size:
             raise SourceError(f"the source changed while it was read: {self.size} bytes before, {answer.size} now")
         self.size = self.size if self.size is not None else answer.size
@@ -250,110 +231,32 @@ class Download:
             and answer.size >= self.settings.parallel_from
         )
 
-    def _in_ranges(self, pool: BufferPool, part_size: int) -> Iterator[Part]:
-        assert self.size is not None  # _parallel_is_safe
-        size = self.size
+    def _in_ranges(self, first: Answer, pool: BufferPool, part_size: int) -> Generator[Part, None, int]:
+        """Yield the parts; return how many bytes they were, fewer than all where ranges did not do to the end."""
         self.ranges = self.settings.streams
-        offsets = deque(range(0, size, part_size))
-        running: deque[tuple[Part, Future[None]]] = deque()
-        threads = ThreadPoolExecutor(self.settings.streams, thread_name_prefix="range")
+        self._answer = None
+        ranges = Ranges(first, self._ask, self.settings, self._on_bytes)
         try:
-            while offsets or running:
-                # One range is always asked for in order, so that the next part can never wait for memory of later ones.
-                while offsets and len(running) < self.settings.streams:
-                    offset = offsets[0]
-                    length = min(part_size, size - offset)
-                    buffer = pool.take(part_size, wait=not running)
-                    if buffer is None:
-                        break
-                    offsets.popleft()
-                    part = Part(offset, buffer, length)
-                    running.append((part, threads.submit(self._fetch_range, part)))
-                part, done = running[0]
-                done.result()
-                running.popleft()
-                yield part
+            yield from ranges.parts(pool, part_size)
             self.complete = True
+        except OtherVersionError as error:
+            # Servers behind one name can differ in their ETags, not in the file: its bytes have to prove it.
+            log.warning("%s: on in one stream from byte %d, if the bytes prove the same", error, ranges.handed_out)
+            self._validator = _NO_VERSION
+            self._patience = Patience(self.settings, self._stopped)
         finally:
-            self._stopped.set()
-            with self._lock:
-                for answer in self._live:
-                    answer.interrupt()
-            threads.shutdown(wait=False, cancel_futures=True)
-            for part, done in running:
-                pool.give(part.buffer, reuse=done.done())
-
-    def _fetch_range(self, part: Part) -> None:
-        answer = self._take_first_answer() if part.offset == 0 else None
-        filled = 0
-        patience = Patience(self.settings, self._stopped)
-        while not self._stopped.is_set():
-            try:
-                if answer is None:
-                    answer = self._get_range(part.offset + filled, part.offset + part.length - 1)
-                before = filled
-                with self._alive(answer):
-                    for now in answer.pieces(part.view[before:]):
-                        self._on_bytes(before + now - filled)
-                        filled = before + now
-                        patience.progress(filled)
-                        if self._stopped.is_set():
-                            return
-                if filled < part.length:
-                    raise BrokenError(f"the source ended at byte {part.offset + filled} of {self.size}")
-                return
-            except BrokenError as error:
-                with self._lock:
-                    self.resumes += 1
-                patience.wait(error, f"at byte {part.offset + filled}")
-            finally:
-                if answer is not None:
-                    answer.close()
-                    answer = None
-
-    def _get_range(self, first: int, last: int) -> Answer:
-        try:
-            answer = self._persist(
-                lambda link: self._source.get(link, first=first, last=last, if_range=self._validator.if_range)
-            )
-        except PastTheEndError as error:
-            raise SourceError(f"the source shrank while it was read: {error}") from None
-        if (
-            not answer.partial
-            or answer.start != first
-            or answer.size != self.size
-            or answer.encoded
-            or not self._validator.same(answer.validator)
-        ):
-            answer.close()
-            raise SourceError("the source changed while it was read: it sent another version or another range")
-        return answer
-
-    @contextmanager
-    def _alive(self, answer: Answer) -> Iterator[None]:
-        """Let the main thread break off a read that this thread is blocked in."""
-        with self._lock:
-            self._live.add(answer)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._live.discard(answer)
-
-    def _take_first_answer(self) -> Answer | None:
-        answer, self._answer = self._answer, None
-        return answer
+            self.resumes += ranges.resumes
+        return ranges.handed_out
 
     # ------------------------------------------------------------------ links
 
-    def _persist(self, get: Callable[[str], Answer]) -> Answer:
+    def _ask(self, patience: Patience, first: int = 0, last: int | None = None) -> Answer:
         """Send a request until it is answered well, with fresh links where the link is dead."""
-        patience = Patience(self.settings, self._stopped)
         dead = 0
         while True:
             link = self._current_link()
             try:
-                return get(link)
+                return self._source.get(link, first=first, last=last, if_range=self._validator.if_range)
             except DeadLinkError as error:
                 dead += 1
                 if dead > 2:

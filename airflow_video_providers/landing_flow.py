@@ -19,7 +19,8 @@ from contextlib import suppress
 from dataclasses import replace as changed
 from typing import TYPE_CHECKING
 
-from airflow_video_providers.download import Download, Part
+from airflow_video_providers.buffers import Part
+from airflow_video_providers.download import Download
 from airflow_video_providers.exceptions import ContentCheckError
 from airflow_video_providers.media_check import FIRST_BYTES, MediaCheck
 

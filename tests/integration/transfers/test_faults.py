@@ -100,6 +100,15 @@ def _new_etag_only(resource: Resource) -> None:
     resource.etag = f'"v{resource.hits}"'
 
 
+def _ranges_once(resource: Resource) -> None:
+    resource.ranges = resource.hits == 1
+
+
+def _becomes_shorter(resource: Resource) -> None:
+    if resource.hits > 1:
+        resource.body, resource.ranges = mp4(19 * MB), False
+
+
 def _page(text: bytes, media_type: str) -> Callable[[], Resource]:
     return lambda: Resource(text, content_type=media_type)
 
@@ -135,8 +144,13 @@ ROWS = [
     Row("ETag changes with the file", lambda: Resource(BODY, cuts=[9 * MB], before=_becomes_other),
         SourceError, "begins differently"),
     Row("ETag changes with the file, 4 ranges", lambda: Resource(BODY, before=_becomes_other),
-        SourceError, "another version", settings=RANGES),
+        SourceError, "begins differently", settings=RANGES),
     Row("ETag changes, same bytes", lambda: Resource(BODY, cuts=[9 * MB], before=_new_etag_only)),
+    Row("ETag changes, same bytes, 4 ranges", lambda: Resource(BODY, before=_new_etag_only), settings=RANGES),
+    Row("206 first, then 200", lambda: Resource(BODY, cuts=[9 * MB], before=_ranges_once)),
+    Row("206 first, then 200, 4 ranges", lambda: Resource(BODY, before=_ranges_once), settings=RANGES),
+    Row("206 first, then 200 and another size, 4 ranges", lambda: Resource(BODY, before=_becomes_shorter),
+        SourceError, "bytes before", settings=RANGES),
     Row("link becomes an HTML page in the middle",
         lambda: Resource(BODY, ranges=False, cuts=[9 * MB], before=_becomes_a_page), SourceError, "changed while"),
     Row("no ETag, one cut", lambda: Resource(BODY, etag=None, cuts=[9 * MB])),
@@ -157,7 +171,7 @@ ROWS = [
     Row("only Last-Modified, 4 ranges", lambda: Resource(BODY, etag=None, modified=YESTERDAY), settings=RANGES),
     Row("only Last-Modified, changes with the file, 4 ranges",
         lambda: Resource(BODY, etag=None, modified=YESTERDAY, before=_becomes_other_later),
-        SourceError, "another version", settings=RANGES),
+        SourceError, "begins differently", settings=RANGES),
     Row("gzip", lambda: Resource(BODY, packed=True)),
     Row("gzip, one cut", lambda: Resource(BODY, packed=True, cuts=[9 * MB])),
     Row("declared length too long", lambda: Resource(BODY, declared=len(BODY) + 5000), SourceError, "shrank"),
@@ -326,6 +340,37 @@ def test_a_kill_does_not_wait_for_the_vendor_to_mint_a_link(faulty_server: Fault
     finally:
         answered.set()
         download.close()
+
+
+@pytest.mark.parametrize("before", [_new_etag_only, _ranges_once])
+def test_bytes_that_ranges_read_in_vain_are_not_counted(
+    before: Callable[[Resource], None], faulty_server: FaultyServer
+) -> None:
+    """The run of ranges ends in the middle; its threads stop, its memory comes back, its progress is taken back."""
+    url = faulty_server.add("/video", Resource(BODY, before=before, bytes_per_second=40 * MB))
+    output = VideoOutput(kind="video", url=url)
+    digest, total, most = hashlib.sha256(), 0, 0
+
+    def count(number: int) -> None:
+        nonlocal total, most
+        total += number
+        most = max(most, total)
+
+    download = Download(output, lambda: output, RANGES, digest.digest, count)
+    download.open()
+    pool = BufferPool(40 * 1024 * 1024)
+    for part in download.parts(pool, 1024 * 1024):
+        digest.update(part.view)
+        pool.give(part.buffer)
+    download.close()
+    assert digest.digest() == hashlib.sha256(BODY).digest()
+    assert total == most == len(BODY)
+    assert pool.lent == 0
+    for _ in range(100):
+        if not any(thread.name.startswith("range") for thread in threading.enumerate()):
+            break
+        time.sleep(0.05)
+    assert not any(thread.name.startswith("range") for thread in threading.enumerate())
 
 
 def test_no_credentials_follow_a_redirect(place: Place, faulty_server: FaultyServer) -> None:
