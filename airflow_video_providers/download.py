@@ -147,6 +147,7 @@ class Download:
     def _fill(self, start: int, view: memoryview) -> int:
         """Fill the view with the bytes from ``start`` on; fewer only at the end of the file."""
         filled = 0
+        broke = False
         while True:
             try:
                 if self._answer is None:
@@ -154,7 +155,7 @@ class Download:
                 before = filled
                 answer = self._answer
                 assert answer is not None  # _reopen sets it
-                for now in answer.pieces(view[before:]):
+                for now in answer.pieces(view[before:], careful=broke):
                     self._on_bytes(before + now - filled)
                     filled = before + now
                     self._patience.progress(start + filled)
@@ -164,6 +165,7 @@ class Download:
             except BrokenError as error:
                 self._drop_answer()
                 self.resumes += 1
+                broke = True
                 self._patience.wait(error, f"at byte {start + filled}")
             except PastTheEndError as error:
                 end = error.size if error.size is not None else self.size

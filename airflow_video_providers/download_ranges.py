@@ -100,6 +100,7 @@ class Ranges:
     def _fetch(self, part: Part) -> None:
         answer = self._take_first() if part.offset == 0 else None
         filled = 0
+        broke = False
         patience = Patience(self.settings, self._stopped)
         while not self._stopped.is_set():
             try:
@@ -107,7 +108,7 @@ class Ranges:
                     answer = self._get(patience, part.offset + filled, part.offset + part.length - 1)
                 before = filled
                 with self._alive(answer):
-                    for now in answer.pieces(part.view[before:]):
+                    for now in answer.pieces(part.view[before:], careful=broke):
                         if not self._report(before + now - filled):
                             return
                         filled = before + now
@@ -118,6 +119,7 @@ class Ranges:
             except BrokenError as error:
                 with self._lock:
                     self.resumes += 1
+                broke = True
                 patience.wait(error, f"at byte {part.offset + filled}")
             finally:
                 if answer is not None:

@@ -22,7 +22,8 @@ from airflow_video_providers.exceptions import SourceError
 from airflow_video_providers.http_session import ClientSettings, prepare_session
 from airflow_video_providers.vendor_errors import parse_retry_after
 
-_READ_BYTES = 1024 * 1024  # larger reads cost less; what was read of one is lost when the connection is reset
+_READ_BYTES = 1024 * 1024  # larger reads cost less, but what came of one is lost when the connection breaks
+_CAREFUL_READ_BYTES = 64 * 1024
 _MOST_REDIRECTS = 5
 _LINK_IS_DEAD = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
@@ -126,11 +127,15 @@ class Answer:
             pass
         return filled
 
-    def pieces(self, view: memoryview) -> Iterator[int]:
-        """Do the same, but tell after each piece how much of the view is filled, so that a cut loses little."""
-        filled = 0
+    def pieces(self, view: memoryview, *, careful: bool = False) -> Iterator[int]:
+        """
+        Do the same, but tell after each piece how much of the view is filled, so that a cut loses little.
+
+        :param careful: in pieces of 64 KiB, not 1 MiB: for a source that has already broken off.
+        """
+        filled, most = 0, _CAREFUL_READ_BYTES if careful else _READ_BYTES
         while filled < len(view):
-            data = self._read(min(_READ_BYTES, len(view) - filled))
+            data = self._read(min(most, len(view) - filled))
             if not data:
                 return
             view[filled : filled + len(data)] = data

@@ -119,6 +119,10 @@ ROWS = [
     Row("one cut, then healthy", lambda: Resource(BODY, cuts=[3 * MB])),
     Row("every response cut at 3 MB", lambda: Resource(BODY, always_cut=3 * MB)),
     Row("every response cut at 3 MB, 4 ranges", lambda: Resource(BODY, always_cut=3 * MB), settings=RANGES),
+    Row("every response cut at 900 kB", lambda: Resource(BODY, always_cut=900_000)),
+    Row("every response reset at 900 kB", lambda: Resource(BODY, always_cut=900_000, cut_how="reset")),
+    Row("every chunked response cut at 900 kB", lambda: Resource(BODY, always_cut=900_000, framing="chunked")),
+    Row("every response cut at 900 kB, 4 ranges", lambda: Resource(BODY, always_cut=900_000), settings=RANGES),
     Row("cut before any byte, always", lambda: Resource(BODY, always_cut=0), SourceError, "tries without progress"),
     Row("cut of a chunked body", lambda: Resource(BODY, framing="chunked", cuts=[9 * MB])),
     Row("no length, whole", lambda: Resource(BODY, framing="close", ranges=False)),
@@ -340,6 +344,22 @@ def test_a_kill_does_not_wait_for_the_vendor_to_mint_a_link(faulty_server: Fault
     finally:
         answered.set()
         download.close()
+
+
+def test_a_body_that_breaks_and_an_answer_that_does_not_come_are_tries_of_one_row(faulty_server: FaultyServer) -> None:
+    """Every third request is answered, and its body breaks at once: no progress, so three requests are all."""
+
+    def before(resource: Resource) -> None:
+        resource.statuses = [(503, {})] if resource.hits % 3 else []
+
+    url = faulty_server.add("/video", Resource(BODY, always_cut=0, before=before))
+    output = VideoOutput(kind="video", url=url)
+    download = Download(output, lambda: output, SETTINGS, lambda: b"")
+    download.open()
+    with pytest.raises(SourceError, match="given up after 3 tries"):
+        next(download.parts(BufferPool(40 * 1024 * 1024), 1024 * 1024))
+    download.close()
+    assert len(faulty_server.requests) == 3
 
 
 @pytest.mark.parametrize("before", [_new_etag_only, _ranges_once])
