@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NO_VERSION = Validator(None, None)
+_MOST_RENEWALS = 2  # by one request, which finds each fresh link dead
 
 
 class Download:
@@ -254,36 +255,40 @@ class Download:
 
     def _ask(self, patience: Patience, first: int = 0, last: int | None = None) -> Answer:
         """Send a request until it is answered well, with fresh links where the link is dead."""
-        dead = 0
+
+        def get(link: str) -> Answer:
+            return self._source.get(link, first=first, last=last, if_range=self._validator.if_range)
+
+        dead, renewed = None, 0
         while True:
-            link = self._current_link()
             try:
-                return self._source.get(link, first=first, last=last, if_range=self._validator.if_range)
+                with self._link_lock:
+                    link = self._usable_link()
+                    if link == dead:  # else another range has already renewed it
+                        renewed += 1
+                        link = self._renewed_link()
+                        return get(link)  # before any other range: there are links that work only once
+                return get(link)
             except DeadLinkError as error:
-                dead += 1
-                if dead > 2:
+                dead = link
+                if renewed == _MOST_RENEWALS:
                     raise SourceLinkExpiredError(f"{error}, and so does a fresh one") from None
-                self._renew(link)
             except BrokenError as error:
                 patience.wait(error, "before the first byte of an answer")
 
-    def _current_link(self) -> str:
-        with self._link_lock:
-            if self._link is None:
-                self._mint()
-            assert self._link is not None  # _mint raises otherwise
-            if not self.settings.plain_http and self._link[:5].lower() == "http:":
-                raise SourceError(
-                    "the vendor is reached by https, but the link of the file is plain http: not followed"
-                )
-            return self._link
+    def _usable_link(self) -> str:
+        if self._link is None:
+            self._mint()
+        assert self._link is not None  # _mint raises otherwise
+        if not self.settings.plain_http and self._link[:5].lower() == "http:":
+            raise SourceError("the vendor is reached by https, but the link of the file is plain http: not followed")
+        return self._link
 
-    def _renew(self, dead: str) -> None:
-        with self._link_lock:
-            if self._link == dead:  # else another range has already renewed it
-                self.link_refreshes += 1
-                log.info("The link of the file is no longer valid: asking the vendor for a fresh one")
-                self._mint()
+    def _renewed_link(self) -> str:
+        self.link_refreshes += 1
+        log.info("The link of the file is no longer valid: asking the vendor for a fresh one")
+        self._mint()
+        return self._usable_link()
 
     def _mint(self) -> None:
         output = self._refresh()

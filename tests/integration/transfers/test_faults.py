@@ -109,6 +109,10 @@ def _becomes_shorter(resource: Resource) -> None:
         resource.body, resource.ranges = mp4(19 * MB), False
 
 
+def _once_each() -> dict[str, int]:
+    return {str(token): 1 for token in range(100)}
+
+
 def _page(text: bytes, media_type: str) -> Callable[[], Resource]:
     return lambda: Resource(text, content_type=media_type)
 
@@ -134,6 +138,9 @@ ROWS = [
     Row("link expires in the middle", lambda: Resource(BODY, token_uses={"0": 1, "1": 1}, cuts=[5 * MB]), refreshes=1),
     Row("link expires in the middle, 4 ranges", lambda: Resource(BODY, token_uses={"0": 2, "1": 99}),
         settings=RANGES, refreshes=1),
+    Row("every link works once, one cut", lambda: Resource(BODY, token_uses=_once_each(), cuts=[3 * MB]), refreshes=1),
+    Row("every link works once, 8 ranges", lambda: Resource(BODY, token_uses=_once_each(), always_cut=2 * MB),
+        settings=replace(RANGES, streams=8), refreshes=None),
     Row("link stays dead", lambda: Resource(BODY, token_uses={}), SourceLinkExpiredError, "so does a fresh one", 2),
     Row("410, then a fresh link", lambda: Resource(BODY, statuses=[(410, {})]), refreshes=1),
     Row("503 with Retry-After, then healthy", lambda: Resource(BODY, statuses=[(503, {"Retry_After": "0"})])),
