@@ -19,9 +19,9 @@ from typing import Any, BinaryIO
 from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
 from azure.core import MatchConditions
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.storage.blob import BlobBlock, ContentSettings
+from azure.storage.blob import BlobBlock, ContentSettings, StorageErrorCode
 
-from airflow_video_providers.exceptions import DestinationExistsError, SourceError
+from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
 from airflow_video_providers.object_store import ObjectAttributes, ObjectStore, ObjectWriter, StoredObject, refused
 
 _NAME = "Azure Blob Storage"
@@ -158,4 +158,9 @@ def _errors(container: str, key: str) -> Iterator[None]:
     except ResourceExistsError:
         raise DestinationExistsError(f"abfs://{container}/{key} is already there") from None
     except AzureError as error:
+        if getattr(error, "error_code", None) == StorageErrorCode.INVALID_BLOCK_LIST:
+            # A commit removes the blocks that others have staged for the same blob. What is there now may be our file.
+            raise DestinationError(
+                f"abfs://{container}/{key}: another task wrote this blob at the same time; a retry settles it"
+            ) from None
         raise refused(f"abfs://{container}/{key}: {_reason(error)}", getattr(error, "status_code", None)) from None
