@@ -227,8 +227,11 @@ class VideoToObjectStorageOperator(BaseOperator):
     # ------------------------------------------------------------------ what others learn of it
 
     def _tell_outlets(self, context: Context, files: list[dict[str, Any]]) -> None:
+        from airflow.sdk.definitions.asset import Asset, AssetAlias, AssetRef
+
         for outlet in self.outlets or ():
-            context["outlet_events"][outlet].extra["files"] = files  # type: ignore[assignment]  # plain JSON values
+            if isinstance(outlet, (Asset, AssetAlias, AssetRef)):  # else an entity of lineage, which has no events
+                context["outlet_events"][outlet].extra["files"] = files  # type: ignore[assignment]  # plain JSON values
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Name the job at the vendor as input and each stored object as output, with its size."""

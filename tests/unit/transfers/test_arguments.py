@@ -6,7 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.sdk import BaseHook
+from airflow.providers.common.compat.lineage.entities import File
+from airflow.sdk import Asset, AssetAlias, BaseHook
+from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.transfers.object_storage_to_video import ObjectStorageToVideoOperator
@@ -76,6 +78,15 @@ def test_what_a_template_became_is_checked_before_anything_is_asked() -> None:
 
 def test_a_kill_before_or_after_the_transfer_is_no_error() -> None:
     VideoToObjectStorageOperator(task_id="t", **GOOD).on_kill()
+
+
+def test_outlets_that_are_no_assets_have_no_events() -> None:
+    outlets = [File(url="file:///v.mp4"), Asset("videos"), AssetAlias("latest")]
+    operator = VideoToObjectStorageOperator(task_id="t", **GOOD, outlets=outlets)
+    events, files = OutletEventAccessors(), [{"uri": "s3://b/1.mp4"}]
+    operator._tell_outlets({"outlet_events": events}, files)  # type: ignore[typeddict-item]  # that is all it reads
+    assert [events[outlet].extra for outlet in outlets[1:]] == [{"files": files}] * 2
+    assert len(events) == 2
 
 
 @pytest.mark.parametrize(
