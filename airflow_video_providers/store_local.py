@@ -56,7 +56,7 @@ class LocalStore(ObjectStore):
         with suppress(OSError, AttributeError):  # no extended attributes here
             for name in os.listxattr(path):
                 if name.startswith(_ATTRIBUTE):
-                    metadata[name.removeprefix(_ATTRIBUTE)] = os.getxattr(path, name).decode()
+                    metadata[name.removeprefix(_ATTRIBUTE)] = os.getxattr(path, name).decode(errors="replace")
         media_type = metadata.pop(_MEDIA_TYPE, None)
         if metadata.pop(_STATE, None) != _state(stat):  # written to since: what we said of it no longer holds
             metadata = {}

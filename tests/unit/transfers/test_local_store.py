@@ -75,6 +75,16 @@ def test_a_file_that_was_written_to_in_place_is_ours_no_longer(tmp_path: Path) -
     assert path.read_text() == WEBVTT
 
 
+def test_attributes_of_other_programs_need_not_be_text(tmp_path: Path) -> None:
+    path = tmp_path / "s.vtt"
+    land(path, MemoryJournal())
+    try:
+        os.setxattr(path, "user.DOSATTRIB", b"\x00\x05\xff\xfe\x80")
+    except OSError:
+        pytest.skip("this file system keeps no extended attributes")
+    assert land(path, MemoryJournal()).transferred == 0
+
+
 def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
     path = tmp_path / ("影" * 83 + ".vtt")
     assert land(path, MemoryJournal()).transferred == path.stat().st_size
