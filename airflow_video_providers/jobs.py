@@ -128,5 +128,5 @@ class VideoOutput(BaseModel):
 
     @property
     def identity(self) -> tuple[str, str | None, str | None]:
-        """What stays the same when the link is minted again."""
-        return (self.kind, self.output_id, self.name)
+        """What stays the same when the link is minted again; a name can change, so it counts only without an id."""
+        return (self.kind, self.output_id, None if self.output_id else self.name)

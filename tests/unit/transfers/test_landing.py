@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a landed file is called, and by what it is known again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from airflow_video_providers.buffers import BufferPool
+from airflow_video_providers.destination import parse_location
+from airflow_video_providers.exceptions import DestinationExistsError
+from airflow_video_providers.jobs import VideoOutput
+from airflow_video_providers.landing import LandedFile, Landing, LandingRules, MemoryJournal
+from airflow_video_providers.store_local import LocalStore
+from tests.support.faulty_server import FaultyServer, Resource
+from tests.support.media import mp4
+
+BODY = mp4(100_000)
+
+
+def land(path: Path, output: VideoOutput, **rules: object) -> LandedFile:
+    """Land an output in a local file."""
+    return Landing(
+        output,
+        vendor="hourone",
+        job_id="1",
+        location=parse_location(f"file://{path}"),
+        store=LocalStore(),
+        refresh=lambda: output,
+        rules=LandingRules(**rules),  # type: ignore[arg-type]
+        journal=MemoryJournal(),
+        pool=BufferPool(1),
+    ).land()
+
+
+def test_a_title_that_was_changed_is_the_same_output(tmp_path: Path, faulty_server: FaultyServer) -> None:
+    url = faulty_server.add("/v", Resource(BODY))
+    path = tmp_path / "v.mp4"
+    first = land(path, VideoOutput(kind="video", url=url, output_id="7", name="Draft"))
+    again = land(path, VideoOutput(kind="video", url=url, output_id="7", name="Final"), if_exists="fail")
+    assert (first.transferred, again.transferred) == (len(BODY), 0)
+    with pytest.raises(DestinationExistsError):
+        land(path, VideoOutput(kind="video", url=url, output_id="8", name="Final"), if_exists="fail")
+    # Without an id the name is all that there is.
+    land(path, VideoOutput(kind="video", url=url, name="Draft"))
+    assert land(path, VideoOutput(kind="video", url=url, name="Final")).transferred == len(BODY)
