@@ -72,11 +72,12 @@ class AzureStore(ObjectStore):
 
     def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
         """Open a blob, at the version that is there now."""
+        uri = f"abfs://{self.container}/{key}"
         try:
             download = self._client.get_blob_client(key).download_blob()
         except AzureError as error:
-            raise SourceError(f"abfs://{self.container}/{key} cannot be read: {_reason(error)}") from None
-        return io.BufferedReader(_AzureReader(download), 1024 * 1024), _stored(download.properties)
+            raise SourceError(f"{uri} cannot be read: {_reason(error)}") from None
+        return io.BufferedReader(_AzureReader(download, uri), 1024 * 1024), _stored(download.properties)
 
 
 class _AzureWriter(ObjectWriter):
@@ -107,8 +108,8 @@ class _AzureWriter(ObjectWriter):
 
 
 class _AzureReader(io.RawIOBase):
-    def __init__(self, download: Any) -> None:
-        self._download = download
+    def __init__(self, download: Any, uri: str) -> None:
+        self._download, self._uri = download, uri
 
     def readable(self) -> bool:
         return True
@@ -116,9 +117,11 @@ class _AzureReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         try:
-            data = self._download.read(len(view))
+            data = self._download.read(len(view))  # of the version that was opened: the client asks with its ETag
         except AzureError as error:
-            raise SourceError(f"the blob cannot be read: {_reason(error)}") from None
+            if getattr(error, "status_code", None) in (404, 412):
+                raise SourceError(f"{self._uri} was changed or deleted while it was read") from None
+            raise SourceError(f"{self._uri} cannot be read: {_reason(error)}") from None
         view[: len(data)] = data
         return len(data)
 

@@ -8,10 +8,11 @@ a week, so that there is nothing to sweep; an aborted one is cancelled at once.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import requests
 from airflow.providers.google.cloud.hooks.gcs import GCSHook
@@ -69,10 +70,11 @@ class GcsStore(ObjectStore):
         try:
             blob = self._bucket.get_blob(key)
         except _ERRORS as error:
-            raise SourceError(f"gs://{self.bucket}/{key} cannot be read: {error}") from None
+            raise SourceError(f"gs://{self.bucket}/{key} cannot be read: {_message(error)}") from None
         if blob is None:
             raise SourceError(f"there is no object gs://{self.bucket}/{key}")
-        return cast("BinaryIO", blob.open("rb", chunk_size=PART_BYTES)), _stored(blob)
+        file = blob.open("rb", chunk_size=PART_BYTES, if_generation_match=blob.generation)
+        return io.BufferedReader(_GcsReader(file, f"gs://{self.bucket}/{key}"), 1024 * 1024), _stored(blob)
 
     def _blob(self, key: str, attributes: ObjectAttributes) -> Any:
         attributes.refuse("Google Cloud Storage", "encryption")
@@ -124,8 +126,31 @@ class _GcsWriter(ObjectWriter):
                 self._file.terminate()
 
 
+class _GcsReader(io.RawIOBase):
+    def __init__(self, file: Any, uri: str) -> None:
+        self._file, self._uri = file, uri
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        try:
+            data = self._file.read(len(view))
+        except (NotFound, PreconditionFailed):
+            raise SourceError(f"{self._uri} was changed or deleted while it was read") from None
+        except _ERRORS as error:
+            raise SourceError(f"{self._uri} cannot be read: {_message(error)}") from None
+        view[: len(data)] = data
+        return len(data)
+
+
 def _stored(blob: Any) -> StoredObject:
     return StoredObject(int(blob.size), blob.metadata or {}, str(blob.generation), blob.content_type)
+
+
+def _message(error: Exception) -> str:
+    return getattr(error, "message", None) or type(error).__name__
 
 
 @contextmanager
@@ -142,5 +167,4 @@ def _errors(bucket: str, key: str) -> Iterator[None]:
     except NotFound:
         raise DestinationError(f"gs://{bucket}/{key}: there is no such bucket") from None
     except _ERRORS as error:
-        message = getattr(error, "message", None) or type(error).__name__
-        raise refused(f"gs://{bucket}/{key}: {message}", getattr(error, "code", None)) from None
+        raise refused(f"gs://{bucket}/{key}: {_message(error)}", getattr(error, "code", None)) from None

@@ -47,6 +47,13 @@ class CloudBucket:
         blob = self.client.get_blob_client(self.bucket, key)
         return bytes(blob.download_blob().readall()) if blob.exists() else None
 
+    def delete(self, key: str) -> None:
+        """Delete an object."""
+        if self.scheme == "gs":
+            self.client.bucket(self.bucket).delete_blob(key)
+        else:
+            self.client.get_blob_client(self.bucket, key).delete_blob()
+
     def content_type(self, key: str) -> str:
         """Return an object's content type."""
         if self.scheme == "gs":

@@ -133,3 +133,21 @@ def test_an_object_is_read_as_a_stream(cloud: CloudBucket, faulty_server: Faulty
         assert b"".join(iter(lambda: stream.read(300_000), b"")) == BODY
     with pytest.raises(SourceError):
         store.open("none.mp4")
+
+
+@pytest.mark.parametrize("what", ["changed", "deleted"])
+def test_an_object_that_does_not_stay_the_same_is_never_read_as_a_mixture(what: str, cloud: CloudBucket) -> None:
+    if cloud.scheme == "gs" and what == "changed":
+        pytest.skip("the emulator does not check the condition of a read: see test_gcs_read.py")
+    store, body = open_store(parse_location(cloud.uri("v.mp4"))), mp4(80_000_000)
+    store.put("v.mp4", body, ObjectAttributes(), replace=True)
+    stream, _ = store.open("v.mp4")
+    with stream:
+        begun = stream.read(1_000_000)
+        if what == "changed":
+            store.put("v.mp4", mp4(80_000_000, seed=2), ObjectAttributes(), replace=True)
+        else:
+            cloud.delete("v.mp4")
+        with pytest.raises(SourceError, match=f"{cloud.scheme}://{cloud.bucket}/v.mp4 was changed or deleted while"):
+            stream.read()
+    assert begun == body[:1_000_000]
