@@ -267,7 +267,11 @@ def _metadata(vendor: str, job_id: str, output: VideoOutput) -> dict[str, str]:
         "videojobid": job_id if job_id.isascii() else hashlib.sha256(job_id.encode()).hexdigest(),
         "videooutput": f"{output.kind}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}",
     }
-    return metadata | ({"videomd5": output.md5.lower()} if output.md5 else {})
+    if output.md5:
+        metadata["videomd5"] = output.md5.lower()
+    if output.content is not None:  # a text has no size from the vendor, and can be corrected under the same id
+        metadata["videosha256"] = hashlib.sha256(output.content.encode()).hexdigest()
+    return metadata
 
 
 def _plain_type(media_type: str | None) -> str | None:

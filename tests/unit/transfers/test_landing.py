@@ -14,7 +14,7 @@ from airflow_video_providers.jobs import VideoOutput
 from airflow_video_providers.landing import LandedFile, Landing, LandingRules, MemoryJournal
 from airflow_video_providers.store_local import LocalStore
 from tests.support.faulty_server import FaultyServer, Resource
-from tests.support.media import mp4
+from tests.support.media import WEBVTT, mp4
 
 BODY = mp4(100_000)
 
@@ -45,3 +45,15 @@ def test_a_title_that_was_changed_is_the_same_output(tmp_path: Path, faulty_serv
     # Without an id the name is all that there is.
     land(path, VideoOutput(kind="video", url=url, name="Draft"))
     assert land(path, VideoOutput(kind="video", url=url, name="Final")).transferred == len(BODY)
+
+
+@pytest.mark.parametrize("corrected", ["Hello", "Goodbye, all of you"])
+def test_a_text_that_was_corrected_is_not_there_yet(tmp_path: Path, corrected: str) -> None:
+    path, text = tmp_path / "s.vtt", WEBVTT.replace("Hello", corrected)
+    land(path, VideoOutput(kind="subtitles", content=WEBVTT.replace("Hello", "Helol"), output_id="7"))
+    output = VideoOutput(kind="subtitles", content=text, output_id="7")
+    with pytest.raises(DestinationExistsError):
+        land(path, output, if_exists="fail")
+    assert land(path, output).transferred == len(text)
+    assert path.read_text() == text
+    assert land(path, output).transferred == 0
