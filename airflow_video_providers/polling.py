@@ -39,7 +39,6 @@ SHORTEST_INTERVAL = 10.0
 """Shortest time between two looks at a job, in seconds (less only where ``poll_interval`` is less)."""
 FIRST_INTERVAL = 15.0
 """How soon after the first look a job that reports its progress is looked at again, in seconds."""
-_NOT_SEEN = "not seen yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,8 @@ def next_poll(job: VideoJob, pace: Pace, *, poll_interval: float = DEFAULT_POLL_
         # One wide spread at the start is enough: the same beat keeps tasks apart for good.
         gap = (poll_interval / 4 + (pace.looked - pace.since) / 20) * (0.5 + spread if pace.looked == pace.since else 1)
     else:
-        gap = _gap(pace, poll_interval) * (0.9 + 0.2 * spread)
+        # Also at the ceiling: tasks that start together would otherwise stay together.
+        gap = min(_gap(pace, poll_interval) * (0.9 + 0.2 * spread), poll_interval * (0.9 + 0.1 * spread))
     return min(max(gap, min(SHORTEST_INTERVAL, poll_interval)), poll_interval)
 
 
@@ -126,7 +126,7 @@ def _gap(pace: Pace, poll_interval: float) -> float:
     earliest, latest = end
     if pace.looked < earliest:
         return 0.9 * (earliest - pace.looked)
-    return max((latest - earliest) / 6, (pace.looked - latest) / 3)
+    return max((latest - earliest) / 5, (pace.looked - latest) / 3)
 
 
 def _spread(seed: str) -> float:
@@ -137,14 +137,12 @@ def _spread(seed: str) -> float:
 
 def next_try(failures: int, error: Exception, *, poll_interval: float = DEFAULT_POLL_INTERVAL, seed: str = "") -> float:
     """
-    Return how many seconds after a failed look the next one is due: the vendor's Retry-After, else a backoff.
+    Return how many seconds after a failed look the next one is due: a backoff, or the vendor's Retry-After if longer.
 
     A little later for some than for others, so that those whom a vendor turned away do not come back in one instant.
     """
-    asked = retry_after_of(error)
-    if asked is None:
-        asked = min(SHORTEST_INTERVAL * 2 ** min(failures - 1, 10), poll_interval)
-    return asked + _spread(seed) * min(SHORTEST_INTERVAL, poll_interval)
+    pause: float = min(SHORTEST_INTERVAL * 2 ** min(failures - 1, 10), poll_interval)
+    return max(pause, retry_after_of(error) or 0.0) + _spread(seed) * min(SHORTEST_INTERVAL, poll_interval)
 
 
 def retry_after_of(error: BaseException | None) -> float | None:
@@ -169,12 +167,7 @@ def gone_after(gone: int, error: Exception) -> int:
 
 def unseen(vendor: str, job_id: str) -> VideoJob:
     """Stand for a job that no look has shown yet."""
-    return VideoJob(vendor=vendor, job_id=job_id, state=JobState.QUEUED, vendor_status=_NOT_SEEN)
-
-
-def was_seen(job: VideoJob) -> bool:
-    """Tell whether there is such a job at all, as far as is known."""
-    return job.vendor_status != _NOT_SEEN
+    return VideoJob(vendor=vendor, job_id=job_id, state=JobState.QUEUED, vendor_status="not seen yet")
 
 
 def deleted(job: VideoJob) -> VideoJob:
@@ -253,7 +246,7 @@ def wait_for_job(
         except VideoApiError as error:
             failures += weight(error)
             gone = gone_after(gone, error)
-            if gone > max_poll_failures and was_seen(job):
+            if gone > max_poll_failures:
                 return deleted(job)
             if failures > max_poll_failures:
                 raise polling_given_up(job.job_id, error) from error

@@ -25,11 +25,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from airflow_video_providers.exceptions import (
-    VideoApiAuthenticationError,
-    VideoApiError,
     VideoApiInvalidRequestError,
     VideoApiNotFoundError,
-    VideoApiPermissionError,
+    VideoApiQuotaError,
     VideoApiUnreadableAnswerError,
 )
 from airflow_video_providers.hooks.base import VideoHook, aget_video_hook
@@ -39,6 +37,7 @@ from airflow_video_providers.polling import (
     SHORTEST_INTERVAL,
     next_try,
     polling_given_up,
+    retry_after_of,
 )
 from airflow_video_providers.waiter import Waiter
 
@@ -229,7 +228,7 @@ class SharedPoller:
         try:
             job = await self._in_thread(hook.get_job, waiter.job.job_id)
         except Exception as error:
-            await self._failed(error, [waiter], calls=1)
+            await self._failed(error, [waiter], calls=1, hook=hook)
         else:
             self._failures = 0
             waiter.saw(job, time.time())
@@ -244,11 +243,11 @@ class SharedPoller:
         try:
             found = await self._in_thread(hook.get_jobs, ids)
         except Exception as error:
-            if _concerns_the_list(error):
+            if _concerns_this_call_alone(error):
                 log.warning("%s; asking for each job by its id", error)
                 found = {}
             else:
-                await self._failed(error, due, calls=MOST_IN_FLIGHT)
+                await self._failed(error, due, calls=MOST_IN_FLIGHT, hook=hook)
                 return
         else:
             self._failures = 0
@@ -262,24 +261,21 @@ class SharedPoller:
                 await asyncio.sleep(0)
         self._not_listed.extend(waiter for waiter in due if waiter.job.job_id not in found)
 
-    async def _failed(self, error: Exception, waiters: list[Waiter], *, calls: int) -> None:
+    async def _failed(self, error: Exception, waiters: list[Waiter], *, calls: int, hook: VideoHook | None) -> None:
         """Take in a failed call; a round of them, or the vendor's Retry-After, holds back the whole connection."""
         now = time.time()
-        self._failures += calls
-        asked = error.retry_after if isinstance(error, VideoApiError) else None
-        if asked is not None:
-            self._ask_from = max(self._ask_from, now + asked)
-        elif self._failures >= MOST_IN_FLIGHT:
-            # Those that are due could not have been asked either: they share the failure.
-            waiters = list(dict.fromkeys(waiters + self._pop_due(now)))
-            longest = min((waiter.poll_interval for waiter in waiters), default=DEFAULT_POLL_INTERVAL)
-            pause = next_try(self._failures // MOST_IN_FLIGHT, error, poll_interval=longest)
-            self._ask_from = max(self._ask_from, now + pause)
-        if not isinstance(error, VideoApiError) or isinstance(
-            error, (VideoApiAuthenticationError, VideoApiPermissionError)
-        ):
-            # The key may have been renewed: look the connection up again.
-            self._close_hook()
+        self._ask_from = max(self._ask_from, now + (retry_after_of(error) or 0.0))
+        if not _concerns_this_call_alone(error):
+            self._failures += calls
+            if self._hook is hook and not isinstance(error, VideoApiQuotaError):
+                # Its host or key may have been set right since: look the connection up again.
+                self._close_hook()
+            if self._failures >= MOST_IN_FLIGHT:
+                # Those that are due could not have been asked either: they share the failure.
+                waiters = list(dict.fromkeys(waiters + self._pop_due(now)))
+                longest = min((waiter.poll_interval for waiter in waiters), default=DEFAULT_POLL_INTERVAL)
+                pause = next_try(self._failures // MOST_IN_FLIGHT, error, poll_interval=longest)
+                self._ask_from = max(self._ask_from, now + pause)
         log.warning("%s; connection %s: %s looks failed", error, self.conn_id, len(waiters))
         for number, waiter in enumerate(waiters):
             waiter.missed(error, now)
@@ -294,7 +290,7 @@ class SharedPoller:
             if isinstance(error, asyncio.TimeoutError):  # which has no text
                 error = TimeoutError(f"Connection {self.conn_id} was not given within {_LOOK_UP_SECONDS:.0f} s")
             not_asked, self._not_listed = list(self._not_listed), deque()
-            await self._failed(error, not_asked, calls=MOST_IN_FLIGHT)
+            await self._failed(error, not_asked, calls=MOST_IN_FLIGHT, hook=None)
         else:
             # A failed call is tried again at the next look, for the whole connection; not by the client, for one job.
             self._hook.retry_deadline = 0.0
@@ -308,6 +304,6 @@ class SharedPoller:
         return await self._loop.run_in_executor(self._threads, call, argument)
 
 
-def _concerns_the_list(error: Exception) -> bool:
-    """Tell whether a failed list says nothing about asking for single jobs."""
+def _concerns_this_call_alone(error: Exception) -> bool:
+    """Tell whether a failed call says nothing about the next one: that of another job, or of one job after a list."""
     return isinstance(error, (VideoApiUnreadableAnswerError, VideoApiNotFoundError, VideoApiInvalidRequestError))

@@ -20,7 +20,6 @@ from airflow_video_providers.polling import (
     next_try,
     polling_given_up,
     timed_out,
-    was_seen,
     weight,
 )
 
@@ -37,6 +36,7 @@ class Waiter:
     :param deadline: seconds of the epoch at which the wait is over, or None.
     :param seed: names the waiting task instance.
     :param max_poll_failures: how many looks in a row may fail.
+    :ivar show_from: seconds of the epoch from which on a look is news even if the job did not move.
     """
 
     __slots__ = (
@@ -53,6 +53,7 @@ class Waiter:
         "poll_interval",
         "queued",
         "seed",
+        "show_from",
     )
 
     def __init__(
@@ -75,6 +76,7 @@ class Waiter:
         self.failures = self.gone = 0
         self.error: VideoPollingError | VideoJobTimeoutError | None = None
         self.news = asyncio.Event()
+        self.show_from = math.inf
         self.queued: float | None = None
         self.plan(pace.looked + next_poll(job, pace, poll_interval=poll_interval, seed=seed))
 
@@ -89,7 +91,7 @@ class Waiter:
 
     def saw(self, job: VideoJob, now: float) -> None:
         """Take in a look."""
-        if job.state.is_terminal or moved(job) != moved(self.job):
+        if job.state.is_terminal or moved(job) != moved(self.job) or now >= self.show_from:
             self.news.set()
         self.failures = self.gone = 0
         self.pace = self.pace.observe(job, now)
@@ -101,7 +103,7 @@ class Waiter:
         """Take in a look that failed."""
         self.failures += weight(error)
         self.gone = gone_after(self.gone, error)
-        if self.gone > self.max_poll_failures and was_seen(self.job):
+        if self.gone > self.max_poll_failures:
             self.saw(deleted(self.job), now)
             return
         if self.failures > self.max_poll_failures:

@@ -330,9 +330,18 @@ async def aget_video_hook(conn_id: str) -> VideoHook:
     """Do the same in a trigger, where a look-up must not block the event loop; the hook's threads need no other one."""
     connection = await BaseHook.aget_connection(conn_id)
     # In a thread: the first hook of a process makes Airflow read all providers, which takes half a second.
-    hook = _checked(await asyncio.to_thread(connection.get_hook), conn_id)
+    hook = _checked(await asyncio.to_thread(_hook_of, connection), conn_id)
     hook.connection = connection
     return hook
+
+
+_one_at_a_time = threading.Lock()
+
+
+def _hook_of(connection: Connection) -> Any:
+    """Airflow reads its providers without a lock: two threads at once can leave it without a hook for good."""
+    with _one_at_a_time:
+        return connection.get_hook()  # type: ignore[no-untyped-call]  # untyped in the SDK
 
 
 def _checked(hook: Any, conn_id: str) -> VideoHook:

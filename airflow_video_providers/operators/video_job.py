@@ -231,6 +231,7 @@ class SubmitVideoJobOperator(BaseOperator):
                 raise
             with self._deciding(context):
                 self._job_id = record.job_id
+                self.job_page_url = self.hook.job_page_url(record.job_id)
                 return self._last_look(record.job_id, error)
 
     def on_kill(self) -> None:
@@ -268,7 +269,6 @@ class SubmitVideoJobOperator(BaseOperator):
                     seed=seed,
                     cancel_on_kill=self.cancel_on_kill,
                     max_poll_failures=self.max_poll_failures,
-                    xcoms=link_xcoms(job),
                     do_xcom_push=self.do_xcom_push,
                     end_from_trigger=may_end_from_trigger(self),
                 ),
@@ -381,6 +381,7 @@ class SubmitVideoJobOperator(BaseOperator):
 
     def _publish(self, job: VideoJob) -> None:
         """Show the job and its page at once: a task that fails or is killed keeps both."""
+        self.job_page_url = job.page_url
         if self.do_xcom_push:
             self._ti.xcom_push(key="video_job", value=job.to_xcom())
         for key, value in link_xcoms(job).items():

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from airflow_video_providers.arguments import check_conn_id, check_count, check_flag, is_final, job_id_of
 from airflow_video_providers.exceptions import VideoApiError, VideoJobTimeoutError, VideoPollingError
 from airflow_video_providers.jobs import VideoJob
-from airflow_video_providers.links import VideoJobLink, link_xcoms
+from airflow_video_providers.links import VideoJobLink
 from airflow_video_providers.polling import (
     DEFAULT_MAX_POLL_FAILURES,
     DEFAULT_POLL_INTERVAL,
@@ -88,12 +88,13 @@ class VideoJobSensor(BaseSensorOperator):
         job_id: str | Mapping[str, Any],
         mode: str = "reschedule",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float | timedelta = DEFAULT_POLL_INTERVAL,
+        poll_interval: float | timedelta | None = None,
+        poke_interval: float | timedelta | None = None,  # named here, so that `default_args` may give it
         max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("poke_interval", poll_interval)
-        super().__init__(mode=mode, **kwargs)
+        given = (interval for interval in (poll_interval, poke_interval) if interval is not None)
+        super().__init__(mode=mode, poke_interval=next(given, DEFAULT_POLL_INTERVAL), **kwargs)
         unfit = [name for name in ("exponential_backoff", "silent_fail", "never_fail") if getattr(self, name)]
         if unfit:
             raise ValueError(
@@ -146,6 +147,7 @@ class VideoJobSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Keep Airflow from skipping on a failed render or a broken trigger: only a timeout is softened."""
+        self._seen = Wait.load(context, job_id=job_id_of(self.job_id)).job
         try:
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
         except TaskDeferralTimeout as error:
@@ -157,40 +159,38 @@ class VideoJobSensor(BaseSensorOperator):
     def _look(self, context: Context, wait: Wait) -> VideoJob:
         """Look once; return the ended job, or wait on in the way that was chosen."""
         hook = self._open_hook()
-        try:
-            job = hook.get_job(wait.job_id)
-        except VideoApiError as error:
-            if wait.job is None and not may_pass(error):
-                raise
-            wait = wait.missed(error)
-            if wait.failures > self.max_poll_failures:
-                wait.forgiven().save(context)
-                if wait.job is not None and wait.gone > self.max_poll_failures:
-                    return deleted(wait.job)
-                raise polling_given_up(wait.job_id, error) from error
-            job = wait.job or unseen(hook.vendor, wait.job_id)
-            pace = wait.pace or Pace.begin(job, time.time())
-            delay = next_try(wait.failures, error, poll_interval=self.poke_interval, seed=_seed(context))
-            self.log.warning("%s; looking again in %.0f s", error, delay)
-        else:
-            pace = wait.pace.observe(job, time.time()) if wait.pace else Pace.begin(job, time.time())
-            if wait.job is None or moved(job) != moved(wait.job):
-                self.log.info("%s", describe_wait(job, pace, since=wait.since))
-            wait = wait.saw(job, pace)
-            delay = next_poll(job, pace, poll_interval=self.poke_interval, seed=_seed(context))
+        deadline = wait.since + self.timeout
+        while True:
+            try:
+                job = hook.get_job(wait.job_id)
+                break
+            except VideoApiError as error:
+                if wait.job is None and not may_pass(error):
+                    raise
+                wait = wait.missed(error)
+                if wait.failures > self.max_poll_failures:
+                    wait.forgiven().save(context)
+                    if wait.job is not None and wait.gone > self.max_poll_failures:
+                        return deleted(wait.job)
+                    raise polling_given_up(wait.job_id, error) from error
+                wait.save(context)
+                self.log.warning("%s", error)
+                last = wait.job or unseen(hook.vendor, wait.job_id)
+                self._pause(last, deadline, next_try(wait.failures, error, **self._beat(context)))
+        pace = wait.pace.observe(job, time.time()) if wait.pace else Pace.begin(job, time.time())
+        if wait.job is None or moved(job) != moved(wait.job):
+            self.log.info("%s", describe_wait(job, pace, since=wait.since))
+        wait = wait.saw(job, pace)
         wait.save(context)
-        self._seen = wait.job
+        self._seen = job
         if job.state.is_terminal:
             return job
-        deadline = wait.since + self.timeout
-        left = deadline - time.time()
-        if left <= 0:
+        if time.time() >= deadline:
             raise timed_out(job)
         if self.deferrable:
             self._defer(job, pace, deadline, context)
         if self.reschedule:
-            date = datetime.now(timezone.utc) + timedelta(seconds=min(delay, left))
-            raise AirflowRescheduleException(date)  # type: ignore[no-untyped-call]  # untyped in Airflow
+            self._pause(job, deadline, next_poll(job, pace, **self._beat(context)))
 
         def remember(job: VideoJob, pace: Pace) -> None:
             self._seen = job
@@ -199,14 +199,31 @@ class VideoJobSensor(BaseSensorOperator):
         return wait_for_job(
             hook,
             job,
-            poll_interval=self.poke_interval,
             deadline=deadline,
-            seed=_seed(context),
             max_poll_failures=self.max_poll_failures,
             log=self.log,
             pace=pace,
             on_look=remember,
+            **self._beat(context),
         )
+
+    def _beat(self, context: Context) -> dict[str, Any]:
+        """Return what the schedule depends on beside the looks themselves."""
+        ti = context["ti"]
+        seed = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"
+        return {"poll_interval": self.poke_interval, "seed": seed}
+
+    def _pause(self, last: VideoJob, deadline: float, delay: float) -> None:
+        """Wait until the next look, in this worker or in none; a first look that failed does not end in a deferral."""
+        left = deadline - time.time()
+        if left <= 0:
+            raise timed_out(last)
+        delay = min(delay, left)
+        self.log.info("Looking again in %.0f s", delay)
+        if self.reschedule:
+            date = datetime.now(timezone.utc) + timedelta(seconds=delay)
+            raise AirflowRescheduleException(date)  # type: ignore[no-untyped-call]  # untyped in Airflow
+        time.sleep(delay)
 
     def _defer(self, job: VideoJob, pace: Pace, deadline: float, context: Context) -> NoReturn:
         from airflow_video_providers.triggers.video_job import VideoJobTrigger, may_end_from_trigger
@@ -216,14 +233,12 @@ class VideoJobSensor(BaseSensorOperator):
             trigger=VideoJobTrigger(
                 conn_id=self.conn_id,
                 job=job.to_xcom(),
-                poll_interval=self.poke_interval,
                 deadline=deadline,
-                seed=_seed(context),
                 max_poll_failures=self.max_poll_failures,
-                xcoms=link_xcoms(job),
                 do_xcom_push=self.do_xcom_push,
                 end_from_trigger=may_end_from_trigger(self),
                 pace=pace.to_json(),
+                **self._beat(context),
             ),
             method_name="execute_complete",
             # The trigger keeps the deadline; this is for the case that no triggerer runs then.
@@ -321,8 +336,3 @@ class Wait(BaseModel):
     def save(self, context: Context) -> None:
         """Keep this for the next run of the task."""
         context["task_state_store"].set(WAIT_KEY, self.model_dump(mode="json"))
-
-
-def _seed(context: Context) -> str:
-    ti = context["ti"]
-    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"

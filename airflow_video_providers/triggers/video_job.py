@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -14,10 +15,12 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoJobTimeoutError, VideoPollingError
 from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.links import link_xcoms
 from airflow_video_providers.polling import (
     DEFAULT_MAX_POLL_FAILURES,
     Pace,
     describe_wait,
+    moved,
     raise_unless_succeeded,
     retry_after_of,
 )
@@ -45,8 +48,8 @@ class VideoJobTrigger(BaseTrigger):
     Wait for one render; all waits of a connection in a triggerer share one poll.
 
     A render that succeeds ends the task from the triggerer, with no worker started: its XComs are ``return_value`` (the
-    job id), ``video_job`` (the job) and ``xcoms``. Any other end resumes the task with a plain event, which
-    :func:`job_from_event` turns into the job or the exception.
+    job id), ``video_job`` (the job) and the link to the job's page. Any other end resumes the task with a plain event,
+    which :func:`job_from_event` turns into the job or the exception.
 
     :param conn_id: the Airflow connection.
     :param job: the last look at the job, as :meth:`VideoJob.to_xcom` gives it.
@@ -56,7 +59,6 @@ class VideoJobTrigger(BaseTrigger):
     :param cancel_on_kill: cancel the render when a user clears, fails or succeeds the waiting task. The job is looked
         at first; a finished one is left alone. Never on a restart of the triggerer, nor at the deadline.
     :param max_poll_failures: how many looks in a row may fail.
-    :param xcoms: further XComs of a task that ends here, such as the URL of a link under its ``xcom_key``.
     :param do_xcom_push: as of the waiting task; False pushes nothing, and the task is resumed on a worker.
     :param end_from_trigger: False resumes the task on a worker even when all is well, as a task with outlets needs.
     :param pace: what the looks so far have told, as :meth:`Pace.to_json` gives it; default: this is the first one.
@@ -72,7 +74,6 @@ class VideoJobTrigger(BaseTrigger):
         seed: str = "",
         cancel_on_kill: bool = False,
         max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES,
-        xcoms: dict[str, Any] | None = None,
         do_xcom_push: bool = True,
         end_from_trigger: bool = True,
         pace: dict[str, float] | None = None,
@@ -85,7 +86,6 @@ class VideoJobTrigger(BaseTrigger):
         self.seed = seed
         self.cancel_on_kill = cancel_on_kill
         self.max_poll_failures = max_poll_failures
-        self.xcoms = xcoms
         self.do_xcom_push = do_xcom_push
         self.end_from_trigger = end_from_trigger
         self.pace = pace or Pace.begin(VideoJob.from_xcom(job), time.time()).to_json()
@@ -100,7 +100,6 @@ class VideoJobTrigger(BaseTrigger):
             "seed",
             "cancel_on_kill",
             "max_poll_failures",
-            "xcoms",
             "do_xcom_push",
             "end_from_trigger",
             "pace",
@@ -118,14 +117,16 @@ class VideoJobTrigger(BaseTrigger):
             max_poll_failures=self.max_poll_failures,
         )
         status, message, retry_after = "timeout", None, None
-        shown = time.time()  # by the worker, when it deferred the task
+        logged, show_from = None, time.time() + _pause_of_shows()  # the worker has just shown the job
         try:
             async with contextlib.aclosing(watch(self.conn_id, waiter)) as looks:
                 async for job in looks:
-                    self.log.info("%s", describe_wait(job, waiter.pace))
-                    pause = max(_SHOW_INTERVAL, waits_here() / _MOST_SHOWS)
-                    if not job.state.is_terminal and time.time() >= shown + pause:
-                        shown = time.time()
+                    if moved(job) != logged:
+                        logged = moved(job)
+                        self.log.info("%s", describe_wait(job, waiter.pace))
+                    waiter.show_from = show_from
+                    if not job.state.is_terminal and time.time() >= show_from:
+                        waiter.show_from, show_from = math.inf, time.time() + _pause_of_shows()
                         await self._push("video_job", job.to_xcom())
             status = _STATUS[waiter.job.state]
         except VideoJobTimeoutError as error:
@@ -148,7 +149,7 @@ class VideoJobTrigger(BaseTrigger):
 
         Not by the event's own ``xcoms``: Airflow 3.3 stores those as JSON in JSON, and a task that pulls one gets text.
         """
-        xcoms = {"return_value": job.job_id, "video_job": job.to_xcom(), **(self.xcoms or {})}
+        xcoms = {"return_value": job.job_id, "video_job": job.to_xcom(), **link_xcoms(job)}
         return all([await self._push(key, value) for key, value in xcoms.items()])
 
     async def _push(self, key: str, value: Any) -> bool:
@@ -174,12 +175,18 @@ class VideoJobTrigger(BaseTrigger):
         await cancel_killed(self.conn_id, self.job["job_id"])
 
 
+def _pause_of_shows() -> float:
+    return max(_SHOW_INTERVAL, (waits_here() + 1) / _MOST_SHOWS)
+
+
 def may_end_from_trigger(task: BaseOperator) -> bool:
-    """Tell whether a task loses nothing by ending in the triggerer: its outlets and hooks need a worker."""
+    """Tell whether a task loses nothing by ending in the triggerer: outlets, hooks and callbacks need a worker."""
     from airflow.sdk import BaseOperator
 
     has_hook = task._post_execute_hook or type(task).post_execute is not BaseOperator.post_execute
-    return task.do_xcom_push and not (task.outlets or task.returns_dag_result or has_hook)
+    # Airflow 3.3 drops the success callback of a task that ends in the triggerer.
+    needs_worker = task.outlets or task.returns_dag_result or has_hook or task.on_success_callback
+    return task.do_xcom_push and not needs_worker
 
 
 def job_from_event(event: dict[str, Any]) -> VideoJob:

@@ -215,8 +215,8 @@ def deferred(submit):
         task_id="wait", conn_id="xvid_default", job_id=submit("xvid", status="running"), deferrable=True, soft_fail=True
     )
     pushed = {}
-    ti = SimpleNamespace(xcom_push=lambda *, key, value: pushed.update({key: value}))
-    return sensor, {"ti": ti}, pushed
+    ti = SimpleNamespace(xcom_push=lambda *, key, value: pushed.update({key: value}), max_tries=0)
+    return sensor, {"ti": ti, "task_state_store": {}}, pushed
 
 
 def ends_of_time(sensor):
@@ -276,6 +276,18 @@ def test_an_unknown_job_fails_at_the_first_look(way, video_connections, simulato
     (error,) = errors
     assert type(error) is VideoApiNotFoundError
     assert simulator.counts("xvid")["polls"] == 1
+
+
+def test_a_first_look_that_fails_is_followed_by_the_same_in_each_way(way, submit, simulator, run, errors):
+    job_id = submit("colossyan", status="running")
+    simulator.fault("colossyan", "status", html=True, times=1)
+    simulator.fault("colossyan", "status", status=404, times=None)
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="colossyan_default", job_id=job_id, **way))
+    assert states(dag_run) == ["failed"]
+    (error,) = errors
+    assert type(error) is VideoApiNotFoundError
+    assert simulator.counts("colossyan")["polls"] == 2
+    assert xcom(dag_run, "video_job") is None  # nobody has seen it
 
 
 def test_passing_faults_are_tolerated(way, submit, once_looked_at, simulator, run):

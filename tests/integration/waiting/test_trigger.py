@@ -117,6 +117,22 @@ def test_a_bad_answer_fails_nobody(vendor, operation, triggers, simulator):
     assert {payload["status"] for payload in payloads(many)} == {"success"}
 
 
+def test_jobs_that_are_purged_cost_no_other_wait_a_look(triggers, simulator):
+    many = triggers("colossyan", 40, move={"status": "running"}, max_poll_failures=5)
+    kept = many[36:]
+    for trigger in many[:36]:
+        trigger.job["job_id"] += "-purged"  # the vendor answers 404
+
+    async def finish_the_kept():
+        waits = [asyncio.create_task(event_of(trigger)) for trigger in many]
+        await asyncio.gather(*waits[:36])
+        for job_id in ids(kept):
+            await asyncio.to_thread(simulator.move, job_id, finish=True)
+        return [event.payload["status"] for event in await asyncio.gather(*waits)]
+
+    assert asyncio.run(finish_the_kept()) == ["cancelled"] * 36 + ["success"] * 4
+
+
 @pytest.mark.parametrize("vendor", REQUESTS)
 def test_a_vendor_that_is_down_ends_the_waits_and_leaves_the_jobs(vendor, triggers, simulator):
     many = triggers(vendor, 3, move={"status": "running"}, max_poll_failures=1)
@@ -218,14 +234,16 @@ def pushed(monkeypatch):
 
 
 def test_success_ends_the_task_from_the_triggerer_with_all_its_xcoms(triggers, pushed):
-    (trigger,) = triggers("xvid", xcoms={"video_job_link": "https://vendor.example/1"})
+    (trigger,) = triggers("hourone")
     trigger.task_instance = SimpleNamespace(**WHERE)
     (event,) = events_of([trigger])
     assert type(event) is TaskSuccessEvent
     assert event.xcoms is None  # Airflow would store them as JSON in JSON
     xcoms = dict(pushed)
-    assert xcoms.pop("video_job")["state"] == "succeeded"
-    assert xcoms == {"return_value": trigger.job["job_id"], "video_job_link": "https://vendor.example/1"}
+    seen = xcoms.pop("video_job")
+    assert seen["state"] == "succeeded"
+    assert seen["page_url"]
+    assert xcoms == {"return_value": trigger.job["job_id"], "video_job_link": seen["page_url"]}
 
 
 def test_a_task_whose_xcoms_cannot_be_pushed_is_resumed(triggers):
@@ -265,6 +283,24 @@ def test_many_deferred_tasks_seldom_show_their_jobs(triggers, simulator, pushed,
     assert [value["progress"] for key, value in pushed if key == "video_job"] == [1.0] * 3
 
 
+def test_a_move_that_was_not_shown_is_shown_later(triggers, simulator, pushed, monkeypatch):
+    monkeypatch.setattr(video_job, "_SHOW_INTERVAL", 4)
+    (trigger,) = triggers("xvid", move={"status": "running", "progress": 50})
+    trigger.task_instance = SimpleNamespace(**WHERE)
+
+    async def finish():
+        while not pushed:
+            await asyncio.sleep(0.1)
+        assert simulator.counts("xvid")["polls"] > 2  # it did not move in all but the first of these looks
+        await asyncio.to_thread(simulator.move, trigger.job["job_id"], finish=True)
+
+    async def both():
+        return await asyncio.gather(event_of(trigger), finish())
+
+    asyncio.run(asyncio.wait_for(both(), 60))
+    assert [value["progress"] for key, value in pushed if key == "video_job"] == [0.5, 1.0]
+
+
 def test_the_xcom_of_a_deferred_task_follows_its_job(triggers, simulator, pushed, monkeypatch):
     monkeypatch.setattr(video_job, "_SHOW_INTERVAL", 0)
     monkeypatch.setattr(video_job, "_MOST_SHOWS", 1000)
@@ -302,6 +338,24 @@ def test_a_renewed_key_is_taken_up(triggers, simulator, monkeypatch):
         return await look_up(conn_id)
 
     monkeypatch.setattr(shared_poller, "aget_video_hook", renewed_later)
+    assert {payload["status"] for payload in payloads(many)} == {"success"}
+    assert len(lookups) == 2
+
+
+def test_a_host_that_is_set_right_is_taken_up(triggers, simulator, monkeypatch):
+    right = simulator.connection_env()["AIRFLOW_CONN_COLOSSYAN_DEFAULT"]
+    many = triggers("colossyan", 3)
+    wrong = {**json.loads(right), "host": "http://127.0.0.1:9/colossyan/api/v1"}
+    monkeypatch.setenv("AIRFLOW_CONN_COLOSSYAN_DEFAULT", json.dumps(wrong))
+    look_up, lookups = shared_poller.aget_video_hook, []
+
+    async def corrected_later(conn_id):
+        if lookups:
+            monkeypatch.setenv("AIRFLOW_CONN_COLOSSYAN_DEFAULT", right)
+        lookups.append(conn_id)
+        return await look_up(conn_id)
+
+    monkeypatch.setattr(shared_poller, "aget_video_hook", corrected_later)
     assert {payload["status"] for payload in payloads(many)} == {"success"}
     assert len(lookups) == 2
 

@@ -393,6 +393,7 @@ def test_a_crashed_trigger(world, number, cancelled):
             "__fail__", {"error": "Trigger failure", "traceback": ["boom"]}, context_of(world, operator, number, 1)
         )
     assert world.cancelled == cancelled
+    assert operator.job_page_url == world.jobs["job-1"].page_url
 
 
 @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])

@@ -95,7 +95,7 @@ def test_the_looks_skip_the_middle_and_crowd_at_the_end():
 def test_a_job_that_stands_still_beyond_its_expected_end_is_asked_less_and_less():
     gaps = [next_poll(*looks((0, 0.0), (90, 0.9), (100, 0.95), (age, 0.95)), seed="x") for age in (110, 300, 600, 9999)]
     assert gaps == sorted(gaps)
-    assert gaps[-1] == 120
+    assert 108 <= gaps[-1] <= 120
 
 
 @pytest.mark.parametrize("poll_interval", [0.5, 5, 60, 120, 600])
@@ -109,9 +109,9 @@ def test_the_bounds_hold(poll_interval):
 
 
 def test_mapped_tasks_are_spread_each_always_the_same():
-    for seen in (((0, None),), ((0, 0.0),), ((0, 0.0), (100, 0.1))):
+    for seen in (((0, None),), ((0, 0.0),), ((0, 0.0), (100, 0.1)), ((0, 0.0), (600, 0.01))):
         gaps = [next_poll(*looks(*seen), seed=seed) for seed in SEEDS]
-        assert len(set(gaps)) > 150 or set(gaps) == {120.0}
+        assert len(set(gaps)) > 150
         assert gaps == [next_poll(*looks(*seen), seed=seed) for seed in SEEDS]
 
 
@@ -134,6 +134,11 @@ def test_retry_after_is_obeyed_even_beyond_the_poll_interval():
     assert min(gaps) >= 900
     assert max(gaps) <= 910
     assert len(set(gaps)) > 150
+
+
+def test_a_short_retry_after_does_not_shorten_the_backoff():
+    gaps = [next_try(failures, error(VideoApiQuotaError, retry_after=1.0)) for failures in range(1, 9)]
+    assert gaps == [next_try(failures, error(VideoApiUnavailableError)) for failures in range(1, 9)]
 
 
 def test_only_faults_of_the_moment_are_waited_out_at_the_first_look():

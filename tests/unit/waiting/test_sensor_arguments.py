@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk import Asset
+from airflow.sdk import DAG, Asset
 
 from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoConfigurationError
 from airflow_video_providers.jobs import JobState, VideoJob
@@ -31,6 +31,10 @@ def test_poll_interval_and_poke_interval_are_the_same():
     assert sensor(poll_interval=7).poke_interval == 7
     assert sensor(poke_interval=7).poke_interval == 7
     assert sensor(poll_interval=timedelta(minutes=1)).poke_interval == 60
+    with DAG("d", default_args={"poke_interval": 30}):
+        assert sensor().poke_interval == 30
+        closer = VideoJobSensor(task_id="closer", conn_id="c", job_id="1", poll_interval=7)
+        assert closer.poke_interval == 7
 
 
 @pytest.mark.parametrize(
@@ -66,6 +70,8 @@ class SensorWithHook(VideoJobSensor):
         (VideoJobSensor, {"do_xcom_push": False}, False),
         (VideoJobSensor, {"outlets": [Asset("videos")]}, False),
         (VideoJobSensor, {"post_execute": lambda context, result: None}, False),
+        (VideoJobSensor, {"on_success_callback": lambda context: None}, False),
+        (VideoJobSensor, {"on_failure_callback": lambda context: None}, True),
         (SensorWithHook, {}, False),
     ],
 )
