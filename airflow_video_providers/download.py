@@ -63,7 +63,8 @@ class Download:
     ) -> None:
         self.settings = settings
         self.size: int | None = output.size
-        self.media_type: str | None = output.media_type
+        self.media_type: str | None = None
+        """As the server says."""
         self.complete = False
         """Whether the server marked the end of the file itself (or its length is known and was reached)."""
         self.link_refreshes = 0
@@ -89,7 +90,7 @@ class Download:
 
     def open(self) -> None:
         """
-        Send the first request: after it, ``size`` and ``media_type`` are what is known of the file.
+        Send the first request: after it, ``size`` and ``media_type`` are what is said of the file.
 
         :raises SourceError: the file cannot be had. :raises ContentCheckError: its length is not what the vendor says.
         """
@@ -99,7 +100,7 @@ class Download:
             raise ContentCheckError("the source has a file of 0 bytes") from None
         self._validator = self._answer.validator
         self._packed = self._answer.encoded
-        self.media_type = self.media_type or self._answer.media_type
+        self.media_type = self._answer.media_type
         if self._answer.start != 0:
             raise SourceError("the source sent another part of the file than was asked for")
         self._settle_size(self._answer.size)

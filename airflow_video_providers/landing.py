@@ -191,7 +191,7 @@ class Landing:
         check.feed(memoryview(data))
         check.finish()
         self.check_limit(len(data))
-        return self.put(data, hashlib.sha256(data), self.output.media_type)
+        return self.put(data, hashlib.sha256(data), check.media_type(self.output.media_type))
 
     def _streamed(self) -> tuple[LandedFile, str]:
         flow = Flow(self)
@@ -200,7 +200,7 @@ class Landing:
         finally:
             flow.end()
 
-    def put(self, data: bytes | bytearray, digest: Any, media_type: str | None) -> tuple[LandedFile, str]:
+    def put(self, data: bytes | bytearray, digest: Any, media_type: str) -> tuple[LandedFile, str]:
         """Store a small file that has passed its checks; return it and its version."""
         sha256 = digest.hexdigest()
         attributes = self.attributes(media_type, videosha256=sha256)
@@ -230,12 +230,12 @@ class Landing:
         self._record["uploads"] = self._left
         return stored
 
-    def attributes(self, media_type: str | None, **metadata: str) -> ObjectAttributes:
+    def attributes(self, media_type: str, **metadata: str) -> ObjectAttributes:
         """Return what is set on the object."""
         given = self.rules.attributes
         return changed(
             given,
-            content_type=given.content_type or _plain_type(media_type) or "application/octet-stream",
+            content_type=given.content_type or media_type,
             metadata={**given.metadata, **self._metadata, **metadata},
         )
 

@@ -130,7 +130,7 @@ class Flow:
     def _begin_upload(self, beginning: Future[ObjectWriter]) -> None:
         landing = self.landing
         try:
-            attributes = landing.attributes(self.download.media_type)
+            attributes = landing.attributes(self._media_type)
             beginning.set_result(landing.store.begin(landing.location.key, attributes, replace=landing.replaces))
         except BaseException as error:
             beginning.set_exception(error)
@@ -163,6 +163,10 @@ class Flow:
                 hashing.result()
             self.landing.pool.give(part.buffer)
 
+    @property
+    def _media_type(self) -> str:
+        return self.check.media_type(self.landing.output.media_type, self.download.media_type)
+
     def _digest_so_far(self) -> bytes:
         if self.hashing is not None:
             self.hashing.result()
@@ -173,7 +177,7 @@ class Flow:
     def _finish_small(self, part: Part, started: float) -> tuple[LandedFile, str]:
         self._hash(part)
         self._verify()
-        landed = self.landing.put(part.buffer[: part.length], self.sha256, self.download.media_type)
+        landed = self.landing.put(part.buffer[: part.length], self.sha256, self._media_type)
         self.landing.pool.give(part.buffer)
         self._summary(started)
         return landed
@@ -186,7 +190,7 @@ class Flow:
         self._verify()
         stored = self.landing.committed(self.writer.commit, self.size)
         self._summary(started)
-        landed = self.landing.result(self.size, self.sha256.hexdigest(), self.download.media_type)
+        landed = self.landing.result(self.size, self.sha256.hexdigest(), self._media_type)
         return changed(landed, transferred=self.size), stored.version
 
     def _verify(self) -> None:

@@ -33,23 +33,25 @@ def _is_transport_stream(head: bytes) -> bool:
     return len(head) >= 377 and head[0] == head[188] == head[376] == 0x47
 
 
-_FORMATS: list[tuple[str, str, Callable[[bytes], bool]]] = [
-    ("mp4", "video", lambda head: head[4:8] in _BOX_TYPES),
-    ("webm", "video", lambda head: head.startswith(b"\x1a\x45\xdf\xa3")),
-    ("avi", "video", lambda head: head.startswith(b"RIFF") and head[8:12] == b"AVI "),
-    ("flv", "video", lambda head: head.startswith(b"FLV\x01")),
-    ("ogg", "video", lambda head: head.startswith(b"OggS")),
-    ("mpeg", "video", lambda head: head.startswith(b"\x00\x00\x01\xba") or _is_transport_stream(head)),
-    ("jpeg", "thumbnail", lambda head: head.startswith(b"\xff\xd8\xff")),
-    ("png", "thumbnail", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n")),
-    ("gif", "thumbnail", lambda head: head.startswith((b"GIF87a", b"GIF89a"))),
-    ("webp", "thumbnail", lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP"),
-    ("webvtt", "subtitles", lambda head: head.removeprefix(b"\xef\xbb\xbf").startswith(b"WEBVTT")),
-    ("subrip", "subtitles", _is_subrip),
-    ("zip", "archive", lambda head: head.startswith((b"PK\x03\x04", _ZIP_END))),
-    ("gzip", "archive", lambda head: head.startswith(b"\x1f\x8b\x08")),
-    ("tar", "archive", lambda head: head[257:262] == b"ustar"),
+_FORMATS: list[tuple[str, str, str, Callable[[bytes], bool]]] = [
+    ("mp4", "video", "video/mp4", lambda head: head[4:8] in _BOX_TYPES),
+    ("webm", "video", "video/webm", lambda head: head.startswith(b"\x1a\x45\xdf\xa3")),
+    ("avi", "video", "video/x-msvideo", lambda head: head.startswith(b"RIFF") and head[8:12] == b"AVI "),
+    ("flv", "video", "video/x-flv", lambda head: head.startswith(b"FLV\x01")),
+    ("ogg", "video", "video/ogg", lambda head: head.startswith(b"OggS")),
+    ("mpeg", "video", "video/mpeg", lambda h: h.startswith(b"\x00\x00\x01\xba") or _is_transport_stream(h)),
+    ("jpeg", "thumbnail", "image/jpeg", lambda head: head.startswith(b"\xff\xd8\xff")),
+    ("png", "thumbnail", "image/png", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n")),
+    ("gif", "thumbnail", "image/gif", lambda head: head.startswith((b"GIF87a", b"GIF89a"))),
+    ("webp", "thumbnail", "image/webp", lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP"),
+    ("webvtt", "subtitles", "text/vtt", lambda head: head.removeprefix(b"\xef\xbb\xbf").startswith(b"WEBVTT")),
+    ("subrip", "subtitles", "application/x-subrip", _is_subrip),
+    ("zip", "archive", "application/zip", lambda head: head.startswith((b"PK\x03\x04", _ZIP_END))),
+    ("gzip", "archive", "application/gzip", lambda head: head.startswith(b"\x1f\x8b\x08")),
+    ("tar", "archive", "application/x-tar", lambda head: head[257:262] == b"ustar"),
 ]
+_FITTING = {"video": "video/", "thumbnail": "image/"}
+_QUICKTIME = b"ftypqt  "
 
 
 def describe(head: bytes) -> str:
@@ -63,7 +65,7 @@ def describe(head: bytes) -> str:
         return "an XML document"
     if text.startswith((b"{", b"[")):
         return "a JSON document"
-    for name, kind, matches in _FORMATS:
+    for name, kind, _, matches in _FORMATS:
         if matches(head):
             return f"a {name} file ({kind})"
     return "no known media format"
@@ -79,6 +81,7 @@ class MediaCheck:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.format: str | None = None
+        self._media_type = "application/octet-stream"
         self.size = 0
         self._next_box = 0
         self._header = bytearray()
@@ -93,14 +96,29 @@ class MediaCheck:
 
         :raises ContentCheckError: they are not of this kind of file.
         """
-        for name, kind, matches in _FORMATS:
+        for name, kind, media_type, matches in _FORMATS:
             if kind == self.kind and matches(head):
                 self.format = name
+                self._media_type = "video/quicktime" if head[4:12] == _QUICKTIME else media_type
                 break
         else:
             raise ContentCheckError(f"the source sent {describe(head)} instead of the {self.kind}")
         if self.format == "webm":
             self._webm_size = _webm_size(head)
+
+    def media_type(self, *said: str | None) -> str:
+        """
+        Return the media type, once the check has started.
+
+        :param said: by others, e.g. a header. The first that fits this kind of file counts (``video/*`` for a video),
+            else that of the format: many stores say ``binary/octet-stream``, or ``text/html``, of everything.
+        """
+        fitting = _FITTING.get(self.kind)
+        for text in said:
+            plain = (text or "").split(";")[0].strip().lower()
+            if fitting and plain.startswith(fitting) and plain.isascii() and plain.isprintable():
+                return plain
+        return self._media_type
 
     def feed(self, view: memoryview) -> None:
         """Take the next bytes."""

@@ -12,6 +12,7 @@ from airflow_video_providers.destination import parse_location
 from airflow_video_providers.exceptions import DestinationExistsError
 from airflow_video_providers.jobs import VideoOutput
 from airflow_video_providers.landing import LandedFile, Landing, LandingRules, MemoryJournal
+from airflow_video_providers.object_store import ObjectAttributes
 from airflow_video_providers.store_local import LocalStore
 from tests.support.faulty_server import FaultyServer, Resource
 from tests.support.media import WEBVTT, mp4
@@ -57,3 +58,19 @@ def test_a_text_that_was_corrected_is_not_there_yet(tmp_path: Path, corrected: s
     assert land(path, output).transferred == len(text)
     assert path.read_text() == text
     assert land(path, output).transferred == 0
+
+
+@pytest.mark.parametrize("size", [100_000, 20_000_000])
+def test_the_media_type_is_that_of_the_file_not_of_a_wrong_header(
+    size: int, tmp_path: Path, faulty_server: FaultyServer
+) -> None:
+    url = faulty_server.add("/v", Resource(mp4(size), content_type="text/html; charset=utf-8"))
+    output = VideoOutput(kind="video", url=url, media_type="binary/octet-stream")
+    path = tmp_path / "v.mp4"
+    for _ in range(2):  # the second time it is there
+        assert land(path, output).media_type == "video/mp4"
+    stored = LocalStore().head(str(path).lstrip("/"))
+    assert stored is not None
+    assert stored.content_type in ("video/mp4", None)
+    mine = ObjectAttributes(content_type="application/x-mine")
+    assert land(path, output, if_exists="overwrite", attributes=mine).media_type == "application/x-mine"

@@ -45,6 +45,27 @@ def test_known_formats(data: bytes, kind: str, name: str, shows_its_end: bool, s
 
 
 @pytest.mark.parametrize(
+    ("data", "kind", "said", "media_type"),
+    [
+        (mp4(2000), "video", [None, "binary/octet-stream"], "video/mp4"),
+        (mp4(2000), "video", [None, "text/html; charset=utf-8"], "video/mp4"),
+        (mp4(2000), "video", ["image/png", "Video/X-M4V; codecs=avc1"], "video/x-m4v"),
+        (mp4(2000), "video", ["video/quicktime", "video/mp4"], "video/quicktime"),
+        (mp4(2000), "video", ["video/\u00fc"], "video/mp4"),
+        (mp4(2000).replace(b"ftypisom", b"ftypqt  "), "video", [None], "video/quicktime"),
+        (webm(), "video", ["application/octet-stream"], "video/webm"),
+        (JPEG, "thumbnail", ["video/mp4", None], "image/jpeg"),
+        (PNG, "thumbnail", ["image/png"], "image/png"),
+        (WEBVTT.encode(), "subtitles", ["text/plain"], "text/vtt"),
+        (SUBRIP, "subtitles", [None], "application/x-subrip"),
+        (archive(), "archive", ["binary/octet-stream"], "application/zip"),
+    ],
+)
+def test_the_media_type_fits_the_file(data: bytes, kind: str, said: list[str | None], media_type: str) -> None:
+    assert check(data, kind).media_type(*said) == media_type
+
+
+@pytest.mark.parametrize(
     ("data", "text"),
     [
         (b"", "nothing at all"),
