@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from airflow_video_providers.exceptions import VideoConfigurationError
+
+_METADATA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+_METADATA_VALUE = re.compile(r"[ -~]*")
 
 
 def is_jinja(text: str) -> bool:
@@ -65,12 +69,31 @@ def check_count(name: str, value: Any, *, least: int) -> None:
 
 
 def check_metadata(value: Any) -> None:
-    """Refuse user metadata that some object store does not take."""
+    """Refuse user metadata that some object store does not take: it travels in headers, its keys are identifiers."""
     if not isinstance(value, Mapping) or not all(
-        isinstance(key, str) and key.isascii() and key.isalnum() and isinstance(text, str)
+        isinstance(key, str)
+        and _METADATA_KEY.fullmatch(key)
+        and isinstance(text, str)
+        and _METADATA_VALUE.fullmatch(text)
         for key, text in value.items()
     ):
-        raise VideoConfigurationError(f"metadata must map names of letters and digits to texts, not {value!r}")
+        raise VideoConfigurationError(
+            "metadata must map names of ASCII letters and digits, which begin with a letter, to texts of printable "
+            f"ASCII, not {value!r}"
+        )
+
+
+def check_upload_options(value: Any) -> None:
+    """Refuse options of an upload that are no mapping, or that name what the operator has arguments of its own for."""
+    if value is None:
+        return
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise VideoConfigurationError(f"options must be a mapping with texts as keys, not {value!r}")
+    taken = [key for key in ("stream", "size", "name", "media_type") if key in value]
+    if taken:
+        raise VideoConfigurationError(
+            f"options must not hold {' and '.join(taken)}: the operator's own arguments are source, name and media_type"
+        )
 
 
 def check_flag(name: str, value: Any) -> None:

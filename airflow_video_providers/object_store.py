@@ -26,7 +26,8 @@ class ObjectAttributes:
     What is set on an object when it is made; a store that cannot keep one of them says so.
 
     :param content_type: media type.
-    :param metadata: user metadata; keys of letters and digits, since every store has its own idea of the others.
+    :param metadata: user metadata; ASCII, keys of letters and digits that begin with a letter, since every store has
+        its own idea of the others.
     :param storage_class: S3 and GCS storage class, Azure access tier.
     :param encryption: server-side encryption: S3 ``AES256`` or ``aws:kms``. Not used by the others.
     :param kms_key: S3 KMS key, GCS Cloud KMS key name, Azure encryption scope.

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_video_providers.arguments import check_conn_id, is_final
+from airflow_video_providers.arguments import check_conn_id, check_upload_options, is_final
 from airflow_video_providers.destination import parse_location, safe_name
-from airflow_video_providers.exceptions import VideoConfigurationError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,7 +28,7 @@ class ObjectStorageToVideoOperator(BaseOperator):
     :param conn_id: the Airflow connection of the vendor.
     :param name: the file's name at the vendor (default: the last part of the key).
     :param media_type: of the file (default: what the store says, else by the name's extension).
-    :param options: what the vendor needs beside, e.g. ``{"pipeline_id": ...}`` for Xvid.
+    :param options: what the vendor needs beside, e.g. ``{"pipeline_id": ...}`` for Xvid; a mapping, also when rendered.
     :return: the id (or path) that a job request needs.
     :raises VideoConfigurationError: wrong arguments, or a vendor that documents no upload.
     :raises SourceError: the object is not there, or cannot be read.
@@ -59,8 +58,8 @@ class ObjectStorageToVideoOperator(BaseOperator):
             parse_location(source)
         if is_final(conn_id):
             check_conn_id(conn_id)
-        if is_final(options) and not isinstance(options or {}, Mapping):
-            raise VideoConfigurationError(f"options must be a mapping, not {options!r}")
+        if is_final(options):
+            check_upload_options(options)
 
     def execute(self, context: Context) -> str:
         """Send the file; return its id at the vendor."""
@@ -68,6 +67,8 @@ class ObjectStorageToVideoOperator(BaseOperator):
         from airflow_video_providers.object_store import open_store
 
         location = parse_location(self.source)
+        check_conn_id(self.conn_id)
+        check_upload_options(self.options)
         hook = get_video_hook(self.conn_id)
         stream, stored = open_store(location).open(location.key)
         name = self.name or safe_name(PurePosixPath(location.key).name)

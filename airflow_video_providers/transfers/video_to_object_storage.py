@@ -49,7 +49,8 @@ class VideoToObjectStorageOperator(BaseOperator):
     :param streams: ranges read at once from a large file, where the server proves that this is safe (default 4).
     :param max_bytes: a larger file is refused (default: no limit).
     :param content_type: of the objects (default: that of the file).
-    :param metadata: user metadata of the objects; keys of letters and digits.
+    :param metadata: user metadata of the objects; keys of ASCII letters and digits that begin with a letter, values of
+        printable ASCII.
     :param storage_class: S3 and GCS storage class, Azure access tier.
     :param encryption: S3 server-side encryption, ``AES256`` or ``aws:kms``.
     :param kms_key: S3 KMS key, GCS Cloud KMS key, Azure encryption scope.

@@ -42,6 +42,13 @@ def no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
         {"job_id": ""},
         {"job_id": {"vendor": "xvid"}},
         {"conn_id": ""},
+        {"metadata": {"team": 7}},
+        {"metadata": {"the-team": "x"}},
+        {"metadata": {"1a": "x"}},
+        {"metadata": {"équipe": "x"}},
+        {"metadata": {"": "x"}},
+        {"metadata": {"team": "日本"}},
+        {"metadata": {"team": "x\ny"}},
     ],
     ids=str,
 )
@@ -62,6 +69,7 @@ def test_wrong_arguments(wrong: dict[str, Any]) -> None:
         {"destination": "{{ var.value.place }}"},
         {"if_exists": "{{ params.how }}", "conn_id": "{{ params.conn }}", "max_bytes": "{{ params.most }}"},
         {"job_id": {"job_id": "1", "vendor": "xvid"}},
+        {"metadata": {"Team1": "Training & safety, 2026 ~"}},
     ],
     ids=str,
 )
@@ -90,8 +98,33 @@ def test_outlets_that_are_no_assets_have_no_events() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"source": "s3://bucket"}, {"source": "http://host/a.mp4"}, {"conn_id": ""}], ids=str
+    "wrong",
+    [
+        {"source": "s3://bucket"},
+        {"source": "http://host/a.mp4"},
+        {"conn_id": ""},
+        {"options": ["pipeline_id"]},
+        {"options": {"name": "x"}},
+    ],
+    ids=str,
 )
 def test_wrong_upload_arguments(wrong: dict[str, Any]) -> None:
     with pytest.raises(VideoConfigurationError):
         ObjectStorageToVideoOperator(task_id="t", **{"source": "s3://c@b/a.mp4", "conn_id": "xvid_default", **wrong})
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["[1]", '{"pipeline_id": "p"}', "", {7: "p"}, {"pipeline_id": "p", "size": 3}, {"media_type": "video/mp4"}],
+    ids=str,
+)
+def test_what_the_options_of_an_upload_became_is_checked_before_anything_is_asked(options: Any) -> None:
+    upload = ObjectStorageToVideoOperator(
+        task_id="t",
+        source="s3://c@b/a.mp4",
+        conn_id="xvid_default",
+        options="{{ params.options }}",  # type: ignore[arg-type]  # a template
+    )
+    upload.options = options
+    with pytest.raises(VideoConfigurationError, match="options must"):
+        upload.execute({})  # type: ignore[typeddict-item]
