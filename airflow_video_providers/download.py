@@ -74,7 +74,7 @@ class Download:
         self._on_bytes = on_bytes
         self._refresh = refresh
         self._source = HttpSource(settings.client, settings.streams)
-        self._link_lock = threading.Lock()  # its own: minting takes long, and a killed transfer must not wait for it
+        self._link_lock = threading.Lock()  # held while a link is minted, which takes long: a kill must not wait for it
         self._link = output.url
         self._vendor_size = output.size
         self._validator = _NO_VERSION
