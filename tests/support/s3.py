@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -74,7 +75,9 @@ def _start(program: str, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
         "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false",
     ]  # fmt: skip
     with (folder / "log").open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        # With a key of its own it encrypts objects (SSE-S3).
+        env = {**os.environ, "WEED_S3_SSE_KEY": secrets.token_hex(32)}
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=env)
     (port,) = [port.partition("=")[2] for port in ports if port.startswith("-s3.port=")]
     return process, f"http://127.0.0.1:{port}"
 
