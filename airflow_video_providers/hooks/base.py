@@ -329,7 +329,7 @@ def get_video_hook(conn_id: str) -> VideoHook:
 async def aget_video_hook(conn_id: str) -> VideoHook:
     """Do the same in a trigger, where a look-up must not block the event loop; the hook's threads need no other one."""
     connection = await BaseHook.aget_connection(conn_id)
-    # In a thread: the first hook of a process makes Airflow read all providers, which takes half a second.
+    # In a thread: the first hook of a process makes Airflow read all of its providers.
     hook = _checked(await asyncio.to_thread(_hook_of, connection), conn_id)
     hook.connection = connection
     return hook
