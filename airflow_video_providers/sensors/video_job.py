@@ -64,8 +64,8 @@ class VideoJobSensor(BaseSensorOperator):
     :param conn_id: the Airflow connection of the vendor. (templated)
     :param job_id: the id of the job, or the XCom ``video_job`` of the task that submitted it. (templated)
     :param mode: ``reschedule`` (default) frees the worker between two looks, ``poke`` keeps it.
-    :param deferrable: wait in the triggerer, where all waits of a connection share one poll; ``mode`` does not matter
-        then. Default: ``[operators] default_deferrable``.
+    :param deferrable: wait in the triggerer, where all waits of a connection share one poll; ``mode`` matters then only
+        until a first look has worked. Default: ``[operators] default_deferrable``.
     :param poll_interval: longest time between two looks, in seconds (default 120). The looks follow the job's progress:
         early ones first, and closer ones towards the expected end. ``poke_interval`` is another name for it.
     :param timeout: seconds to wait in all, or a timedelta. Default: ``[sensors] default_timeout``.

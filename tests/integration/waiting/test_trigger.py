@@ -325,37 +325,20 @@ def test_a_task_that_needs_a_worker_is_resumed(triggers):
     assert job_from_event(payload).job_id == trigger.job["job_id"]
 
 
-def test_a_renewed_key_is_taken_up(triggers, simulator, monkeypatch):
+@pytest.mark.parametrize("wrong", [{"password": "expired"}, {"host": "http://127.0.0.1:9/colossyan/api/v1"}])
+def test_a_connection_that_is_set_right_is_taken_up(wrong, triggers, simulator, monkeypatch):
     right = simulator.connection_env()["AIRFLOW_CONN_COLOSSYAN_DEFAULT"]
     many = triggers("colossyan", 3)
-    monkeypatch.setenv("AIRFLOW_CONN_COLOSSYAN_DEFAULT", json.dumps({**json.loads(right), "password": "expired"}))
+    monkeypatch.setenv("AIRFLOW_CONN_COLOSSYAN_DEFAULT", json.dumps({**json.loads(right), **wrong}))
     look_up, lookups = shared_poller.aget_video_hook, []
 
-    async def renewed_later(conn_id):
+    async def set_right_later(conn_id):
         if lookups:
             monkeypatch.setenv("AIRFLOW_CONN_COLOSSYAN_DEFAULT", right)
         lookups.append(conn_id)
         return await look_up(conn_id)
 
-    monkeypatch.setattr(shared_poller, "aget_video_hook", renewed_later)
-    assert {payload["status"] for payload in payloads(many)} == {"success"}
-    assert len(lookups) == 2
-
-
-def test_a_host_that_is_set_right_is_taken_up(triggers, simulator, monkeypatch):
-    right = simulator.connection_env()["AIRFLOW_CONN_COLOSSYAN_DEFAULT"]
-    many = triggers("colossyan", 3)
-    wrong = {**json.loads(right), "host": "http://127.0.0.1:9/colossyan/api/v1"}
-    monkeypatch.setenv("AIRFLOW_CONN_COLOSSYAN_DEFAULT", json.dumps(wrong))
-    look_up, lookups = shared_poller.aget_video_hook, []
-
-    async def corrected_later(conn_id):
-        if lookups:
-            monkeypatch.setenv("AIRFLOW_CONN_COLOSSYAN_DEFAULT", right)
-        lookups.append(conn_id)
-        return await look_up(conn_id)
-
-    monkeypatch.setattr(shared_poller, "aget_video_hook", corrected_later)
+    monkeypatch.setattr(shared_poller, "aget_video_hook", set_right_later)
     assert {payload["status"] for payload in payloads(many)} == {"success"}
     assert len(lookups) == 2
 
