@@ -8,13 +8,14 @@ The models are frozen: a newer look at a job is a new :class:`VideoJob`. They ho
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-OutputKind = Literal["video", "thumbnail", "subtitles", "archive"]
+OutputKind = Literal["video", "thumbnail", "subtitles", "archive", "audio", "image"]
 
 
 class JobState(str, Enum):
@@ -44,6 +45,18 @@ class JobError(BaseModel):
         return " ".join(part for part in (self.code and f"[{self.code}]", self.message) if part) or "no reason given"
 
 
+class JobCost(BaseModel):
+    """What a render costs, in the vendor's own unit (``usd``, ``credits``, ``minutes`` ...)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    amount: float = Field(ge=0, allow_inf_nan=False)
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.amount:g} {self.unit}"
+
+
 class VideoJob(BaseModel):
     """
     One render at a vendor, as last seen.
@@ -58,6 +71,7 @@ class VideoJob(BaseModel):
     :param key: the submission key, where the vendor gives it back.
     :param page_url: a page where a person can look at the job.
     :param error: the vendor's reason, for a failed job.
+    :param cost: what the render costs, where the vendor says.
     :param created_at: when the vendor accepted the job (aware, UTC), likewise ``updated_at`` and ``finished_at``.
     """
 
@@ -73,6 +87,7 @@ class VideoJob(BaseModel):
     key: str | None = None
     page_url: str | None = None
     error: JobError | None = None
+    cost: JobCost | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
     finished_at: datetime | None = None
@@ -106,7 +121,10 @@ class VideoOutput(BaseModel):
     only: ``VideoHook.refresh_output`` then gives the output with a fresh link. The link is left out of ``repr``, since
     its query is a credential.
 
-    :param kind: ``video``, ``thumbnail``, ``subtitles`` or ``archive``.
+    :param kind: ``video``, ``thumbnail``, ``subtitles``, ``archive``, ``audio`` or ``image``.
+    :param label: tells apart several outputs of one kind, e.g. ``captioned`` or ``720p``; None: the only one, or the
+        main one.
+    :param url: a link; or ``s3://bucket/key`` or ``gs://bucket/key`` where the vendor writes into the user's bucket.
     :param output_id: the vendor's id of this file, where it has one.
     :param name: the file's name at the vendor, unchecked: it must be made safe before it is used as a path.
     :param size: bytes, ``md5``: hex digest, ``duration_seconds``: play time; each where the vendor says.
@@ -116,6 +134,7 @@ class VideoOutput(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     kind: OutputKind
+    label: str | None = None
     url: str | None = Field(default=None, repr=False)
     content: str | None = Field(default=None, repr=False)
     output_id: str | None = None
@@ -129,4 +148,18 @@ class VideoOutput(BaseModel):
     @property
     def identity(self) -> tuple[str, str | None, str | None]:
         """What stays the same when the link is minted again; a name can change, so it counts only without an id."""
-        return (self.kind, self.output_id, None if self.output_id else self.name)
+        kind = self.kind if self.label is None else f"{self.kind}:{self.label}"
+        return (kind, self.output_id, None if self.output_id else self.name)
+
+
+@dataclass(frozen=True)
+class CallbackHint:
+    """
+    What a verified callback names: the vendor's job id, the submission key, or both. It is a hint, never a proof.
+
+    :param job_id: the id of a job, or None where the callback does not name it.
+    :param key: the submission key that the job carries, or None.
+    """
+
+    job_id: str | None = None
+    key: str | None = None

@@ -63,10 +63,10 @@ def splice(link: str, sink_url: str, streams: int) -> None:
 
 def land(link: str, store: Any, streams: int, number: int = 0, pool: Any = None) -> None:
     """Land the file: checks, sha256, commit."""
-    from airflow_video_providers.destination import parse_location
+    from airflow_video_providers.delivery.delivery import Landing, LandingRules, MemoryJournal
+    from airflow_video_providers.delivery.destination import parse_location
+    from airflow_video_providers.delivery.source.patience import DownloadSettings
     from airflow_video_providers.jobs import VideoOutput
-    from airflow_video_providers.landing import Landing, LandingRules, MemoryJournal
-    from airflow_video_providers.patience import DownloadSettings
 
     output = VideoOutput(kind="video", url=link)
     landed = Landing(
@@ -85,8 +85,8 @@ def land(link: str, store: Any, streams: int, number: int = 0, pool: Any = None)
 
 def ours(link: str, sink_url: str, streams: int, number: int = 0) -> None:
     """Land the file through the Airflow connection, as the operator does."""
-    from airflow_video_providers.destination import parse_location
-    from airflow_video_providers.object_store import open_store
+    from airflow_video_providers.delivery.destination import parse_location
+    from airflow_video_providers.delivery.stores.base import open_store
 
     land(link, open_store(parse_location("s3://bench@bucket/k")), streams, number)
 
@@ -95,8 +95,8 @@ def engine(link: str, sink_url: str, streams: int) -> None:
     """Land the file with the same code in a process that holds nothing of Airflow."""
     import boto3
 
-    from airflow_video_providers.buffers import BufferPool
-    from airflow_video_providers.store_s3 import S3Store
+    from airflow_video_providers.delivery.buffers import BufferPool
+    from airflow_video_providers.delivery.stores.s3 import S3Store
 
     credentials = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
     session = boto3.Session(**credentials)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from statistics import mean, median
 
 from airflow_video_providers.jobs import JobState, VideoJob
-from airflow_video_providers.polling import DEFAULT_POLL_INTERVAL, Pace, next_poll
+from airflow_video_providers.waiting.schedule import DEFAULT_POLL_INTERVAL, Pace, next_poll
 
 FIXED = 60.0
 SHORTEST, LONGEST = 30.0, 7200.0

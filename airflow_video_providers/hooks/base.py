@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow.sdk import BaseHook
 
+from airflow_video_providers.api.settings import client_settings, header_text
 from airflow_video_providers.exceptions import (
     VideoApiNotFoundError,
     VideoApiUnavailableError,
@@ -29,14 +30,13 @@ from airflow_video_providers.exceptions import (
     VideoConfigurationError,
     VideoProviderError,
 )
-from airflow_video_providers.hooks.extras import client_settings, header_text
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
     from requests.auth import AuthBase
 
-    from airflow_video_providers.client import ClientSettings, VideoApiClient
+    from airflow_video_providers.api.client import ClientSettings, VideoApiClient
 
 _TEST_SECONDS = 10.0
 
@@ -72,13 +72,25 @@ class VideoHook(BaseHook):
     default_conn_name: ClassVar[str]
 
     vendor: ClassVar[str]
-    """How jobs, errors and logs name the vendor: its connection type."""
+    """How jobs, errors and logs name the vendor; default: its connection type."""
     default_base_url: ClassVar[str]
     key_support: ClassVar[KeySupport] = KeySupport.NONE
+    replay_seconds: ClassVar[float | None] = None
+    """For how long the vendor answers a repeated create with the same key by the job of the first one, in seconds;
+    None: it does not know idempotency keys."""
+    requests_per_second: ClassVar[float | None] = None
+    """How many requests a second the vendor documents for one account; None: not documented."""
+    burst: ClassVar[int] = 1
+    """How many of them may be sent at once."""
     can_list: ClassVar[bool] = False
     """Whether :meth:`get_jobs` asks for many jobs in one request."""
     can_cancel: ClassVar[bool] = True
     """Whether the vendor documents a call that ends a running job."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not hasattr(cls, "vendor") and hasattr(cls, "conn_type"):
+            cls.vendor = cls.conn_type
 
     def __init__(self, conn_id: str | None = None, *, retry_deadline: float | None = None) -> None:
         super().__init__()
@@ -168,7 +180,7 @@ class VideoHook(BaseHook):
     def make_client(self) -> VideoApiClient:
         """Build the HTTP session; a vendor with its own headers or error form overrides this."""
         # Imported here, so that a DAG file does not pay for the import of requests.
-        from airflow_video_providers.client import VideoApiClient
+        from airflow_video_providers.api.client import VideoApiClient
 
         return VideoApiClient(
             vendor=self.vendor,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_video_providers.arguments import check_conn_id, is_final, job_id_of
-from airflow_video_providers.cancellation import cancel_video_job
+from airflow_video_providers.operators.arguments import check_conn_id, is_final, job_id_of
+from airflow_video_providers.submission.cancel import cancel_video_job
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -20,24 +20,6 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 
-from airflow_video_providers.arguments import (
-    as_request,
-    as_seconds,
-    check_conn_id,
-    check_count,
-    check_flag,
-    is_final,
-)
-from airflow_video_providers.cancellation import (
-    Cancellation,
-    CancelOutcome,
-    CancelPolicy,
-    Cause,
-    cancel_if_unwanted,
-    cancel_if_unwanted_within,
-    cancel_video_job,
-    is_wanted,
-)
 from airflow_video_providers.exceptions import (
     VideoApiError,
     VideoConfigurationError,
@@ -47,21 +29,39 @@ from airflow_video_providers.exceptions import (
     VideoPollingError,
 )
 from airflow_video_providers.links import VideoJobLink, link_xcoms
-from airflow_video_providers.operators.cancel_video_job import CancelVideoJobOperator
-from airflow_video_providers.polling import (
-    DEFAULT_MAX_POLL_FAILURES,
-    DEFAULT_POLL_INTERVAL,
-    raise_unless_succeeded,
-    wait_for_job,
+from airflow_video_providers.operators.arguments import (
+    as_request,
+    as_seconds,
+    check_conn_id,
+    check_count,
+    check_flag,
+    is_final,
 )
-from airflow_video_providers.submission import (
+from airflow_video_providers.operators.cancel_video_job import CancelVideoJobOperator
+from airflow_video_providers.submission.cancel import (
+    Cancellation,
+    CancelOutcome,
+    CancelPolicy,
+    Cause,
+    cancel_if_unwanted,
+    cancel_if_unwanted_within,
+    cancel_video_job,
+    is_wanted,
+)
+from airflow_video_providers.submission.record import TaskTry, read_record
+from airflow_video_providers.submission.submit import (
     DEFAULT_FIND_WAIT,
     JobSubmission,
     OnAmbiguous,
     Submission,
     doubtful_job,
 )
-from airflow_video_providers.submission_record import TaskTry, read_record
+from airflow_video_providers.waiting.schedule import (
+    DEFAULT_MAX_POLL_FAILURES,
+    DEFAULT_POLL_INTERVAL,
+    raise_unless_succeeded,
+    wait_for_job,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

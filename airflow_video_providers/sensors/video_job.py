@@ -18,11 +18,11 @@ from airflow.sdk.exceptions import (
 )
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from airflow_video_providers.arguments import check_conn_id, check_count, check_flag, is_final, job_id_of
 from airflow_video_providers.exceptions import VideoApiError, VideoJobTimeoutError, VideoPollingError
 from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.links import VideoJobLink
-from airflow_video_providers.polling import (
+from airflow_video_providers.operators.arguments import check_conn_id, check_count, check_flag, is_final, job_id_of
+from airflow_video_providers.waiting.schedule import (
     DEFAULT_MAX_POLL_FAILURES,
     DEFAULT_POLL_INTERVAL,
     Pace,

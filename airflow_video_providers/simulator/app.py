@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from airflow_video_providers.simulator import colossyan, contents, control, hourone, oxolo, xvid, xvid_files
+from airflow_video_providers.simulator import contents, control
 from airflow_video_providers.simulator.callbacks import Messenger
 from airflow_video_providers.simulator.contents import Contents
 from airflow_video_providers.simulator.faults import Gate
 from airflow_video_providers.simulator.media import Studio
+from airflow_video_providers.simulator.vendors import load_vendors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_video_providers.simulator.world import World
 
-ALL_VENDORS = {vendor.name: vendor for vendor in (colossyan.VENDOR, hourone.VENDOR, oxolo.VENDOR, xvid.VENDOR)}
+ALL_VENDORS = load_vendors()
 
 
 def create_app(world: World, media_directory: Path) -> Gate:
@@ -42,8 +43,9 @@ def create_app(world: World, media_directory: Path) -> Gate:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.mount("/_simulator", control.create_app(world, shelf, ALL_VENDORS))
     app.mount("/media", contents.create_app(shelf))
-    app.mount("/upload", xvid_files.create_form_app(world, media_directory))
     for vendor in ALL_VENDORS.values():
+        if vendor.create_upload_app:
+            app.mount(f"/upload/{vendor.name}", vendor.create_upload_app(world, media_directory))
         app.mount(vendor.prefix, vendor.create_app(world, shelf))
     return Gate(app, world, classify, error_answer)
 

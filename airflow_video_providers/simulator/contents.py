@@ -186,7 +186,7 @@ class Contents:
     async def find(self, vendor: str, owner: str, label: str) -> Content:
         """The file behind a link; raises ``NoSuchFileError``."""
         if label == "upload":
-            upload = self.world.resources["xvid.uploads"].get(owner, {})
+            upload = self.world.resources[f"{vendor}.uploads"].get(owner, {})
             if "path" in upload:
                 return Content((Path(upload["path"]),), upload["mime_type"], f'"{upload["md5"]}"')
         elif label == "preview":

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from airflow_video_providers.simulator.contents import Contents, TooSmallError
 from airflow_video_providers.simulator.faults import Fault
 from airflow_video_providers.simulator.jobs import Job, job_as_json
-from airflow_video_providers.simulator.settings import VENDORS
 from airflow_video_providers.simulator.vendor import json_answer
+from airflow_video_providers.simulator.vendors import VENDORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from airflow_video_providers.simulator.world import World
 
 
+_VENDORS = (*VENDORS, "*")
+
+
 class FaultRequest(BaseModel):
     """A fault as a user asks for it."""
 
     model_config = ConfigDict(extra="forbid")
 
-    vendor: Literal["colossyan", "hourone", "oxolo", "xvid", "*"] = "*"
+    vendor: Literal[_VENDORS] = "*"  # type: ignore[valid-type]  # they are found at run time
     operation: str = "*"
     times: int | None = Field(1, ge=1)
     after: int = Field(0, ge=0)
@@ -118,8 +121,10 @@ def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) 
 
     @app.get("/uploads")
     async def list_uploads() -> Response:
-        kept = world.resources["xvid.uploads"].values(), world.resources["oxolo.media"].values()
-        return json_answer({"xvid": list(kept[0]), "oxolo": list(kept[1])})
+        kept = {
+            name: list(world.resources[vendor.uploads].values()) for name, vendor in vendors.items() if vendor.uploads
+        }
+        return json_answer(kept)
 
     @app.get("/settings")
     async def get_settings() -> Response:

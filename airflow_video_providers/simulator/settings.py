@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-VENDORS = ("colossyan", "hourone", "oxolo", "xvid")
+from airflow_video_providers.simulator.vendors import VENDORS
+
 DAY = 86400.0
 
 
@@ -45,6 +46,8 @@ class Settings(BaseModel):
     """Xvid: ``expires_in`` of a token is text, as in the vendor's wiki, or a number, as its client reads it."""
     upload_final_status: str = "COMPLETED"
     """Xvid: the status of a finished upload, whose name is not documented."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """What only one vendor has; its module says which names it reads, and their defaults."""
     credits: int = 100_000
     """Oxolo: the account's credits before the first video; each video costs 5."""
     webhook_systems: dict[str, WebhookSystem] = Field(default_factory=dict)

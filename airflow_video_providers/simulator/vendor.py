@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the four vendors' modules share: the frame of their application, new jobs and notices."""
+"""What the vendors' modules share: the frame of their application, new jobs and notices."""
 
 from __future__ import annotations
 
@@ -61,6 +61,10 @@ class Vendor:
     create_app: Callable[[World, Contents], FastAPI]
     error_body: Callable[[int, str], dict[str, Any]]
     notices: Callable[[World, Contents, Job, float], list[Notice]]
+    uploads: str | None = None
+    """The kind of resource that holds what users have uploaded, for the control API."""
+    create_upload_app: Callable[[World, Path], FastAPI] | None = None
+    """Where users send uploads, at ``/upload/<name>``: a store apart from the vendor's API and its credentials."""
 
     def classify(self, method: str, path: str) -> tuple[str, ...]:
         """The operation that a request asks for."""

@@ -18,7 +18,8 @@ from typing import Any
 
 from airflow_video_providers.simulator.faults import Fault
 from airflow_video_providers.simulator.jobs import Job
-from airflow_video_providers.simulator.settings import VENDORS, SettingsBook
+from airflow_video_providers.simulator.settings import SettingsBook
+from airflow_video_providers.simulator.vendors import VENDORS
 
 COUNTS = (
     "requests", "max_in_flight", "creates", "create_requests", "polls", "lists", "videos", "files", "links",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_video_providers.arguments import check_conn_id, check_upload_options, is_final
-from airflow_video_providers.destination import parse_location, safe_name
+from airflow_video_providers.delivery.destination import parse_location, safe_name
+from airflow_video_providers.operators.arguments import check_conn_id, check_upload_options, is_final
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -63,8 +63,8 @@ class ObjectStorageToVideoOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Send the file; return its id at the vendor."""
+        from airflow_video_providers.delivery.stores.base import open_store
         from airflow_video_providers.hooks.base import get_video_hook
-        from airflow_video_providers.object_store import open_store
 
         location = parse_location(self.source)
         check_conn_id(self.conn_id)

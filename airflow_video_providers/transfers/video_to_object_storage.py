@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_video_providers.arguments import check_conn_id, check_count, check_metadata, is_final, job_id_of
-from airflow_video_providers.destination import check_template, locate
+from airflow_video_providers.delivery.destination import check_template, locate
 from airflow_video_providers.exceptions import VideoConfigurationError, VideoTransferError
+from airflow_video_providers.operators.arguments import check_conn_id, check_count, check_metadata, is_final, job_id_of
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
+    from airflow_video_providers.delivery.delivery import LandedFile, LandingRules
     from airflow_video_providers.hooks.base import VideoHook
     from airflow_video_providers.jobs import VideoOutput
-    from airflow_video_providers.landing import LandedFile, LandingRules
 
 KINDS = ("video", "thumbnail", "subtitles", "archive")
 IF_EXISTS = ("skip", "overwrite", "fail")
@@ -134,9 +134,9 @@ class VideoToObjectStorageOperator(BaseOperator):
     # ------------------------------------------------------------------ steps
 
     def _land_all(self, hook: VideoHook, job_id: str, outputs: list[VideoOutput], context: Context) -> None:
-        from airflow_video_providers.landing import Landing
-        from airflow_video_providers.object_store import ObjectStore, open_store
-        from airflow_video_providers.transfers.journal import open_journal
+        from airflow_video_providers.delivery.delivery import Landing
+        from airflow_video_providers.delivery.journal import open_journal
+        from airflow_video_providers.delivery.stores.base import ObjectStore, open_store
 
         self._landed = []
         journal = open_journal(context)
@@ -164,9 +164,9 @@ class VideoToObjectStorageOperator(BaseOperator):
             self._landed.append(landing.land())
 
     def _rules(self, hook: VideoHook) -> LandingRules:
-        from airflow_video_providers.landing import LandingRules
-        from airflow_video_providers.object_store import ObjectAttributes
-        from airflow_video_providers.patience import DownloadSettings
+        from airflow_video_providers.delivery.delivery import LandingRules
+        from airflow_video_providers.delivery.source.patience import DownloadSettings
+        from airflow_video_providers.delivery.stores.base import ObjectAttributes
 
         return LandingRules(
             if_exists=self.if_exists,

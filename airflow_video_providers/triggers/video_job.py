@@ -16,7 +16,9 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoJobTimeoutError, VideoPollingError
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.links import link_xcoms
-from airflow_video_providers.polling import (
+from airflow_video_providers.submission.cancel_in_triggerer import cancel_killed
+from airflow_video_providers.waiting.in_triggerer import waits_here, watch
+from airflow_video_providers.waiting.schedule import (
     DEFAULT_MAX_POLL_FAILURES,
     Pace,
     describe_wait,
@@ -24,9 +26,7 @@ from airflow_video_providers.polling import (
     raise_unless_succeeded,
     retry_after_of,
 )
-from airflow_video_providers.shared_poller import waits_here, watch
-from airflow_video_providers.triggers.cancelling import cancel_killed
-from airflow_video_providers.waiter import Waiter
+from airflow_video_providers.waiting.wait import Waiter
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator

@@ -18,13 +18,13 @@ import requests
 from airflow.sdk import DAG, get_parsing_context
 from chaos_cases import CASES, VENDORS, WAYS, mark_of, request_of
 
-from airflow_video_providers import submission
 from airflow_video_providers.hooks.colossyan import ColossyanHook
 from airflow_video_providers.hooks.hourone import HourOneHook
 from airflow_video_providers.hooks.oxolo import OxoloHook
 from airflow_video_providers.hooks.xvid import XvidHook
 from airflow_video_providers.operators import video_job
-from airflow_video_providers.retry import VideoRetryPolicy
+from airflow_video_providers.retry_policy import VideoRetryPolicy
+from airflow_video_providers.submission import submit as submission
 
 TIMES = int(os.environ["CHAOS_TIMES"])
 RETRIES_FILE = Path(os.environ["CHAOS_HOME"], "retries")

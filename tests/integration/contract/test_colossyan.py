@@ -18,7 +18,7 @@ from airflow_video_providers.exceptions import (
     VideoApiUnreadableAnswerError,
     VideoJobFailedError,
 )
-from airflow_video_providers.hooks.colossyan import KEY_FIELD, ColossyanHook
+from airflow_video_providers.hooks.colossyan.hook import KEY_FIELD, ColossyanHook
 from airflow_video_providers.jobs import JobState
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.base import get_video_hook
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
-from airflow_video_providers.submission_record import RECORD_KEY
+from airflow_video_providers.submission.record import RECORD_KEY
 from tests.support.submission import Crash, Steps, World, context_of
 
 PAGE = Path(__file__).parents[3] / "docs" / "submission.md"

@@ -14,16 +14,18 @@ from types import SimpleNamespace
 import pytest
 from airflow.triggers.base import TaskSuccessEvent
 
-from airflow_video_providers import shared_poller, waiter
 from airflow_video_providers.exceptions import (
     VideoJobFailedError,
     VideoJobTimeoutError,
     VideoPollingError,
 )
 from airflow_video_providers.hooks.base import get_video_hook
-from airflow_video_providers.retry import VideoRetryPolicy
-from airflow_video_providers.triggers import cancelling, video_job
+from airflow_video_providers.retry_policy import VideoRetryPolicy
+from airflow_video_providers.submission import cancel_in_triggerer as cancelling
+from airflow_video_providers.triggers import video_job
 from airflow_video_providers.triggers.video_job import VideoJobTrigger, job_from_event
+from airflow_video_providers.waiting import in_triggerer as shared_poller
+from airflow_video_providers.waiting import wait as waiter
 
 REQUESTS = {
     "colossyan": {"templateJobId": "t", "dynamicVariables": {}},

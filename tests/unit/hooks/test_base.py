@@ -28,10 +28,13 @@ from airflow_video_providers.hooks.base import (
     raise_if_unfinished,
 )
 from airflow_video_providers.hooks.colossyan import ColossyanHook
+from airflow_video_providers.hooks.colossyan import schemas as colossyan
 from airflow_video_providers.hooks.common import HeaderAuth, cancel_by_deleting, id_in_path, share_of, state_of
+from airflow_video_providers.hooks.hourone import schemas as hourone
+from airflow_video_providers.hooks.oxolo import schemas as oxolo
+from airflow_video_providers.hooks.schemas import Timestamp, VendorModel
+from airflow_video_providers.hooks.xvid import schemas as xvid
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
-from airflow_video_providers.schemas import colossyan, hourone, oxolo, xvid
-from airflow_video_providers.schemas.base import Timestamp, VendorModel
 from tests.support.local_api import Answer, LocalApi
 
 

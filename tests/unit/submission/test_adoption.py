@@ -10,7 +10,6 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from airflow_video_providers.cancellation import CancelPolicy
 from airflow_video_providers.exceptions import (
     AmbiguousSubmissionError,
     SubmissionError,
@@ -22,8 +21,9 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.jobs import JobState
-from airflow_video_providers.submission import JobSubmission
-from airflow_video_providers.submission_record import RECORD_KEY, TaskTry, fingerprint_of, submission_key
+from airflow_video_providers.submission.cancel import CancelPolicy
+from airflow_video_providers.submission.record import RECORD_KEY, TaskTry, fingerprint_of, submission_key
+from airflow_video_providers.submission.submit import JobSubmission
 from tests.support.submission import Crash, FakeHook, Steps, World
 
 REQUEST = {"title": "A film"}

@@ -17,13 +17,6 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 
-from airflow_video_providers.cancellation import (
-    CancelOutcome,
-    CancelPolicy,
-    Cause,
-    cancel_if_unwanted_within,
-    cancel_video_job,
-)
 from airflow_video_providers.exceptions import (
     VideoApiUnavailableError,
     VideoConfigurationError,
@@ -35,6 +28,13 @@ from airflow_video_providers.exceptions import (
 from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.jobs import JobState
 from airflow_video_providers.operators.video_job import CancelVideoJobOperator, SubmitVideoJobOperator
+from airflow_video_providers.submission.cancel import (
+    CancelOutcome,
+    CancelPolicy,
+    Cause,
+    cancel_if_unwanted_within,
+    cancel_video_job,
+)
 from tests.support.submission import FakeHook, FakeTaskInstance, World, context_of
 
 DOWN = VideoApiUnavailableError("no answer", vendor="fake", endpoint="GET /jobs/{id}")

@@ -16,7 +16,7 @@ from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.jobs import JobError, JobState, VideoJob
 from airflow_video_providers.links import VideoJobLink
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
-from airflow_video_providers.retry import VideoRetryPolicy
+from airflow_video_providers.retry_policy import VideoRetryPolicy
 from tests.support.submission import FakeHook, World, context_of
 
 CALL = {"vendor": "xvid", "endpoint": "POST /jobs/"}

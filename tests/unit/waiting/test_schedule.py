@@ -16,7 +16,7 @@ from airflow_video_providers.exceptions import (
     VideoJobFailedError,
 )
 from airflow_video_providers.jobs import JobError, JobState, VideoJob
-from airflow_video_providers.polling import (
+from airflow_video_providers.waiting.schedule import (
     FIRST_INTERVAL,
     SHORTEST_INTERVAL,
     Pace,

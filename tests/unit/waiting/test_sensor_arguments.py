@@ -12,9 +12,9 @@ from airflow.sdk import DAG, Asset
 
 from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoConfigurationError
 from airflow_video_providers.jobs import JobState, VideoJob
-from airflow_video_providers.polling import DEFAULT_POLL_INTERVAL, Pace
 from airflow_video_providers.sensors.video_job import WAIT_KEY, VideoJobSensor, Wait
 from airflow_video_providers.triggers.video_job import may_end_from_trigger
+from airflow_video_providers.waiting.schedule import DEFAULT_POLL_INTERVAL, Pace
 
 
 def sensor(**arguments):

@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from airflow_video_providers import shared_poller
 from airflow_video_providers.exceptions import VideoPollingError
 from airflow_video_providers.jobs import JobState, VideoJob
-from airflow_video_providers.polling import Pace
-from airflow_video_providers.shared_poller import SharedPoller, watch
-from airflow_video_providers.waiter import Waiter
+from airflow_video_providers.waiting import in_triggerer as shared_poller
+from airflow_video_providers.waiting.in_triggerer import SharedPoller, watch
+from airflow_video_providers.waiting.schedule import Pace
+from airflow_video_providers.waiting.wait import Waiter
 
 
 def waiter_of(looked=None, **arguments):

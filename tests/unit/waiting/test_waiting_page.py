@@ -6,9 +6,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from airflow_video_providers.polling import DEFAULT_MAX_POLL_FAILURES, DEFAULT_POLL_INTERVAL, SHORTEST_INTERVAL
-from airflow_video_providers.shared_poller import MOST_IN_FLIGHT
-from airflow_video_providers.triggers.cancelling import MOST_CANCELS_IN_FLIGHT
+from airflow_video_providers.submission.cancel_in_triggerer import MOST_CANCELS_IN_FLIGHT
+from airflow_video_providers.waiting.in_triggerer import MOST_IN_FLIGHT
+from airflow_video_providers.waiting.schedule import DEFAULT_MAX_POLL_FAILURES, DEFAULT_POLL_INTERVAL, SHORTEST_INTERVAL
 
 PAGE = (Path(__file__).parents[3] / "docs" / "waiting.md").read_text()
 

@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+One HTTP session for one connection: what every vendor's hook sends its calls through.
+
+- The credentials go to the origin (scheme, host, port) of the API alone. No redirect is followed.
+- Every call has a connect and a read timeout.
+- A call that may be repeated (GET, HEAD, or one that the caller marks ``repeatable``) is tried again on 429, 5xx and
+  connection errors, with exponential backoff, jitter and the vendor's Retry-After, until ``retry_deadline`` is over.
+- Any other call is tried again only when it provably had no effect: the connection was never made, or the vendor
+  refused it (429, 503 with Retry-After).
+- Each cause has its own exception; its text is the vendor's, with secrets removed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+from pydantic import BaseModel, ValidationError
+from requests.auth import AuthBase
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    LocationValueError,
+    MaxRetryError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
+
+from airflow_video_providers.api.errors import (
+    LONGEST_MESSAGE,
+    VendorError,
+    has_effect,
+    parse_error,
+    parse_retry_after,
+    refusal,
+    unreadable,
+)
+from airflow_video_providers.api.redaction import redact
+from airflow_video_providers.api.session import ClientSettings, prepare_session
+from airflow_video_providers.exceptions import (
+    VideoApiError,
+    VideoApiInvalidRequestError,
+    VideoApiQuotaError,
+    VideoApiUnavailableError,
+    VideoApiUnreadableAnswerError,
+    VideoConfigurationError,
+    VideoProviderError,
+)
+
+__all__ = ["ClientSettings", "VendorError", "VideoApiClient", "parse_error", "parse_retry_after"]
+
+log = logging.getLogger(__name__)
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_SHORTEST_SECRET = 3
+_HOSTS = 4
+_CONNECTIONS = 128  # an upper bound, above any number of threads that share a hook
+
+# What sending raises of an address that cannot be used: nothing was sent. InvalidHeader is not among them: it speaks of
+# the answer's headers, since the request's own are checked before.
+_NO_ADDRESS = (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL, LocationValueError)
+
+
+class VideoApiClient:
+    """
+    The HTTP session of one connection.
+
+    :param vendor: connection type, for messages.
+    :param base_url: where the API lives, scheme and path included; endpoints are paths below it.
+    :param auth: adds the credentials to a request; called for the API's own origin only.
+    :param settings: timeouts, proxy, TLS.
+    :param secrets: texts that must never appear in a message.
+    :param headers: sent with every call to the API's origin.
+    :param error_parser: reads the vendor's error answer.
+    :param error_decoder: turns an error answer into what ``error_parser`` takes; on ValueError it is shown as text.
+    """
+
+    def __init__(
+        self,
+        *,
+        vendor: str,
+        base_url: str,
+        auth: AuthBase | None = None,
+        settings: ClientSettings | None = None,
+        secrets: Iterable[str | None] = (),
+        headers: Mapping[str, str] | None = None,
+        error_parser: Callable[[Any], VendorError] = parse_error,
+        error_decoder: Callable[[bytes], Any] = json.loads,
+    ) -> None:
+        check_base_url(base_url, vendor)
+        self.vendor = vendor
+        self.base_url = base_url.rstrip("/")
+        self.origin = _origin(base_url)
+        self.auth = auth
+        self.settings = settings or ClientSettings()
+        # A very short one is no secret, and its letters are in every message.
+        self.secrets = [secret for secret in secrets if secret and len(secret) >= _SHORTEST_SECRET]
+        self.error_parser = error_parser
+        self.error_decoder = error_decoder
+        self.headers = dict(headers or {})
+        self.session = _Session()
+        self.session.headers.update({"Accept": "application/json", "User-Agent": _user_agent()})
+        prepare_session(self.session, hosts=_HOSTS, connections=_CONNECTIONS)
+
+    # ------------------------------------------------------------------ calls
+
+    def get_json(self, path: str, *, endpoint: str, params: Mapping[str, Any] | None = None) -> Any:
+        """GET ``path`` and return the decoded JSON."""
+        return self.call_json("GET", path, endpoint=endpoint, params=params)
+
+    def call_json(self, method: str, path: str, *, endpoint: str, **kwargs: Any) -> Any:
+        """Send one call and return the decoded JSON; None for an answer without content."""
+        response = self.call(method, path, endpoint=endpoint, **kwargs)
+        if response.status_code == HTTPStatus.NO_CONTENT or not response.content:
+            return None
+        try:
+            return response.json()
+        except ValueError:
+            raise unreadable(
+                response,
+                "the answer is not JSON",
+                vendor=self.vendor,
+                endpoint=endpoint,
+                redact=self.redact,
+                outcome_unknown=has_effect(method),
+            ) from None
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        endpoint: str,
+        repeatable: bool | None = None,
+        once: bool = False,
+        redirect_expected: bool = False,
+        **kwargs: Any,
+    ) -> requests.Response:
+        """
+        Send one call and return the 2xx answer (or the 3xx one, where ``redirect_expected``).
+
+        :param path: below the base URL, or a full URL. Credentials are added for the API's origin only.
+        :param endpoint: how messages name the call, e.g. ``GET /jobs/{id}``.
+        :param repeatable: whether a second call does no harm; default: GET and HEAD only. A DELETE is not: between two
+            tries a running job may finish, and deleting a finished one can delete its files.
+        :param once: never try again, not even after a refusal: the body is a stream that has been read, or the caller
+            must look before it tries again.
+        :param kwargs: ``params json data files headers stream`` as in ``requests``.
+        :raises VideoApiError: the subclass is the cause; ``outcome_unknown``: the call may have had its effect.
+        """
+        if repeatable is None:
+            repeatable = method in ("GET", "HEAD")
+        if once:
+            return self._once(method, path, endpoint, redirect_expected, kwargs)
+        retrying = Retrying(
+            reraise=True,
+            retry=retry_if_exception(lambda error: _worth_repeating(error, repeatable=repeatable)),
+            wait=_wait,
+            stop=stop_before_delay(self.settings.retry_deadline),
+            before_sleep=_log_retry,
+        )
+        return retrying(self._once, method, path, endpoint, redirect_expected, kwargs)
+
+    def parse(self, model: type[Model], data: Any, *, endpoint: str, outcome_unknown: bool = False) -> Model:
+        """Validate ``data`` as ``model``; a missing or wrong field is named in the error."""
+        try:
+            return model.model_validate(data)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(str(part) for part in item['loc']) or model.__name__}: {item['msg']}"
+                for item in error.errors()
+            )
+            raise VideoApiUnreadableAnswerError(
+                f"the answer lacks what the vendor documents ({self.redact(problems, longest=LONGEST_MESSAGE)})",
+                vendor=self.vendor,
+                endpoint=endpoint,
+                outcome_unknown=outcome_unknown,
+            ) from None
+
+    def url(self, path: str) -> str:
+        """Return the full URL of ``path`` below the base URL; a full URL stays as it is."""
+        return path if path.startswith(("http://", "https://")) else f"{self.base_url}/{path.lstrip('/')}"
+
+    def redact(self, text: str, *, longest: int | None = None) -> str:
+        """Remove secrets and the query of links from a text, and cut it to ``longest`` characters."""
+        return redact(text, self.secrets, longest=longest)
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self.session.close()
+
+    # ------------------------------------------------------------------ one try
+
+    def _once(
+        self, method: str, path: str, endpoint: str, redirect_expected: bool, kwargs: dict[str, Any]
+    ) -> requests.Response:
+        url = self.url(path)
+        try:
+            options = self.settings.for_request(url)
+            request = self._prepare(method, url, **{name: kwargs[name] for name in kwargs if name != "stream"})
+        except VideoProviderError:
+            raise
+        except (ValueError, TypeError, OSError) as error:
+            raise self._unwritable(error, endpoint) from None
+        try:
+            response = self.session.send(request, allow_redirects=False, stream=kwargs.get("stream", False), **options)
+        except _NO_ADDRESS as error:
+            raise self._unwritable(error, endpoint) from None
+        except requests.exceptions.InvalidHeader as error:
+            raise self._unclear(error, method, endpoint) from None
+        except requests.RequestException as error:
+            raise self._unreachable(error, method, endpoint) from None
+        except VideoProviderError:
+            raise
+        except (ValueError, OSError) as error:
+            if hasattr(request.body, "read"):
+                raise  # of the caller's own stream, perhaps half sent
+            raise self._unclear(error, method, endpoint) from None
+        if response.is_redirect and redirect_expected:
+            return response
+        if 200 <= response.status_code < 300:
+            return response
+        with response:
+            raise refusal(
+                response,
+                vendor=self.vendor,
+                endpoint=endpoint,
+                decode=self.error_decoder,
+                parser=self.error_parser,
+                redact=self.redact,
+            )
+
+    def _prepare(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> requests.PreparedRequest:
+        at_home = _origin(url) == self.origin
+        headers = {**(self.headers if at_home else {}), **(headers or {})}
+        auth = self.auth if at_home else None
+        request = self.session.prepare_request(requests.Request(method, url, headers=headers, auth=auth, **kwargs))
+        for value in request.headers.values():
+            # http.client finds this too, but names the value in its error.
+            raw = value if isinstance(value, bytes) else value.encode("latin-1")
+            if any(byte in raw for byte in b"\r\n\0"):
+                raise requests.exceptions.InvalidHeader("control characters in a header")
+        return request
+
+    def _unwritable(self, error: Exception, endpoint: str) -> VideoApiError:
+        # The text of the error is left out: it can name the value of a header.
+        return VideoApiInvalidRequestError(
+            f"nothing was sent: the request cannot be written as HTTP ({type(error).__name__}); check the host, the "
+            "proxy, the CA bundle and the key of the connection, and the values of the request",
+            vendor=self.vendor,
+            endpoint=endpoint,
+        )
+
+    def _unclear(self, error: Exception, method: str, endpoint: str) -> VideoApiError:
+        """Say that the exchange broke at a point that cannot be told: a call may have had its effect."""
+        return VideoApiUnreadableAnswerError(
+            f"the answer cannot be read as HTTP ({type(error).__name__})",
+            vendor=self.vendor,
+            endpoint=endpoint,
+            outcome_unknown=has_effect(method),
+        )
+
+    def _unreachable(self, error: requests.RequestException, method: str, endpoint: str) -> VideoApiError:
+        never_sent = _never_sent(error)
+        scheme, host, port = self.origin
+        text = "could not connect to" if never_sent else "no answer from"
+        return VideoApiUnavailableError(
+            f"{text} {scheme}://{host}:{port} ({self.redact(_root_cause(error), longest=LONGEST_MESSAGE)})",
+            vendor=self.vendor,
+            endpoint=endpoint,
+            outcome_unknown=not never_sent and has_effect(method),
+        )
+
+
+class _Session(requests.Session):
+    """A session that never looks where a redirect leads: an odd target must not turn an answer into an error."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
+
+
+def check_base_url(url: str, vendor: str) -> None:
+    """
+    Refuse what is no full base URL, without showing credentials in it.
+
+    :raises VideoConfigurationError: scheme, host or port are missing or wrong, or it holds credentials.
+    """
+    shown = f"***@{url.rpartition('@')[2]}" if "@" in url else url
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise VideoConfigurationError(
+            f"{vendor}: the host of the connection must be a full base URL such as https://api.example.com/v1, "
+            f"not {shown!r}"
+        )
+    if parts.username is not None or parts.password is not None:
+        raise VideoConfigurationError(
+            f"{vendor}: the host of the connection must not hold a user name or a password ({shown!r}); they have "
+            "fields of their own"
+        )
+
+
+_backoff = wait_random_exponential(multiplier=1, max=30)
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, VideoApiError) else None
+    # Jitter on top of what the vendor asked, so that many tasks do not come back in the same instant.
+    return _backoff(state) if asked is None else asked + min(1.0, _backoff(state))
+
+
+def _log_retry(state: RetryCallState) -> None:
+    log.warning("%s; trying again in %.1f s", state.outcome and state.outcome.exception(), state.upcoming_sleep)
+
+
+def _worth_repeating(error: BaseException, *, repeatable: bool) -> bool:
+    if not isinstance(error, (VideoApiQuotaError, VideoApiUnavailableError)):
+        return False
+    return repeatable or not error.outcome_unknown
+
+
+def _never_sent(error: BaseException) -> bool:
+    """Tell whether the connection was never made, so that the vendor cannot have seen the request."""
+    reason: Any = error.args[0] if error.args else None
+    if isinstance(reason, MaxRetryError):
+        reason = reason.reason
+    if isinstance(reason, (ProxyError, SSLError)) and reason.args:
+        # Both can also strike an open connection: what lies beneath is the proof.
+        reason = reason.args[-1]
+    if isinstance(reason, ssl.SSLError) and reason.library in ("PEM", "X509"):
+        return True  # a CA bundle that holds no certificate; it is read before a word is spoken
+    return isinstance(reason, (NewConnectionError, ConnectTimeoutError, socket.gaierror, ssl.SSLCertVerificationError))
+
+
+def _root_cause(error: BaseException) -> str:
+    reason: Any = error.args[0] if error.args else error
+    if isinstance(reason, MaxRetryError) and reason.reason is not None:
+        reason = reason.reason
+    return f"{type(error).__name__}: {str(reason).split(': ', 1)[-1]}"
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return (parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme))
+
+
+def _user_agent() -> str:
+    from airflow import __version__ as airflow_version
+
+    from airflow_video_providers import __version__
+
+    return f"airflow-video-providers/{__version__} apache-airflow/{airflow_version}"

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deliver a file: read it, check it, store it, publish it. Internal."""

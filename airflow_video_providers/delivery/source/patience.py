@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How patiently a file is read: tries in a row without progress are limited, tries with progress are not."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from dataclasses import dataclass
+
+from airflow_video_providers.api.client import ClientSettings
+from airflow_video_providers.delivery.source.http import BrokenError
+from airflow_video_providers.exceptions import SourceError
+
+log = logging.getLogger(__name__)
+
+PARALLEL_FROM = 64 * 1024 * 1024
+_PROGRESS = 64 * 1024
+_LONGEST_WAIT = 120.0
+
+
+@dataclass(frozen=True)
+class DownloadSettings:
+    """
+    How patiently and how widely a file is read.
+
+    :param client: timeouts, proxy, TLS of the vendor's connection.
+    :param attempts: tries in a row without progress (64 KiB) before giving up (default 6).
+    :param backoff: seconds before the second try, doubled each time, at most 30, with jitter (default 1).
+    :param streams: ranges read at once where that is safe (default 4; 1 turns it off).
+    :param parallel_from: bytes from which ranges are worth it (default 64 MiB).
+    :param plain_http: whether a link may be http; not where the vendor itself is reached by https.
+    """
+
+    client: ClientSettings = ClientSettings()  # noqa: RUF009  # frozen
+    attempts: int = 6
+    backoff: float = 1.0
+    streams: int = 4
+    parallel_from: int = PARALLEL_FROM
+    plain_http: bool = True
+
+
+class Patience:
+    """Tries in a row without progress, and the waits between them."""
+
+    def __init__(self, settings: DownloadSettings, stopped: threading.Event) -> None:
+        self.settings = settings
+        self.failures = 0
+        self._furthest = 0
+        self._stopped = stopped
+
+    def progress(self, filled: int) -> None:
+        """Count bytes beyond the furthest point so far: what is only read again is no progress."""
+        if filled - self._furthest >= _PROGRESS:
+            self._furthest = filled
+            self.failures = 0
+
+    def wait(self, error: BrokenError, where: str) -> None:
+        """
+        Wait before the next try.
+
+        :raises SourceError: there were too many tries without progress, or the transfer was stopped.
+        """
+        self.failures += 1
+        if self.failures >= self.settings.attempts:
+            raise SourceError(f"{error} {where}; given up after {self.failures} tries without progress") from None
+        pause = min(30.0, self.settings.backoff * 2 ** (self.failures - 1)) * random.uniform(0.5, 1.0)
+        if error.retry_after is not None:
+            pause = min(_LONGEST_WAIT, max(pause, error.retry_after))
+        log.warning("%s %s; trying again in %.1f s", error, where, pause)
+        if self._stopped.wait(pause):
+            raise SourceError("the transfer was stopped") from None

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Azure Blob Storage: blocks that are invisible until a block list commits them.
+
+Blocks that nobody commits belong to no blob and are removed by the service (after a week, or by the next commit to the
+same name), so that there is nothing to sweep.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, BinaryIO
+
+from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob import BlobBlock, ContentSettings, StorageErrorCode
+
+from airflow_video_providers.delivery.stores.base import (
+    ObjectAttributes,
+    ObjectStore,
+    ObjectWriter,
+    StoredObject,
+    refused,
+)
+from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
+
+_NAME = "Azure Blob Storage"
+
+
+class AzureStore(ObjectStore):
+    """One container, through the ``WasbHook`` of an Airflow connection (default ``wasb_default``)."""
+
+    parallel = 2
+
+    def __init__(self, container: str, conn_id: str | None) -> None:
+        self.container = container
+        self._hook = WasbHook(wasb_conn_id=conn_id or WasbHook.default_conn_name)
+
+    @cached_property
+    def _client(self) -> Any:
+        return self._hook.get_conn().get_container_client(self.container)
+
+    def head(self, key: str) -> StoredObject | None:
+        """Look at a blob; where the credentials may not look, assume that there is none."""
+        with _errors(self.container, key):
+            try:
+                return _stored(self._client.get_blob_client(key).get_blob_properties())
+            except ResourceNotFoundError:
+                return None
+            except HttpResponseError as error:
+                if error.status_code == 403:
+                    return None
+                raise
+
+    def begin(self, key: str, attributes: ObjectAttributes, *, replace: bool) -> ObjectWriter:
+        """Begin to stage blocks."""
+        attributes.refuse(_NAME, "encryption")
+        return _AzureWriter(self._client.get_blob_client(key), self.container, key, attributes, replace=replace)
+
+    def put(self, key: str, data: bytes, attributes: ObjectAttributes, *, replace: bool) -> StoredObject:
+        """Write a blob of at most one block."""
+        attributes.refuse(_NAME, "encryption")
+        with _errors(self.container, key):
+            answer = self._client.get_blob_client(key).upload_blob(
+                data, blob_type="BlockBlob", overwrite=replace, **_arguments(attributes), **_scope(attributes)
+            )
+        return StoredObject(len(data), attributes.metadata, str(answer["etag"]), attributes.content_type)
+
+    def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
+        """Do nothing: see the module."""
+        return []
+
+    def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
+        """Open a blob, at the version that is there now."""
+        uri = f"abfs://{self.container}/{key}"
+        try:
+            download = self._client.get_blob_client(key).download_blob()
+        except AzureError as error:
+            raise SourceError(f"{uri} cannot be read: {_reason(error)}") from None
+        return io.BufferedReader(_AzureReader(download, uri), 1024 * 1024), _stored(download.properties)
+
+
+class _AzureWriter(ObjectWriter):
+    def __init__(self, client: Any, container: str, key: str, attributes: ObjectAttributes, *, replace: bool) -> None:
+        self._client, self._container, self._key = client, container, key
+        self._attributes, self._replace = attributes, replace
+        self.token = uuid.uuid4().hex
+        self._blocks: dict[int, tuple[str, int]] = {}
+
+    def write(self, number: int, offset: int, data: bytearray, length: int) -> None:
+        block_id = base64.b64encode(f"{self.token}-{number:06d}".encode()).decode()
+        with _errors(self._container, self._key):
+            self._client.stage_block(block_id, bytes(memoryview(data)[:length]), length, **_scope(self._attributes))
+        self._blocks[number] = (block_id, length)
+
+    def commit(self) -> StoredObject:
+        blocks = [BlobBlock(block_id) for _, (block_id, _) in sorted(self._blocks.items())]
+        condition = {} if self._replace else {"match_condition": MatchConditions.IfMissing}
+        with _errors(self._container, self._key):
+            answer = self._client.commit_block_list(
+                blocks, **_arguments(self._attributes), **_scope(self._attributes), **condition
+            )
+        size = sum(length for _, length in self._blocks.values())
+        return StoredObject(size, self._attributes.metadata, str(answer["etag"]), self._attributes.content_type)
+
+    def abort(self) -> None:
+        """Do nothing: blocks that are not committed belong to no blob."""
+
+
+class _AzureReader(io.RawIOBase):
+    def __init__(self, download: Any, uri: str) -> None:
+        self._download, self._uri = download, uri
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        try:
+            data = self._download.read(len(view))  # of the version that was opened: the client asks with its ETag
+        except AzureError as error:
+            if getattr(error, "status_code", None) in (404, 412):
+                raise SourceError(f"{self._uri} was changed or deleted while it was read") from None
+            raise SourceError(f"{self._uri} cannot be read: {_reason(error)}") from None
+        view[: len(data)] = data
+        return len(data)
+
+
+def _stored(properties: Any) -> StoredObject:
+    return StoredObject(
+        properties.size,
+        properties.metadata or {},
+        str(properties.etag),
+        properties.content_settings.content_type,
+    )
+
+
+def _arguments(attributes: ObjectAttributes) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "content_settings": ContentSettings(content_type=attributes.content_type),
+        "metadata": dict(attributes.metadata),
+    }
+    if attributes.storage_class:
+        arguments["standard_blob_tier"] = attributes.storage_class
+    return arguments
+
+
+def _scope(attributes: ObjectAttributes) -> dict[str, str]:
+    return {"encryption_scope": attributes.kms_key} if attributes.kms_key else {}
+
+
+def _reason(error: AzureError) -> str:
+    code = getattr(error, "error_code", None) or getattr(error, "status_code", None)
+    return str(getattr(code, "value", code) or type(error).__name__)
+
+
+@contextmanager
+def _errors(container: str, key: str) -> Iterator[None]:
+    try:
+        yield
+    except ResourceExistsError:
+        raise DestinationExistsError(f"abfs://{container}/{key} is already there") from None
+    except AzureError as error:
+        if getattr(error, "error_code", None) == StorageErrorCode.INVALID_BLOCK_LIST:
+            # A commit removes the blocks that others have staged for the same blob. What is there now may be our file.
+            raise DestinationError(
+                f"abfs://{container}/{key}: another task wrote this blob at the same time; a retry settles it"
+            ) from None
+        raise refused(f"abfs://{container}/{key}: {_reason(error)}", getattr(error, "status_code", None)) from None

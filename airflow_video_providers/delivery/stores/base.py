@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Writing an object so that it is whole or not there: what every store must offer, and which store a location means.
+
+Each store is reached through its own client, made by the Airflow connection's own hook, so that every way of signing
+in that Airflow knows works here, is renewed during a long transfer, and is configured in one place. A file is sent in
+parts that are invisible until they are committed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+from airflow_video_providers.exceptions import DestinationError, VideoConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_video_providers.delivery.destination import Location
+
+
+@dataclass(frozen=True)
+class ObjectAttributes:
+    """
+    What is set on an object when it is made; a store that cannot keep one of them says so.
+
+    :param content_type: media type.
+    :param metadata: user metadata; ASCII, keys of letters and digits that begin with a letter, since every store has
+        its own idea of the others.
+    :param storage_class: S3 and GCS storage class, Azure access tier.
+    :param encryption: server-side encryption: S3 ``AES256`` or ``aws:kms``. Not used by the others.
+    :param kms_key: S3 KMS key, GCS Cloud KMS key name, Azure encryption scope.
+    """
+
+    content_type: str = "application/octet-stream"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    storage_class: str | None = None
+    encryption: str | None = None
+    kms_key: str | None = None
+
+    def refuse(self, store: str, *names: str) -> None:
+        """
+        Check that nothing is asked for that this store does not have.
+
+        :raises VideoConfigurationError: it is.
+        """
+        asked = [name for name in names if getattr(self, name)]
+        if asked:
+            raise VideoConfigurationError(f"{store} cannot keep {' and '.join(asked)}: leave it out")
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object that is there: its size in bytes, user metadata, and what tells this version from others."""
+
+    size: int
+    metadata: Mapping[str, str]
+    version: str
+    content_type: str | None = None
+
+
+class RefusedError(DestinationError):
+    """The store said no, so that nothing was written; after any other error a commit may have had its effect."""
+
+
+def refused(text: str, status: int | None) -> DestinationError:
+    """Return the error for an answer; a client's repeated commit can meet 404, 409 and 412 after it succeeded."""
+    definite = status is not None and 400 <= status < 500 and status not in (404, 408, 409, 412, 429)
+    return RefusedError(text) if definite else DestinationError(text)
+
+
+class ObjectWriter(ABC):
+    """
+    An object being written; nothing of it can be seen before :meth:`commit`.
+
+    :ivar token: names the unfinished upload, so that a later process can sweep it away.
+    """
+
+    token: str
+
+    @abstractmethod
+    def write(self, number: int, offset: int, data: bytearray, length: int) -> None:
+        """
+        Store a part: the first ``length`` bytes of ``data``. May be called by several threads, in any order.
+
+        :param number: of the part, from 0.
+        :param offset: where the part begins in the object.
+        """
+
+    @abstractmethod
+    def commit(self) -> StoredObject:
+        """
+        Make the object visible, replacing an older one in the same instant.
+
+        :raises DestinationExistsError: it must not replace anything, and something is there.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Remove every trace; does nothing after a commit and never raises for what is already gone."""
+
+
+class ObjectStore(ABC):
+    """
+    One bucket, container or file system.
+
+    :cvar parallel: how many parts are worth sending at once.
+    """
+
+    parallel = 1
+
+    @abstractmethod
+    def head(self, key: str) -> StoredObject | None:
+        """Look at an object; None where there is none."""
+
+    @abstractmethod
+    def begin(self, key: str, attributes: ObjectAttributes, *, replace: bool) -> ObjectWriter:
+        """
+        Begin to write an object.
+
+        :param replace: False: the commit fails where an object is already there, however late it came.
+        """
+
+    @abstractmethod
+    def put(self, key: str, data: bytes, attributes: ObjectAttributes, *, replace: bool) -> StoredObject:
+        """Write a small object in one request."""
+
+    @abstractmethod
+    def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
+        """
+        Remove uploads of this key that nobody will finish: those named, and any that began more than a day ago.
+
+        :return: those of ``tokens`` that may still be there: to be tried again another time.
+        """
+
+    @abstractmethod
+    def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
+        """
+        Open an object to be read from its start at constant memory.
+
+        :raises SourceError: it is not there, or cannot be read.
+        """
+
+    def part_size(self, size: int | None) -> int:
+        """Return the bytes in a part for a file of this size (None: not known)."""
+        from airflow_video_providers.delivery.buffers import PART_BYTES
+
+        return PART_BYTES
+
+
+STALE_AFTER_SECONDS = 24 * 3600
+
+
+def open_store(location: Location) -> ObjectStore:
+    """
+    Return the store of a location, signed in as its Airflow connection says.
+
+    :raises VideoConfigurationError: the provider package for this store is not installed.
+    """
+    try:
+        if location.scheme == "s3":
+            from airflow_video_providers.delivery.stores.s3 import S3Store
+
+            return S3Store.of_connection(location.bucket, location.conn_id)
+        if location.scheme == "gs":
+            from airflow_video_providers.delivery.stores.gcs import GcsStore
+
+            return GcsStore(location.bucket, location.conn_id)
+        if location.scheme == "abfs":
+            from airflow_video_providers.delivery.stores.azure import AzureStore
+
+            return AzureStore(location.bucket, location.conn_id)
+    except ModuleNotFoundError as error:
+        extra = {"s3": "s3", "gs": "gcs", "abfs": "azure"}[location.scheme]
+        raise VideoConfigurationError(
+            f"{location.uri} needs a package that is not installed ({error.name}): "
+            f"pip install 'airflow-video-providers[{extra}]'"
+        ) from error
+    from airflow_video_providers.delivery.stores.local import LocalStore
+
+    return LocalStore()

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Local files: written beside their name, flushed to disk, then renamed in one step.
+
+What S3 keeps as user metadata is kept as extended attributes. On a file system without them only the task that stored a
+file knows it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from airflow_video_providers.delivery.stores.base import (
+    STALE_AFTER_SECONDS,
+    ObjectAttributes,
+    ObjectStore,
+    ObjectWriter,
+    RefusedError,
+    StoredObject,
+)
+from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
+
+log = logging.getLogger(__name__)
+
+_ATTRIBUTE = "user."
+_MEDIA_TYPE = "mime_type"  # as other programs name it
+_STATE = "video_state"
+
+
+def _path(key: str) -> Path:
+    return Path("/") / key
+
+
+class LocalStore(ObjectStore):
+    """The file system of the worker; a key is an absolute path without its first slash."""
+
+    def head(self, key: str) -> StoredObject | None:
+        """Look at a file."""
+        path = _path(key)
+        try:
+            stat = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _refused(error, path) from None
+        metadata: dict[str, str] = {}
+        with suppress(OSError, AttributeError):  # no extended attributes here
+            for name in os.listxattr(path):
+                if name.startswith(_ATTRIBUTE):
+                    metadata[name.removeprefix(_ATTRIBUTE)] = os.getxattr(path, name).decode(errors="replace")
+        media_type = metadata.pop(_MEDIA_TYPE, None)
+        if metadata.pop(_STATE, None) != _state(stat):  # written to since: what we said of it no longer holds
+            metadata = {}
+        return StoredObject(stat.st_size, metadata, f"{stat.st_ino}-{stat.st_mtime_ns}", media_type)
+
+    def begin(self, key: str, attributes: ObjectAttributes, *, replace: bool) -> ObjectWriter:
+        """Begin a file; missing folders are made."""
+        return _LocalWriter(_path(key), attributes, replace=replace)
+
+    def put(self, key: str, data: bytes, attributes: ObjectAttributes, *, replace: bool) -> StoredObject:
+        """Write a small file."""
+        writer = self.begin(key, attributes, replace=replace)
+        try:
+            writer.write(0, 0, bytearray(data), len(data))
+            return writer.commit()
+        finally:
+            writer.abort()
+
+    def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
+        """Remove unfinished files."""
+        path = _path(key)
+        for part in path.parent.glob(f"{_part_prefix(path)}*.part"):
+            with suppress(OSError):
+                if part.name in tokens or part.stat().st_mtime < time.time() - STALE_AFTER_SECONDS:
+                    part.unlink()
+                    log.info("Removed %s, which an earlier try left", part)
+        return [token for token in tokens if os.path.lexists(path.with_name(token))]
+
+    def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
+        """Open a file."""
+        stored = self.head(key)
+        if stored is None:
+            raise SourceError(f"there is no file {_path(key)}")
+        try:
+            return _path(key).open("rb"), stored
+        except OSError as error:
+            raise SourceError(f"{_path(key)} cannot be read: {error.strerror}") from None
+
+
+class _LocalWriter(ObjectWriter):
+    def __init__(self, path: Path, attributes: ObjectAttributes, *, replace: bool) -> None:
+        attributes.refuse("a local file", "storage_class", "encryption", "kms_key")
+        self._path = path
+        self._attributes = attributes
+        self._replace = replace
+        self.token = f"{_part_prefix(path)}{uuid.uuid4().hex}.part"
+        self._part = path.with_name(self.token)
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except OSError as error:
+            raise _refused(error, path) from None
+        self._open = True
+
+    def write(self, number: int, offset: int, data: bytearray, length: int) -> None:
+        view = memoryview(data)[:length]
+        try:
+            while view:
+                with self._lock:  # a closed descriptor's number can by now be another file's
+                    if not self._open:
+                        raise DestinationError(f"{self._path}: the transfer was stopped")
+                    written = os.pwrite(self._file, view, offset)
+                view, offset = view[written:], offset + written
+        except OSError as error:
+            raise _refused(error, self._path) from None
+
+    def commit(self) -> StoredObject:
+        try:
+            os.fsync(self._file)
+            stat = os.fstat(self._file)
+            said = {_MEDIA_TYPE: self._attributes.content_type, _STATE: _state(stat), **self._attributes.metadata}
+            for name, value in said.items():
+                with suppress(OSError, AttributeError):
+                    os.setxattr(self._file, f"{_ATTRIBUTE}{name}", value.encode())
+            os.fsync(self._file)
+            self._close()
+            if self._replace:
+                os.replace(self._part, self._path)
+            else:
+                os.link(self._part, self._path)  # unlike a rename, fails where a file is
+                os.unlink(self._part)
+        except FileExistsError:
+            raise DestinationExistsError(f"{self._path} is already there") from None
+        except OSError as error:
+            raise _refused(error, self._path) from None
+        with suppress(OSError):  # the file is there; that its folder cannot be flushed does not undo it
+            _sync_folder(self._path.parent)
+        version = f"{stat.st_ino}-{stat.st_mtime_ns}"
+        return StoredObject(stat.st_size, self._attributes.metadata, version, self._attributes.content_type)
+
+    def abort(self) -> None:
+        self._close()
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        with self._lock:
+            if self._open:
+                self._open = False
+                os.close(self._file)
+
+
+def _state(stat: os.stat_result) -> str:
+    return f"{stat.st_size}-{stat.st_mtime_ns}"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _part_prefix(path: Path) -> str:
+    # Not the name itself: with something added, it could be longer than a file system takes.
+    return f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}."
+
+
+def _refused(error: OSError, path: Path) -> DestinationError:
+    return RefusedError(f"{path} cannot be written: {error.strerror or type(error).__name__}")

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hour One's payloads, as ``hourone.gitbook.io/api-docs`` and the service's own OpenAPI document describe them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, RootModel
+
+from airflow_video_providers.hooks.schemas import VendorModel
+
+
+class HourOneVideo(VendorModel):
+    """
+    A video: the answer of ``POST /videos`` and ``GET /videos/{video_id}``, and each item of ``GET /videos``.
+
+    The vendor promises ``req_id``, ``draft_id`` and ``video_player_url`` too; a paid video must not become unreadable
+    for want of them.
+    """
+
+    id: str
+    status: str
+    req_id: str | None = None
+    draft_id: str | None = None
+    video_player_url: str | None = Field(default=None, repr=False)
+    name: str | None = None
+    progress: float | None = None
+    source_draft_id: str | None = None
+    recipe_id: str | None = None
+    template_id: str | None = None
+    palette_id: str | None = None
+    character_id: str | None = None
+    voice_id: str | None = None
+    scenes: list[dict[str, Any]] | None = None
+    download_url: str | None = Field(default=None, repr=False)
+    metadata: dict[str, Any] | None = None
+    correlation_id: str | None = None
+
+
+class HourOneVideos(RootModel[list[Any]]):
+    """Answer of ``GET /videos``: all videos of the account, each to be read by itself; no paging is documented."""
+
+
+class HourOneSceneMetadata(VendorModel):
+    """Where one scene lies in the video. The units are not documented; they look like seconds."""
+
+    scene_index: int | None = None
+    start_time: float | None = None
+    duration: float | None = None
+
+
+class HourOneVideoMetadata(VendorModel):
+    """Answer of ``GET /videos/{video_id}/metadata``. The unit of ``duration`` is not documented."""
+
+    duration: float | None = None
+    scenes_metadata: list[HourOneSceneMetadata] | None = None
+
+
+class HourOneSubtitles(VendorModel):
+    """Answer of ``POST /videos/{video_id}/subtitles``."""
+
+    url: str = Field(repr=False)
+    language_code: str | None = None
+    format: str | None = None
+
+
+class HourOneVoicePreview(VendorModel):
+    """
+    A voice preview: the answer of ``POST /voice-preview`` and ``GET /voice-preview/{task_id}``.
+
+    ``status`` is ``in_progress``, ``ready`` or ``failed``; ``url`` is there once it is ready.
+    """
+
+    id: str
+    req_id: str | None = None
+    status: str | None = None
+    url: str | None = Field(default=None, repr=False)
+
+
+class HourOneAnalyticsSummary(VendorModel):
+    """
+    Answer of ``GET /analytics/summary``.
+
+    Its documented values are ``videos_created`` and ``total_duration``; how they lie in the answer when it is broken
+    down by day, week or month is not, so all of it is kept as it comes.
+    """
+
+    videos_created: int | None = None
+    total_duration: float | None = None

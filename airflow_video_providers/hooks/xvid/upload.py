@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Source media into Xvid's store, in the four steps of the manual's pages ``api/files/uploads``."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, BinaryIO
+
+from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]  # ships no types
+
+from airflow_video_providers.api.errors import LONGEST_MESSAGE
+from airflow_video_providers.exceptions import DestinationError, SourceError, VideoConfigurationError
+
+if TYPE_CHECKING:
+    from airflow_video_providers.api.client import VideoApiClient
+    from airflow_video_providers.api.errors import Redact
+    from airflow_video_providers.hooks.xvid.endpoints import XvidEndpoints
+    from airflow_video_providers.hooks.xvid.schemas import Upload
+
+log = logging.getLogger(__name__)
+
+PENDING = frozenset({"UPLOADING", "COMPLETING", "QUEUED", "PROCESSING"})
+FAILED = frozenset({"FAILURE", "FAILED", "ERROR", "CANCELLED", "CANCELED", "ABORTED", "EXPIRED"})
+_FORM_ENDPOINT = "POST form_post_url"
+_POLL_SECONDS = (0.5, 5.0)
+
+
+def upload_file(
+    hook: XvidEndpoints,
+    storage: VideoApiClient,
+    stream: BinaryIO,
+    *,
+    name: str,
+    size: int,
+    media_type: str | None,
+    pipeline_id: str,
+    expires_at: int | None,
+    wait_seconds: float,
+    done_status: str | None,
+) -> str:
+    """
+    Send a stream to Xvid and return the name by which a job reads it.
+
+    :param storage: a client without credentials: the form goes to the store, and its policy is signed.
+    """
+    upload = hook.create_upload(name, pipeline_id=pipeline_id, expires_at=expires_at)
+    form_url, form_fields = upload.form_post_url, upload.form_post_params
+    if not form_url or form_fields is None:
+        raise DestinationError(f"xvid: upload {upload.id} came without a form to post the file to")
+    if storage.base_url.startswith("https:") and not form_url.startswith("https:"):
+        raise DestinationError(f"xvid: upload {upload.id} wants the file over an unencrypted connection")
+    source = SizedStream(stream, size)
+    # The file comes last: a store reads no field behind it.
+    file_field = (name.rsplit("/", 1)[-1], source, media_type or "application/octet-stream")
+    form = MultipartEncoder(fields=[*form_fields.items(), ("file", file_field)])
+    storage.call(
+        "POST",
+        form_url,
+        endpoint=_FORM_ENDPOINT,
+        data=form,
+        headers={"Content-Type": form.content_type},
+        once=True,
+    )
+    source.require_end()
+    _wait(hook, hook.complete_upload(upload.id), wait_seconds=wait_seconds, done_status=done_status)
+    return upload.object_key or name
+
+
+def _wait(hook: XvidEndpoints, upload: Upload, *, wait_seconds: float, done_status: str | None) -> None:
+    deadline = time.monotonic() + wait_seconds
+    pause, longest_pause = _POLL_SECONDS
+    while not _is_done(upload, done_status, hook.client.redact):
+        if time.monotonic() >= deadline:
+            raise DestinationError(
+                f"xvid: upload {upload.id} is still {upload.status} after {wait_seconds:g} s; Xvid removes an "
+                "unused upload by itself"
+            )
+        time.sleep(pause)
+        pause = min(pause * 2, longest_pause)
+        upload = hook.read_upload(upload.id)
+
+
+def _is_done(upload: Upload, done_status: str | None, redact: Redact) -> bool:
+    """Tell whether the store has the file: the manual names no final status, so any that is not known counts."""
+    status = upload.status
+    if upload.error_code or upload.error_msg or status in FAILED:
+        reason = upload.error_msg or upload.error_code or "no reason given"
+        raise DestinationError(f"xvid: upload {upload.id} ended as {status}: {redact(reason, longest=LONGEST_MESSAGE)}")
+    if done_status is not None:
+        return status == done_status
+    if status in PENDING:
+        return False
+    log.info("xvid: upload %s ended as %s", upload.id, status)
+    return True
+
+
+class SizedStream:
+    """A stream of known length for a multipart form, which asks for ``len`` and reads until it is 0."""
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        if size < 0:
+            raise VideoConfigurationError(f"the size of a source must be known, not {size}")
+        self._stream = stream
+        self._size = size
+        self.len = size
+
+    def read(self, size: int = -1) -> bytes:
+        """
+        Return up to ``size`` bytes.
+
+        :raises SourceError: the source ended before the length that it promised.
+        """
+        wanted = self.len if size < 0 else min(size, self.len)
+        data = self._stream.read(wanted) if wanted else b""
+        if wanted and not data:
+            raise SourceError(f"the source ended after {self._size - self.len} of {self._size} bytes")
+        self.len -= len(data)
+        return data
+
+    def require_end(self) -> None:
+        """
+        Check that nothing is left.
+
+        :raises SourceError: the source holds more than it promised, so that a cut file was sent.
+        """
+        if self._stream.read(1):
+            raise SourceError(f"the source is longer than the {self._size} bytes that it promised")

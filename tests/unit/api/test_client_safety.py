@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold of the client when something is wrong: no secret in a text, no false word about what was sent."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import io
+import logging
+import pickle
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_video_providers import exceptions
+from airflow_video_providers.api.client import (
+    ClientSettings,
+    VendorError,
+    VideoApiClient,
+    parse_error,
+    parse_retry_after,
+)
+from airflow_video_providers.api.redaction import redact
+from airflow_video_providers.delivery.source.http import HttpSource
+from airflow_video_providers.exceptions import (
+    VideoApiError,
+    VideoApiInvalidRequestError,
+    VideoApiQuotaError,
+    VideoApiUnreadableAnswerError,
+    VideoConfigurationError,
+    VideoJobError,
+    VideoProviderError,
+)
+from airflow_video_providers.hooks.common import HeaderAuth
+from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.retry_policy import VideoRetryPolicy
+from tests.support.local_api import Answer, LocalApi
+
+SECRET = "s3cr3t-key-of-the-account"
+
+
+def make_client(url: str, *, secret: str = SECRET, **settings: Any) -> VideoApiClient:
+    settings = {"connect_timeout": 5.0, "read_timeout": 5.0, "retry_deadline": 0.01, **settings}
+    return VideoApiClient(
+        vendor="acme",
+        base_url=f"{url}/v1",
+        auth=HeaderAuth("Authorization", secret),
+        settings=ClientSettings(**settings),
+        secrets=[secret],
+    )
+
+
+def post(client: VideoApiClient, **kwargs: Any) -> VideoApiError:
+    with pytest.raises(VideoApiError) as caught:
+        client.call_json("POST", "/jobs", endpoint="POST /jobs", **{"json": {}, **kwargs})
+    return caught.value
+
+
+class TestNeverSent:
+    @pytest.mark.parametrize("end", ["\n", "\r\nX-More: 1", "\0", "\nmore", "ключ"])
+    def test_a_header_that_cannot_be_written(self, local_api: LocalApi, end: str) -> None:
+        local_api.on("POST", "/v1/jobs", Answer(json={}))
+        error = post(make_client(local_api.url, secret=SECRET + end))
+        assert not error.outcome_unknown
+        assert SECRET not in str(error)
+        assert error.__cause__ is None
+        assert error.__suppress_context__
+        assert local_api.received == []
+
+    @pytest.mark.parametrize("body", [{"at": object()}, {"n": float("nan")}])
+    def test_a_body_that_is_no_json(self, local_api: LocalApi, body: Any) -> None:
+        error = post(make_client(local_api.url), json=body)
+        assert isinstance(error, VideoApiInvalidRequestError)
+        assert not error.outcome_unknown
+        assert local_api.received == []
+
+    def test_a_name_that_is_no_name(self) -> None:
+        assert not post(make_client(f"http://{'a' * 70}.example")).outcome_unknown
+
+    @pytest.mark.parametrize("proxy", ["http://u:pr0xypass@host:bad", "socks9://u:pr0xypass@host:1"])
+    def test_a_bad_proxy(self, proxy: str) -> None:
+        error = post(make_client("http://api.invalid", proxy=proxy))
+        assert not error.outcome_unknown
+        assert "pr0xypass" not in str(error)
+
+    def test_a_bundle_that_is_not_there(self, tls_api: LocalApi, monkeypatch: pytest.MonkeyPatch) -> None:
+        for settings in ({"verify": "/not/there.pem"}, {}):
+            with pytest.raises(VideoConfigurationError, match=r"/not/there\.pem.*does not exist"):
+                make_client(tls_api.url, **settings).call_json("POST", "/jobs", endpoint="POST /jobs")
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/not/there.pem")
+        assert tls_api.received == []
+
+    def test_a_bundle_that_is_none(self, tls_api: LocalApi, tmp_path: Path, naps: list[float]) -> None:
+        (tmp_path / "empty.pem").write_text("garbage")
+        assert not post(make_client(tls_api.url, verify=str(tmp_path / "empty.pem"))).outcome_unknown
+
+    def test_a_stream_that_breaks_may_have_been_sent_in_part(self, local_api: LocalApi) -> None:
+        stream = io.BytesIO(b"x" * 10)
+        broken = _Broken(stream)
+        with pytest.raises(ValueError, match="closed"):
+            make_client(local_api.url).call("POST", "/up", endpoint="POST /up", once=True, data=broken)
+
+
+class _Broken:
+    def __init__(self, stream: io.BytesIO) -> None:
+        self.len = 100
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        if self._stream.tell():
+            raise ValueError("closed")
+        return self._stream.read(10)
+
+
+class TestRedirects:
+    @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
+    @pytest.mark.parametrize("location", ["/v1/jobs/1", "http://[bad", "http://x:bad/"])
+    def test_a_redirected_create_may_have_had_its_effect(self, local_api: LocalApi, status: int, location: str) -> None:
+        local_api.on("POST", "/v1/jobs", Answer(status=status, headers={"Location": location}))
+        error = post(make_client(local_api.url))
+        assert isinstance(error, VideoApiUnreadableAnswerError)
+        assert error.outcome_unknown
+        assert local_api.count() == 1
+
+    def test_a_redirected_get_had_none(self, local_api: LocalApi) -> None:
+        local_api.on("GET", "/v1/jobs", Answer(status=302, headers={"Location": "/"}))
+        with pytest.raises(VideoApiUnreadableAnswerError) as caught:
+            make_client(local_api.url).get_json("/jobs", endpoint="GET /jobs")
+        assert not caught.value.outcome_unknown
+
+
+class TestErrorBodies:
+    @pytest.mark.parametrize(
+        ("detail", "fields"),
+        [
+            ([{"loc": None, "msg": "m"}], {"body": "m"}),
+            ([{"loc": "body", "msg": "m"}], {"body": "m"}),
+            ([{"loc": "name", "msg": "m"}], {"name": "m"}),
+            ([{"loc": ["body", "a", 0], "msg": "m"}, {"loc": ["a", 0], "msg": "n"}], {"a.0": "m; n"}),
+            (["m"], {"body": "m"}),
+            ([None, 7], {"body": "None; 7"}),
+            ([], {}),
+        ],
+    )
+    def test_legal_forms_of_a_detail(self, detail: Any, fields: dict[str, str]) -> None:
+        assert parse_error({"detail": detail}).fields == fields
+
+    def test_a_parser_that_fails_does_not_hide_the_answer(self, local_api: LocalApi) -> None:
+        def fail(body: Any) -> VendorError:
+            raise KeyError("form")
+
+        local_api.on("POST", "/v1/jobs", Answer(status=422, json={"oops": "too long"}))
+        client = make_client(local_api.url)
+        client.error_parser = fail
+        error = post(client)
+        assert isinstance(error, VideoApiInvalidRequestError)
+        assert "too long" in str(error)
+
+    def test_every_part_is_short_and_without_secrets(self, local_api: LocalApi) -> None:
+        link = f"https://files.example/?client_id=1&signature=feed {SECRET}"
+        detail = [{"loc": [f"field{n} {link}"], "msg": link + "x" * 5000} for n in range(50)]
+        local_api.on("POST", "/v1/jobs", Answer(status=422, json={"detail": detail}))
+        fields = post(make_client(local_api.url))
+        local_api.on("POST", "/v1/jobs", Answer(status=400, json={"message": "m", "code": link + "x" * 5000}))
+        code = post(make_client(local_api.url))
+        for error in (fields, code):
+            shown = f"{error} {error.code} {getattr(error, 'fields', '')}"
+            assert "feed" not in shown
+            assert SECRET not in shown
+            assert len(str(error)) < 4000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["https://x.example/?client_id=1&signature=feed", "see ?sig=feed", '{"u": "/f/?a=1\\u0026sig=feed"}', "a?b=feed"],
+)
+def test_a_query_is_cut_whatever_stands_before_it(text: str) -> None:
+    assert "feed" not in redact(text, [])
+
+
+def test_a_secret_is_found_percent_encoded_too() -> None:
+    assert redact("client_secret=a%2Fb%3D%3D&x", ["a/b=="]) == "client_secret=***&x"
+
+
+class TestLogOfTheLibrary:
+    def test_no_signed_link_at_debug(self, local_api: LocalApi, caplog: pytest.LogCaptureFixture) -> None:
+        local_api.on("GET", "/v1/file", Answer(json={}))
+        local_api.on("GET", "/v1/", Answer(json={}))
+        with caplog.at_level(logging.DEBUG):
+            client = make_client(local_api.url)
+            client.call("GET", f"{local_api.url}/v1/file?sig=feed", endpoint="GET file")
+            source = HttpSource(ClientSettings())
+            source.get(f"{local_api.url}/v1/?sig=feed").close()
+            source.close()
+        assert "GET /v1/file?***" in caplog.text
+        assert "GET /v1/?***" in caplog.text
+        assert "feed" not in caplog.text
+
+    def test_one_filter_however_many_clients(self) -> None:
+        for _ in range(3):
+            make_client("http://api.invalid")
+            HttpSource(ClientSettings())
+        assert len(logging.getLogger("urllib3.connectionpool").filters) == 1
+
+    def test_thirty_threads_need_no_more_connections_than_there_are(
+        self, local_api: LocalApi, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        local_api.on("GET", "/v1/jobs", Answer(json={}, delay=0.3))
+        client = make_client(local_api.url, retry_deadline=20)
+        with caplog.at_level(logging.WARNING):
+            threads = [
+                threading.Thread(target=client.get_json, args=("/jobs",), kwargs={"endpoint": "GET /jobs"})
+                for _ in range(30)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert local_api.count() == 30
+        assert "pool is full" not in caplog.text
+
+
+def test_a_file_is_fetched_with_the_bundle_of_the_environment(
+    tls_api: LocalApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "cert.pem"))
+    tls_api.on("GET", "/file", Answer(body=b"video"))
+    source = HttpSource(ClientSettings())
+    answer = source.get(f"{tls_api.url}/file")
+    assert answer.size == 5
+    answer.close()
+    source.close()
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e999", "Infinity"])
+    def test_what_is_no_number_of_seconds_is_nothing(self, value: str) -> None:
+        assert parse_retry_after(value) is None
+
+    def test_a_wait_of_ages_is_a_month(self) -> None:
+        assert parse_retry_after("1e30") == 30 * 86400
+
+    @pytest.mark.parametrize("seconds", [1e30, float("inf"), float("nan")])
+    def test_the_policy_heeds_its_own_limit(self, seconds: float) -> None:
+        error = VideoApiQuotaError("full", vendor="acme", endpoint="POST /jobs", retry_after=seconds)
+        decision = VideoRetryPolicy(longest_delay=timedelta(hours=1)).evaluate(error, 1, 3)
+        assert decision.retry_delay == timedelta(hours=1)
+
+
+def test_headers_of_the_connection_stay_at_home(local_api: LocalApi, other_api: LocalApi) -> None:
+    client = VideoApiClient(vendor="acme", base_url=f"{local_api.url}/v1", headers={"workspace-id": "w"})
+    local_api.on("GET", "/v1/jobs", Answer(json={}))
+    other_api.on("GET", "/file", Answer(json={}))
+    client.get_json("/jobs", endpoint="GET /jobs")
+    client.get_json(f"{other_api.url}/file", endpoint="GET file")
+    assert local_api.received[0].headers["workspace-id"] == "w"
+    assert "workspace-id" not in other_api.received[0].headers
+
+
+@pytest.mark.parametrize("base_url", ["https://api.example:bad/v1", "https://[::1/v1", "https://api.example:99999/v1"])
+def test_a_bad_port_or_address_is_a_bad_connection(base_url: str) -> None:
+    with pytest.raises(VideoConfigurationError, match="full base URL"):
+        VideoApiClient(vendor="acme", base_url=base_url)
+
+
+@pytest.mark.parametrize("base_url", ["https://me:hush@api.example/v1", "ftp://me:hush@api.example", "me:hu/sh@x"])
+def test_credentials_in_the_host_are_refused_and_not_shown(base_url: str) -> None:
+    with pytest.raises(VideoConfigurationError) as caught:
+        VideoApiClient(vendor="acme", base_url=base_url)
+    assert "hu" not in str(caught.value).replace("must hold", "")
+
+
+def test_settings_do_not_show_the_password_of_the_proxy() -> None:
+    assert "hush" not in repr(ClientSettings(proxy="http://me:hush@proxy.example"))
+
+
+def errors() -> list[VideoProviderError]:
+    job = VideoJob(vendor="acme", job_id="1", state=JobState.FAILED, vendor_status="failed")
+    made: list[VideoProviderError] = []
+    for kind in vars(exceptions).values():
+        if not (inspect.isclass(kind) and issubclass(kind, VideoProviderError)):
+            continue
+        fields: dict[str, Any] = {}
+        if issubclass(kind, VideoApiError):
+            fields = {"vendor": "acme", "endpoint": "GET /jobs", "status": 418, "code": "c", "retry_after": 2.0}
+        if issubclass(kind, VideoApiInvalidRequestError):
+            fields["fields"] = {"a": "b"}
+        if issubclass(kind, VideoJobError):
+            fields = {"job": job}
+        made.append(kind("because", **fields))
+    return made
+
+
+@pytest.mark.parametrize("error", errors(), ids=lambda error: type(error).__name__)
+def test_every_error_can_be_pickled_and_copied(error: VideoProviderError) -> None:
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(twin) is type(error)
+        assert (str(twin), twin.args, vars(twin)) == (str(error), error.args, vars(error))

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where files go, and names from a vendor."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_video_providers.delivery.destination import check_template, extension, locate, parse_location, safe_name
+from airflow_video_providers.exceptions import VideoConfigurationError
+from airflow_video_providers.jobs import VideoOutput
+
+
+def test_the_connection_is_the_user_part() -> None:
+    location = parse_location("s3://my%20conn@bucket/videos/a.mp4")
+    assert (location.scheme, location.conn_id, location.bucket, location.key) == (
+        "s3",
+        "my conn",
+        "bucket",
+        "videos/a.mp4",
+    )
+    assert location.uri == "s3://bucket/videos/a.mp4"
+    assert parse_location("gcs://bucket/a.mp4").uri == "gs://bucket/a.mp4"
+    assert parse_location("abfs://c@container/a.mp4").conn_id == "c"
+    assert parse_location("s3://bucket/a.mp4").conn_id is None
+    assert parse_location("s3://bucket/50%25 of what?#1 @home.mp4").key == "50%25 of what?#1 @home.mp4"
+
+
+def test_a_local_file_has_an_absolute_path() -> None:
+    location = parse_location("file:///data/videos/a b.mp4")
+    assert (location.path, location.uri) == ("/data/videos/a b.mp4", "file:///data/videos/a b.mp4")
+
+
+@pytest.mark.parametrize(
+    ("uri", "problem"),
+    [
+        ("ftp://host/a.mp4", "scheme"),
+        ("https://host/a.mp4", "scheme"),
+        ("a.mp4", "scheme"),
+        ("s3:///a.mp4", "no bucket"),
+        ("s3://bucket", "folder"),
+        ("s3://bucket/", "folder"),
+        ("s3://bucket/videos/", "folder"),
+        ("s3://bucket/a/../b.mp4", r"'\.\.'"),
+        ("s3://bucket/a\x00b.mp4", "control"),
+        ("s3://bucket/" + "a" * 1025, "too long"),
+        ("file:///" + "a" * 256, "too long"),
+        ("file://host/a.mp4", "three slashes"),
+    ],
+)
+def test_a_location_that_cannot_be(uri: str, problem: str) -> None:
+    with pytest.raises(VideoConfigurationError, match=problem):
+        parse_location(uri)
+
+
+@pytest.mark.parametrize(
+    "template", ["s3://b/{job}.mp4", "s3://b/{}.mp4", "s3://b/{job_id!r}{0}.mp4", "s3://b/{job_id.x}.mp4"]
+)
+def test_unknown_placeholders(template: str) -> None:
+    with pytest.raises(VideoConfigurationError, match="unknown placeholder"):
+        check_template(template)
+
+
+def test_a_broken_template() -> None:
+    with pytest.raises(VideoConfigurationError, match="not a valid template"):
+        check_template("s3://b/{job_id.mp4")
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("Summer 2026", "Summer 2026"),
+        ("../../etc/passwd", "_.._etc_passwd"),
+        ("/absolute", "_absolute"),
+        ("..", "file"),
+        ("a\x00b\nc\x7f", "abc"),
+        ("a\u202eb", "ab"),
+        ("C:\\videos\\x", "C_videos_x"),
+        ("what?*", "what_"),
+        ("{job_id}", "_job_id_"),
+        ("Über größe 影片", "Über größe 影片"),
+        ("   ", "file"),
+        (None, "file"),
+        (".hidden", "hidden"),
+    ],
+)
+def test_names_are_made_safe(name: str | None, safe: str) -> None:
+    assert safe_name(name) == safe
+
+
+def test_long_names_are_cut_between_characters() -> None:
+    name = safe_name("影" * 200)
+    assert len(name.encode()) <= 150
+    assert set(name) == {"影"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "ext"),
+    [
+        ({"kind": "video", "name": "a.MOV"}, "mov"),
+        ({"kind": "video", "name": "v1.2"}, "mp4"),
+        ({"kind": "video", "media_type": "video/webm"}, "webm"),
+        ({"kind": "thumbnail", "media_type": "image/jpeg; q=1"}, "jpg"),
+        ({"kind": "subtitles"}, "vtt"),
+        ({"kind": "subtitles", "media_type": "application/x-subrip"}, "srt"),
+        ({"kind": "archive", "name": "x./../y"}, "zip"),
+        ({"kind": "archive", "name": "all.TGZ"}, "tgz"),
+        ({"kind": "archive", "media_type": "application/gzip"}, "gz"),
+        ({"kind": "thumbnail", "media_type": "image/webp"}, "webp"),
+        # A title or an id is no file name, and a video's name says nothing of its thumbnail.
+        ({"kind": "video", "name": "Welcome to Acme.ai"}, "mp4"),
+        ({"kind": "video", "name": "Welcome to Acme.ai", "media_type": "video/webm"}, "webm"),
+        ({"kind": "thumbnail", "name": "clip.mp4"}, "jpg"),
+        ({"kind": "subtitles", "name": "Our policy. Part.two"}, "vtt"),
+        ({"kind": "video", "media_type": "text/html"}, "mp4"),
+        ({"kind": "video", "media_type": "application/octet-stream"}, "mp4"),
+    ],
+)
+def test_extensions(fields: dict[str, str], ext: str) -> None:
+    assert extension(VideoOutput.model_validate(fields)) == ext
+
+
+def test_each_output_has_its_own_key() -> None:
+    outputs = [VideoOutput(kind="video", name="../Large.mp4"), VideoOutput(kind="video", name="Small.mp4")]
+    template = "s3://b/{vendor}/{job_id}/{name}.{ext}"
+    keys = [location.key for location in locate(template, vendor="xvid", job_id="j/1", outputs=outputs)]
+    assert keys == ["xvid/j_1/_Large.mp4", "xvid/j_1/Small.mp4"]
+    with pytest.raises(VideoConfigurationError, match=r"two of them to s3://b/j_1\.mp4"):
+        locate("s3://b/{job_id}.{ext}", vendor="xvid", job_id="j/1", outputs=outputs)
+
+
+@pytest.mark.parametrize("title", ["Welcome to Acme.ai", "v1.2", "01.ab12f"])
+def test_a_title_stays_whole(title: str) -> None:
+    (location,) = locate("s3://b/{name}.{ext}", vendor="v", job_id="1", outputs=[VideoOutput(kind="video", name=title)])
+    assert location.key == f"{title}.mp4"
+
+
+def test_two_names_that_become_one_are_refused() -> None:
+    outputs = [VideoOutput(kind="video", name="a/b.mp4"), VideoOutput(kind="video", name="a:b.mp4")]
+    with pytest.raises(VideoConfigurationError, match="two of them"):
+        locate("s3://b/{name}.{ext}", vendor="v", job_id="1", outputs=outputs)
