@@ -35,38 +35,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import psutil
 
 from airflow_video_providers.hooks.base import get_video_hook
-from benchmarks.live_airflow import Airflow, free_port, make_airflow
+from benchmarks.live_airflow import Airflow, make_airflow, postgres
 from tests.support.simulator import Simulator
 
 DAGS = Path(__file__).parent / "waiting_dags"
 REQUEST = {"pipeline": {"id": "p"}, "input": {"input_name": "a.mp4"}, "outputs": [{"preset": {"id": "s"}}]}
 ENDED = {"success", "failed"}
-
-
-@contextlib.contextmanager
-def postgres() -> Iterator[str]:
-    """Run a PostgreSQL server of one's own; yield its SQLAlchemy URL."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(shutil.which("initdb") or "initdb").parent]
-    folder = Path(tempfile.mkdtemp(prefix="bench-postgres-"))
-    # The server refuses to run as root.
-    user = "postgres" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-    port = free_port()
-    data = folder / "data"
-    initdb = [programs[-1] / "initdb", "-D", data, "-U", "airflow", "-A", "trust", "--no-sync"]
-    subprocess.run(initdb, check=True, capture_output=True, user=user, cwd=folder)
-    options = ("-c", "fsync=off", "-c", "max_connections=300", "-c", "listen_addresses=127.0.0.1")
-    command = [programs[-1] / "postgres", "-D", data, "-p", str(port), "-k", folder, *options]
-    with (folder / "postgres.log").open("ab") as output:
-        server = subprocess.Popen(command, user=user, cwd=folder, stdout=output, stderr=output, start_new_session=True)
-    try:
-        time.sleep(3)
-        yield f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres"
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(60)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -89,8 +63,7 @@ def live(simulator: Simulator) -> Iterator[Airflow]:
             airflow.call("PATCH", "pools/default_pool?update_mask=slots", {"name": "default_pool", "slots": 1000})
             yield airflow
         finally:
-            for part in list(airflow.parts):
-                airflow.kill(part, signal.SIGKILL)
+            airflow.stop()
             if os.environ.get("KEEP_HOME") is None:
                 shutil.rmtree(home, ignore_errors=True)
             else:

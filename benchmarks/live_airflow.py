@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Airflow of one's own: API server, DAG processor, scheduler with the LocalExecutor, triggerer; on SQLite."""
+"""
+A real Airflow for one run: API server, DAG processor, LocalExecutor scheduler, triggerers; on SQLite or PostgreSQL.
+
+Every part runs in a process group of its own and is stopped by its process id.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,29 +38,60 @@ class Airflow:
     parts: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     session: requests.Session = field(default_factory=requests.Session)
 
-    def start(self, part: str) -> None:
-        """Start one part; its output goes to a file in the home."""
-        output = (self.home / f"{part}.log").open("ab")
-        self.parts[part] = subprocess.Popen(
-            [sys.executable, "-m", "airflow", part, *PARTS.get(part, ())],
-            env=self.env,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    def start(self, part: str, settings: Mapping[str, str] | None = None) -> None:
+        """
+        Start one part; its output goes to ``<part>.log`` in the home.
+
+        :param part: the subcommand of ``airflow``; ``triggerer:2`` starts a second triggerer, with a job of its own.
+        :param settings: environment variables for this part alone.
+        """
+        command = part.partition(":")[0]
+        with (self.home / f"{part.replace(':', '-')}.log").open("ab") as output:
+            self.parts[part] = subprocess.Popen(
+                [sys.executable, "-m", "airflow", command, *PARTS.get(command, ())],
+                env={**self.env, **(settings or {})},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def kill(self, part: str, sig: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to the process group of a part, and wait for it."""
+        """Send a signal that ends a part to all of its processes, tasks included, and wait for the part."""
         process = self.parts.pop(part)
-        groups = {process.pid}
-        for child in psutil.Process(process.pid).children(recursive=True):
-            # A task has a process group of its own.
-            with contextlib.suppress(ProcessLookupError):
-                groups.add(os.getpgid(child.pid))
-        for group in groups:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, sig)
+        _signal_groups(process.pid, sig)
         process.wait(60)
+
+    def suspend(self, part: str) -> None:
+        """Stop all processes of a part (SIGSTOP), as a paused container or a moved virtual machine does."""
+        _signal_groups(self.parts[part].pid, signal.SIGSTOP)
+
+    def resume(self, part: str) -> None:
+        """Let a suspended part go on (SIGCONT)."""
+        _signal_groups(self.parts[part].pid, signal.SIGCONT)
+
+    def restart(self, part: str, *, away: float = 0, settings: Mapping[str, str] | None = None) -> None:
+        """
+        End a part with SIGTERM, as a deployment does, and start it again.
+
+        :param away: seconds between the two.
+        :param settings: environment variables for the new process alone.
+        """
+        process = self.parts.pop(part)
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.parts[part] = process
+            self.kill(part)
+        time.sleep(away)
+        self.start(part, settings)
+        if part == "api-server":
+            self.wait_until_up()
+
+    def stop(self) -> None:
+        """Kill every part."""
+        for part in list(self.parts):
+            self.kill(part)
 
     def wait_until_up(self) -> None:
         """Wait for the API server, and log in."""
@@ -72,13 +110,24 @@ class Airflow:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call Airflow's REST API."""
         for attempt in range(5):
-            answer = self.session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=60)
-            if answer.status_code < 500:
+            response = self.session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=60)
+            if response.status_code < 500:
                 break
             time.sleep(1 + attempt)  # SQLite is busy
-        if not answer.ok:
-            raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
-        return answer.json() if answer.content else None
+        if not response.ok:
+            raise RuntimeError(f"{method} {path}: {response.status_code} {response.text[:300]}")
+        return response.json() if response.content else None
+
+
+def _signal_groups(pid: int, sig: signal.Signals) -> None:
+    """Send a signal to the process groups of a process and its descendants: a task has a group of its own."""
+    groups = {pid}
+    for child in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(ProcessLookupError):
+            groups.add(os.getpgid(child.pid))
+    for group in groups:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, sig)
 
 
 def free_port() -> int:
@@ -88,12 +137,57 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def make_airflow(home: Path, dags_folder: Path, settings: dict[str, str]) -> Airflow:
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """
+    Run a PostgreSQL server for the time of the block; yield its SQLAlchemy URL.
+
+    It needs the programs ``initdb`` and ``postgres``. Both refuse to run as root, so root runs them as ``postgres``.
+    """
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
+    found = shutil.which("initdb", path=os.pathsep.join([*map(str, reversed(debian)), os.environ.get("PATH", "")]))
+    if found is None:
+        raise RuntimeError("PostgreSQL is not installed: initdb is missing (Debian: apt-get install postgresql)")
+    programs = Path(found).parent
+    user = "postgres" if os.geteuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="video-postgres-"))
+    if user:
+        shutil.chown(folder, user)
+    port, data = free_port(), folder / "data"
+    initdb = [programs / "initdb", "-D", data, "-U", "airflow", "-A", "trust", "--no-sync"]
+    subprocess.run(initdb, check=True, capture_output=True, user=user, cwd=folder)
+    options = ("-c", "fsync=off", "-c", "max_connections=300", "-c", "listen_addresses=127.0.0.1")
+    command = [programs / "postgres", "-D", data, "-p", str(port), "-k", folder, *options]
+    with (folder / "postgres.log").open("ab") as output:
+        server = subprocess.Popen(command, user=user, cwd=folder, stdout=output, stderr=output, start_new_session=True)
+    try:
+        _wait_for_port(port, server)
+        yield f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres"
+    finally:
+        server.send_signal(signal.SIGINT)  # a fast shutdown: connections are closed
+        server.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if server.poll() is not None or time.monotonic() > end:
+                raise RuntimeError("PostgreSQL did not start") from None
+            time.sleep(0.2)
+
+
+def make_airflow(home: Path, dags_folder: Path, settings: Mapping[str, str], *, triggerers: int = 1) -> Airflow:
     """
     Make a metadata database and start all parts.
 
-    :param home: a new folder for the database and the logs.
+    :param home: a new folder for the logs and, unless ``settings`` name another database, for SQLite's file.
     :param settings: further environment variables, which win over the ones here.
+    :param triggerers: how many triggerers share the triggers.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -121,8 +215,14 @@ def make_airflow(home: Path, dags_folder: Path, settings: dict[str, str]) -> Air
     }
     airflow = Airflow(home, env, url)
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=env, check=True, capture_output=True)
-    airflow.start("api-server")
-    airflow.wait_until_up()
-    for part in PARTS:
-        airflow.start(part)
+    try:
+        airflow.start("api-server")
+        airflow.wait_until_up()
+        for part in PARTS:
+            airflow.start(part)
+        for number in range(2, triggerers + 1):
+            airflow.start(f"triggerer:{number}")
+    except BaseException:
+        airflow.stop()
+        raise
     return airflow
