@@ -61,26 +61,26 @@ def splice(link: str, sink_url: str, streams: int) -> None:
     target.recv(4096)
 
 
-def land(link: str, store: Any, streams: int, number: int = 0, pool: Any = None) -> None:
+def deliver(link: str, store: Any, streams: int, number: int = 0, pool: Any = None) -> None:
     """Land the file: checks, sha256, commit."""
-    from airflow_video_providers.delivery.delivery import Landing, LandingRules, MemoryJournal
+    from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules, MemoryJournal
     from airflow_video_providers.delivery.destination import parse_location
     from airflow_video_providers.delivery.source.patience import DownloadSettings
     from airflow_video_providers.jobs import VideoOutput
 
     output = VideoOutput(kind="video", url=link)
-    landed = Landing(
+    delivered = Delivery(
         output,
         vendor="bench",
         job_id="1",
         location=parse_location(f"s3://bench@bucket/video-{number}.mp4"),
         store=store,
         refresh=lambda: output,
-        rules=LandingRules(download=DownloadSettings(streams=streams)),
+        rules=DeliveryRules(download=DownloadSettings(streams=streams)),
         journal=MemoryJournal(),
         pool=pool,
-    ).land()
-    assert landed.sha256
+    ).deliver()
+    assert delivered.sha256
 
 
 def ours(link: str, sink_url: str, streams: int, number: int = 0) -> None:
@@ -88,7 +88,7 @@ def ours(link: str, sink_url: str, streams: int, number: int = 0) -> None:
     from airflow_video_providers.delivery.destination import parse_location
     from airflow_video_providers.delivery.stores.base import open_store
 
-    land(link, open_store(parse_location("s3://bench@bucket/k")), streams, number)
+    deliver(link, open_store(parse_location("s3://bench@bucket/k")), streams, number)
 
 
 def engine(link: str, sink_url: str, streams: int) -> None:
@@ -101,7 +101,7 @@ def engine(link: str, sink_url: str, streams: int) -> None:
     credentials = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
     session = boto3.Session(**credentials)  # type: ignore[arg-type]
     store = S3Store("bucket", lambda config: session.client("s3", endpoint_url=sink_url, config=config))
-    land(link, store, streams, pool=BufferPool(256 * MB))
+    deliver(link, store, streams, pool=BufferPool(256 * MB))
     assert "airflow" not in sys.modules
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-One file lands: looked for first, then read, checked, stored, and made visible only when all is proven.
+Deliver one file: skip it if it is already stored; otherwise download, verify and upload it.
 
-What is there already is known by the name that every landed object carries in its metadata, and by the task's journal.
+The file is published only after every check has passed. An object that is already stored is recognised by the output's
+name in its metadata, and by the task's journal.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class MemoryJournal(dict[str, dict[str, Any]]):
 
 
 @dataclass(frozen=True)
-class LandedFile:
+class DeliveredFile:
     """
     A whole file at its destination.
 
@@ -76,9 +77,9 @@ class LandedFile:
 
 
 @dataclass(frozen=True)
-class LandingRules:
+class DeliveryRules:
     """
-    How files are landed.
+    How files are delivered.
 
     :param if_exists: ``skip``: this output's own file is left alone, any other object is replaced. ``overwrite``:
         always transfer and replace. ``fail``: this output's own file is left alone, any other object is an error.
@@ -93,7 +94,7 @@ class LandingRules:
     download: DownloadSettings = DownloadSettings()  # noqa: RUF009  # frozen
 
 
-class Landing:
+class Delivery:
     """
     Brings one output to one location.
 
@@ -110,7 +111,7 @@ class Landing:
         location: Location,
         store: ObjectStore,
         refresh: Callable[[], VideoOutput],
-        rules: LandingRules,
+        rules: DeliveryRules,
         journal: Journal,
         pool: BufferPool | None = None,
     ) -> None:
@@ -123,7 +124,7 @@ class Landing:
         self._left: list[str] = []
         self._version: str | None = None
 
-    def land(self) -> LandedFile:
+    def deliver(self) -> DeliveredFile:
         """
         Transfer the file unless it is there already.
 
@@ -135,9 +136,9 @@ class Landing:
         there = self._look()
         if there is not None:
             return there
-        landed, version = self._inline() if self.output.content is not None else self._streamed()
-        self._remember(output=self._metadata, version=version, sha256=landed.sha256, media_type=landed.media_type)
-        return landed
+        delivered, version = self._inline() if self.output.content is not None else self._streamed()
+        self._remember(output=self._metadata, version=version, sha256=delivered.sha256, media_type=delivered.media_type)
+        return delivered
 
     # ------------------------------------------------------------------ what the journal knows
 
@@ -161,7 +162,7 @@ class Landing:
 
     # ------------------------------------------------------------------ what is there already
 
-    def _look(self) -> LandedFile | None:
+    def _look(self) -> DeliveredFile | None:
         stored = self.store.head(self.location.key)
         self._version = None if stored is None else stored.version
         if stored is None or self.rules.if_exists == "overwrite":
@@ -182,9 +183,9 @@ class Landing:
         named = named or all(stored.metadata.get(name) == value for name, value in self._metadata.items())
         return named and self.output.size in (None, stored.size)
 
-    # ------------------------------------------------------------------ two ways to land
+    # ------------------------------------------------------------------ two ways to deliver
 
-    def _inline(self) -> tuple[LandedFile, str]:
+    def _inline(self) -> tuple[DeliveredFile, str]:
         data = (self.output.content or "").encode()
         check = MediaCheck(self.output.kind)
         check.start(data[:FIRST_BYTES])
@@ -193,14 +194,14 @@ class Landing:
         self.check_limit(len(data))
         return self.put(data, hashlib.sha256(data), check.media_type(self.output.media_type))
 
-    def _streamed(self) -> tuple[LandedFile, str]:
+    def _streamed(self) -> tuple[DeliveredFile, str]:
         flow = Flow(self)
         try:
             return flow.run()
         finally:
             flow.end()
 
-    def put(self, data: bytes | bytearray, digest: Any, media_type: str) -> tuple[LandedFile, str]:
+    def put(self, data: bytes | bytearray, digest: Any, media_type: str) -> tuple[DeliveredFile, str]:
         """Store a small file that has passed its checks; return it and its version."""
         sha256 = digest.hexdigest()
         attributes = self.attributes(media_type, videosha256=sha256)
@@ -239,9 +240,9 @@ class Landing:
             metadata={**given.metadata, **self._metadata, **metadata},
         )
 
-    def result(self, size: int, sha256: str | None, media_type: str | None) -> LandedFile:
+    def result(self, size: int, sha256: str | None, media_type: str | None) -> DeliveredFile:
         """Return what is said of a file that is there."""
-        return LandedFile(
+        return DeliveredFile(
             uri=self.location.uri,
             kind=self.output.kind,
             size=size,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The journal of landings in Airflow's task state store: it outlives a killed try, and a clear."""
+"""The journal of deliveries in Airflow's task state store: it outlives a killed try, and a clear."""
 
 from __future__ import annotations
 

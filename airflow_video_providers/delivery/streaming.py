@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The threads, parts and checks of one streamed landing.
+The threads, parts and checks of one streamed delivery.
 
 The reading thread fills a part; another hashes it, others store it; its memory is lent again when both are done.
 Whatever goes wrong, also a signal in the reading thread, ends in an abort: nothing appears, an older object stays.
@@ -25,7 +25,7 @@ from airflow_video_providers.delivery.source.download import Download
 from airflow_video_providers.exceptions import ContentCheckError
 
 if TYPE_CHECKING:
-    from airflow_video_providers.delivery.delivery import LandedFile, Landing
+    from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery
     from airflow_video_providers.delivery.stores.base import ObjectWriter
 
 log = logging.getLogger(__name__)
@@ -35,36 +35,36 @@ _ABORT_PATIENCE_SECONDS = 4.0  # in all: Airflow gives a killed process about 5
 
 
 class Flow:
-    """One streamed landing: :meth:`run` once, then :meth:`end` in every case."""
+    """One streamed delivery: :meth:`run` once, then :meth:`end` in every case."""
 
-    def __init__(self, landing: Landing) -> None:
-        self.landing = landing
+    def __init__(self, delivery: Delivery) -> None:
+        self.delivery = delivery
         self.sha256 = hashlib.sha256()
-        self.md5 = hashlib.md5(usedforsecurity=False) if landing.output.md5 else None
-        self.check = MediaCheck(landing.output.kind)
-        self.progress = Progress(landing.location.uri)
+        self.md5 = hashlib.md5(usedforsecurity=False) if delivery.output.md5 else None
+        self.check = MediaCheck(delivery.output.kind)
+        self.progress = Progress(delivery.location.uri)
         self.download = Download(
-            landing.output, landing.refresh, landing.rules.download, self._digest_so_far, self.progress.add
+            delivery.output, delivery.refresh, delivery.rules.download, self._digest_so_far, self.progress.add
         )
         self.beginning: Future[ObjectWriter] | None = None
         self.writer: ObjectWriter | None = None
         self.hasher = ThreadPoolExecutor(1, thread_name_prefix="hash")
-        self.senders = ThreadPoolExecutor(landing.store.parallel, thread_name_prefix="part")
+        self.senders = ThreadPoolExecutor(delivery.store.parallel, thread_name_prefix="part")
         self.hashing: Future[None] | None = None
         self.sending: deque[tuple[Future[None], Part]] = deque()
         self.parts: Generator[Part, None, None] | None = None
         self.size = 0
 
-    def run(self) -> tuple[LandedFile, str]:
+    def run(self) -> tuple[DeliveredFile, str]:
         """Transfer the file; return it and its version."""
-        landing, download = self.landing, self.download
+        delivery, download = self.delivery, self.download
         started = time.monotonic()
         download.open()
         if download.size is not None:
-            landing.check_limit(download.size)
-        part_size = landing.store.part_size(download.size)
+            delivery.check_limit(download.size)
+        part_size = delivery.store.part_size(download.size)
         self.progress.size = download.size
-        self.parts = download.parts(landing.pool, part_size)
+        self.parts = download.parts(delivery.pool, part_size)
         for number, part in enumerate(self.parts):
             try:
                 self._inspect(part)
@@ -72,7 +72,7 @@ class Flow:
                     return self._finish_small(part, started)
                 self._begin()
             except BaseException:
-                landing.pool.give(part.buffer)
+                delivery.pool.give(part.buffer)
                 raise
             self._hand_over(number, part)
         return self._finish(started)
@@ -85,7 +85,7 @@ class Flow:
             self.download.close()
             for future, part in self.sending:
                 if future.cancel():
-                    self.landing.pool.give(part.buffer, reuse=False)
+                    self.delivery.pool.give(part.buffer, reuse=False)
         finally:  # whatever fails in closing the source
             self._abort()
             self.senders.shutdown(wait=False, cancel_futures=True)
@@ -116,29 +116,29 @@ class Flow:
             self.check.start(bytes(part.view[:FIRST_BYTES]))
         self.check.feed(part.view)
         self.size += part.length
-        self.landing.check_limit(self.size)
+        self.delivery.check_limit(self.size)
 
     def _begin(self) -> None:
         if self.writer is None:
-            landing = self.landing
+            delivery = self.delivery
             # In a thread, which no signal interrupts: what it has begun is known, and can be undone.
             self.beginning = Future()  # known before the thread starts
             self.senders.submit(self._begin_upload, self.beginning)
             self.writer = self.beginning.result()
-            landing.begun(self.writer.token)
+            delivery.begun(self.writer.token)
 
     def _begin_upload(self, beginning: Future[ObjectWriter]) -> None:
-        landing = self.landing
+        delivery = self.delivery
         try:
-            attributes = landing.attributes(self._media_type)
-            beginning.set_result(landing.store.begin(landing.location.key, attributes, replace=landing.replaces))
+            attributes = delivery.attributes(self._media_type)
+            beginning.set_result(delivery.store.begin(delivery.location.key, attributes, replace=delivery.replaces))
         except BaseException as error:
             beginning.set_exception(error)
 
     def _hand_over(self, number: int, part: Part) -> None:
         self.hashing = self.hasher.submit(self._hash, part)
         self.sending.append((self.senders.submit(self._send, number, part, self.hashing), part))
-        while len(self.sending) > self.landing.store.parallel or (self.sending and self.sending[0][0].done()):
+        while len(self.sending) > self.delivery.store.parallel or (self.sending and self.sending[0][0].done()):
             self._await_oldest()
 
     def _await_oldest(self) -> None:
@@ -161,11 +161,11 @@ class Flow:
         finally:
             with suppress(CancelledError):
                 hashing.result()
-            self.landing.pool.give(part.buffer)
+            self.delivery.pool.give(part.buffer)
 
     @property
     def _media_type(self) -> str:
-        return self.check.media_type(self.landing.output.media_type, self.download.media_type)
+        return self.check.media_type(self.delivery.output.media_type, self.download.media_type)
 
     def _digest_so_far(self) -> bytes:
         if self.hashing is not None:
@@ -174,28 +174,28 @@ class Flow:
 
     # ------------------------------------------------------------------ the end
 
-    def _finish_small(self, part: Part, started: float) -> tuple[LandedFile, str]:
+    def _finish_small(self, part: Part, started: float) -> tuple[DeliveredFile, str]:
         self._hash(part)
         self._verify()
-        landed = self.landing.put(part.buffer[: part.length], self.sha256, self._media_type)
-        self.landing.pool.give(part.buffer)
+        delivered = self.delivery.put(part.buffer[: part.length], self.sha256, self._media_type)
+        self.delivery.pool.give(part.buffer)
         self._summary(started)
-        return landed
+        return delivered
 
-    def _finish(self, started: float) -> tuple[LandedFile, str]:
+    def _finish(self, started: float) -> tuple[DeliveredFile, str]:
         if self.writer is None:
             raise ContentCheckError("the source sent nothing at all")
         while self.sending:
             self._await_oldest()
         self._verify()
-        stored = self.landing.committed(self.writer.commit, self.size)
+        stored = self.delivery.committed(self.writer.commit, self.size)
         self._summary(started)
-        landed = self.landing.result(self.size, self.sha256.hexdigest(), self._media_type)
-        return changed(landed, transferred=self.size), stored.version
+        delivered = self.delivery.result(self.size, self.sha256.hexdigest(), self._media_type)
+        return changed(delivered, transferred=self.size), stored.version
 
     def _verify(self) -> None:
         """Prove that this is the whole file; only then it is made visible."""
-        output, download = self.landing.output, self.download
+        output, download = self.delivery.output, self.download
         self.check.finish()
         for expected, who in ((output.size, "the vendor"), (download.size, "the source")):
             if expected is not None and expected != self.size:
@@ -212,7 +212,7 @@ class Flow:
         log.info(
             "Stored %s: %d bytes in %.1f s (%.1f MB/s), %d request(s), %d range(s) at once, "
             "%d resumed, %d link refresh(es)",
-            self.landing.location.uri,
+            self.delivery.location.uri,
             self.size,
             seconds,
             self.size / seconds / 1e6,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Land the files of a finished video job in object storage: whole, verified, once."""
+"""Deliver the files of a finished video job to object storage: whole, verified, once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
-    from airflow_video_providers.delivery.delivery import LandedFile, LandingRules
+    from airflow_video_providers.delivery.delivery import DeliveredFile, DeliveryRules
     from airflow_video_providers.hooks.base import VideoHook
     from airflow_video_providers.jobs import VideoOutput
 
@@ -34,9 +34,9 @@ class VideoToObjectStorageOperator(BaseOperator):
     Store the outputs of a finished job, each as one object that is whole or not there.
 
     Links are minted when the transfer starts and again when they expire. Nothing becomes visible at the destination
-    before length, the vendor's size and MD5, first bytes and structure have been checked. A retry finds what has
-    landed and moves only the rest. On a kill the unfinished upload is aborted; one that a SIGKILL left is swept by the
-    next try.
+    before length, the vendor's size and MD5, first bytes and structure have been checked. A retry skips the files
+    that are already stored. On a kill the unfinished upload is aborted; one that a SIGKILL left is swept by the next
+    try.
 
     :param conn_id: the Airflow connection of the vendor.
     :param job_id: the job's id, or the mapping that is in the XCom ``video_job``.
@@ -58,7 +58,7 @@ class VideoToObjectStorageOperator(BaseOperator):
         ``uri kind size sha256 media_type duration_seconds vendor job_id``. ``sha256`` is None only where a file of
         an earlier run was found whose digest nobody kept.
     :raises VideoConfigurationError: wrong arguments; found when the DAG is parsed, where they need no rendering.
-    :raises VideoTransferError: a file did not land; the text says why. Files that landed before it stay.
+    :raises VideoTransferError: a file was not delivered; the text says why. Files delivered before it stay.
     """
 
     template_fields: Sequence[str] = (
@@ -98,7 +98,7 @@ class VideoToObjectStorageOperator(BaseOperator):
         self.storage_class = storage_class
         self.encryption = encryption
         self.kms_key = kms_key
-        self._landed: list[LandedFile] = []
+        self._delivered: list[DeliveredFile] = []
         self._running = False
         check_count("streams", streams, least=1)
         self._check_arguments(rendered=False)
@@ -113,10 +113,10 @@ class VideoToObjectStorageOperator(BaseOperator):
         self._running = True
         try:
             outputs = self._select(hook.get_outputs(job_id), f"{hook.vendor} job {job_id}")
-            self._land_all(hook, job_id, outputs, context)
+            self._deliver_all(hook, job_id, outputs, context)
         finally:
             self._running = False
-        files = [landed.to_xcom() for landed in self._landed]
+        files = [delivered.to_xcom() for delivered in self._delivered]
         self._tell_outlets(context, files)
         return files
 
@@ -133,12 +133,12 @@ class VideoToObjectStorageOperator(BaseOperator):
 
     # ------------------------------------------------------------------ steps
 
-    def _land_all(self, hook: VideoHook, job_id: str, outputs: list[VideoOutput], context: Context) -> None:
-        from airflow_video_providers.delivery.delivery import Landing
+    def _deliver_all(self, hook: VideoHook, job_id: str, outputs: list[VideoOutput], context: Context) -> None:
+        from airflow_video_providers.delivery.delivery import Delivery
         from airflow_video_providers.delivery.journal import open_journal
         from airflow_video_providers.delivery.stores.base import ObjectStore, open_store
 
-        self._landed = []
+        self._delivered = []
         journal = open_journal(context)
         rules = self._rules(hook)
         stores: dict[tuple[str, str | None, str], ObjectStore] = {}
@@ -151,7 +151,7 @@ class VideoToObjectStorageOperator(BaseOperator):
             def refresh(output: VideoOutput = output) -> VideoOutput:
                 return hook.refresh_output(job_id, output)
 
-            landing = Landing(
+            delivery = Delivery(
                 output,
                 vendor=hook.vendor,
                 job_id=job_id,
@@ -161,14 +161,14 @@ class VideoToObjectStorageOperator(BaseOperator):
                 rules=rules,
                 journal=journal,
             )
-            self._landed.append(landing.land())
+            self._delivered.append(delivery.deliver())
 
-    def _rules(self, hook: VideoHook) -> LandingRules:
-        from airflow_video_providers.delivery.delivery import LandingRules
+    def _rules(self, hook: VideoHook) -> DeliveryRules:
+        from airflow_video_providers.delivery.delivery import DeliveryRules
         from airflow_video_providers.delivery.source.patience import DownloadSettings
         from airflow_video_providers.delivery.stores.base import ObjectAttributes
 
-        return LandingRules(
+        return DeliveryRules(
             if_exists=self.if_exists,
             max_bytes=None if self.max_bytes is None else int(self.max_bytes),
             attributes=ObjectAttributes(
@@ -243,17 +243,17 @@ class VideoToObjectStorageOperator(BaseOperator):
         )
         from airflow.providers.openlineage.extractors import OperatorLineage
 
-        inputs = {(landed.vendor, landed.job_id) for landed in self._landed}
+        inputs = {(delivered.vendor, delivered.job_id) for delivered in self._delivered}
         outputs = []
-        for landed in self._landed:
-            scheme, _, path = landed.uri.partition("://")
+        for delivered in self._delivered:
+            scheme, _, path = delivered.uri.partition("://")
             bucket, _, key = path.partition("/")
             outputs.append(
                 OutputDataset(
                     namespace=f"{scheme}://{bucket}" if bucket else scheme,
                     name=key if bucket else f"/{key}",
                     outputFacets={
-                        "outputStatistics": OutputStatisticsOutputDatasetFacet(size=landed.size, fileCount=1)
+                        "outputStatistics": OutputStatisticsOutputDatasetFacet(size=delivered.size, fileCount=1)
                     },
                 )
             )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_video_providers.delivery.delivery import Landing, LandingRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules, MemoryJournal
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.stores.base import ObjectAttributes, open_store
 from airflow_video_providers.jobs import VideoOutput
@@ -43,16 +43,16 @@ def test_an_object_has_what_was_asked_for(
     output = VideoOutput(kind="video", url=f"{faulty_server.url}/video", name="a.mp4")
     location = parse_location(f"s3://s3_test@{s3.bucket}/v.mp4")
     options: dict[str, Any] = {"content_type": "", "metadata": {"team": "training"}, **attributes}
-    Landing(
+    Delivery(
         output,
         vendor="xvid",
         job_id="j1",
         location=location,
         store=open_store(location),
         refresh=lambda: output,
-        rules=LandingRules(attributes=ObjectAttributes(**options)),
+        rules=DeliveryRules(attributes=ObjectAttributes(**options)),
         journal=MemoryJournal(),
-    ).land()
+    ).deliver()
     head = s3.client.head_object(Bucket=s3.bucket, Key="v.mp4")
     assert {name: head.get(name) for name in seen} == seen
     assert (head["Metadata"]["team"], head["Metadata"]["videojobid"]) == ("training", "j1")

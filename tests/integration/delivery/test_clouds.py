@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from airflow_video_providers.api.client import ClientSettings
-from airflow_video_providers.delivery.delivery import LandedFile, Landing, LandingRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules, MemoryJournal
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.source.patience import DownloadSettings
 from airflow_video_providers.delivery.stores.base import ObjectAttributes, open_store
@@ -28,51 +28,51 @@ BODY = mp4(20_000_000)
 SMALL = mp4(1_000_000)
 
 
-def land(server: FaultyServer, uri: str, if_exists: str = "skip", job_id: str = "j1") -> LandedFile:
+def deliver(server: FaultyServer, uri: str, if_exists: str = "skip", job_id: str = "j1") -> DeliveredFile:
     """Land the server's video."""
     output = VideoOutput(kind="video", url=f"{server.url}/video", name="a.mp4")
     location = parse_location(uri)
-    return Landing(
+    return Delivery(
         output,
         vendor="xvid",
         job_id=job_id,
         location=location,
         store=open_store(location),
         refresh=lambda: output,
-        rules=LandingRules(
+        rules=DeliveryRules(
             if_exists=if_exists,
             attributes=ObjectAttributes(content_type="", metadata={"team": "training"}),
             download=DownloadSettings(client=ClientSettings(read_timeout=2), attempts=3, backoff=0),
         ),
         journal=MemoryJournal(),
-    ).land()
+    ).deliver()
 
 
 @pytest.mark.parametrize("body", [BODY, SMALL], ids=["parts", "small"])
 def test_cut_then_whole_then_found(body: bytes, cloud: CloudBucket, faulty_server: FaultyServer) -> None:
     faulty_server.add("/video", Resource(body, cuts=[len(body) // 2]))
-    landed = land(faulty_server, cloud.uri("videos/v.mp4"))
+    delivered = deliver(faulty_server, cloud.uri("videos/v.mp4"))
     assert cloud.read("videos/v.mp4") == body
-    assert landed.sha256 == hashlib.sha256(body).hexdigest()
+    assert delivered.sha256 == hashlib.sha256(body).hexdigest()
     assert cloud.content_type("videos/v.mp4") == "video/mp4"
     stored = open_store(parse_location(cloud.uri("v"))).head("videos/v.mp4")
     assert stored is not None
     assert (stored.size, stored.metadata["team"], stored.metadata["videojobid"]) == (len(body), "training", "j1")
-    assert land(faulty_server, cloud.uri("videos/v.mp4")).transferred == 0
-    assert land(faulty_server, cloud.uri("videos/v.mp4"), if_exists="fail").transferred == 0
+    assert deliver(faulty_server, cloud.uri("videos/v.mp4")).transferred == 0
+    assert deliver(faulty_server, cloud.uri("videos/v.mp4"), if_exists="fail").transferred == 0
     with pytest.raises(DestinationExistsError):
-        land(faulty_server, cloud.uri("videos/v.mp4"), if_exists="fail", job_id="j2")
-    assert land(faulty_server, cloud.uri("videos/v.mp4"), if_exists="overwrite").transferred == len(body)
+        deliver(faulty_server, cloud.uri("videos/v.mp4"), if_exists="fail", job_id="j2")
+    assert deliver(faulty_server, cloud.uri("videos/v.mp4"), if_exists="overwrite").transferred == len(body)
 
 
 @pytest.mark.parametrize("body", [BODY, SMALL], ids=["parts", "small"])
 def test_a_cut_that_stays_leaves_nothing(body: bytes, cloud: CloudBucket, faulty_server: FaultyServer) -> None:
     faulty_server.add("/video", Resource(body, ranges=False, framing="close", always_cut=len(body) - 1))
     with pytest.raises(ContentCheckError, match="not whole"):
-        land(faulty_server, cloud.uri("v.mp4"))
+        deliver(faulty_server, cloud.uri("v.mp4"))
     assert cloud.read("v.mp4") is None
     faulty_server.add("/video", Resource(body))
-    land(faulty_server, cloud.uri("v.mp4"))
+    deliver(faulty_server, cloud.uri("v.mp4"))
     assert cloud.read("v.mp4") == body
 
 
@@ -89,16 +89,16 @@ def test_fail_holds_also_for_an_object_that_came_during_the_transfer(
 
     faulty_server.add("/video", Resource(body, before=somebody_else))
     with pytest.raises(DestinationExistsError):
-        land(faulty_server, cloud.uri("v.mp4"), if_exists="fail")
+        deliver(faulty_server, cloud.uri("v.mp4"), if_exists="fail")
     assert cloud.read("v.mp4") == b"theirs"
 
 
 def test_many_tasks_to_one_key_end_in_one_whole_object(cloud: CloudBucket, faulty_server: FaultyServer) -> None:
     faulty_server.add("/video", Resource(BODY, bytes_per_second=20_000_000))  # so that they overlap
     with ThreadPoolExecutor(4) as threads:
-        running = [threads.submit(land, faulty_server, cloud.uri("v.mp4")) for _ in range(4)]
-        landed = [done.result() for done in running]
-    assert {(item.uri, item.size, item.sha256) for item in landed} == {
+        running = [threads.submit(deliver, faulty_server, cloud.uri("v.mp4")) for _ in range(4)]
+        delivered = [done.result() for done in running]
+    assert {(item.uri, item.size, item.sha256) for item in delivered} == {
         (f"{cloud.scheme}://{cloud.bucket}/v.mp4", len(BODY), hashlib.sha256(BODY).hexdigest())
     }
     assert cloud.read("v.mp4") == BODY
@@ -107,25 +107,25 @@ def test_many_tasks_to_one_key_end_in_one_whole_object(cloud: CloudBucket, fault
 def test_two_jobs_to_one_key_end_in_one_whole_object(cloud: CloudBucket, faulty_server: FaultyServer) -> None:
     faulty_server.add("/video", Resource(BODY, bytes_per_second=20_000_000))
     with ThreadPoolExecutor(4) as threads:
-        running = [threads.submit(land, faulty_server, cloud.uri("v.mp4"), job_id=f"j{n % 2}") for n in range(4)]
+        running = [threads.submit(deliver, faulty_server, cloud.uri("v.mp4"), job_id=f"j{n % 2}") for n in range(4)]
     failures = [done.exception() for done in running if done.exception() is not None]
     assert len(failures) < len(running)
     for failure in failures:  # on Azure, where a commit removes what others have staged
         assert type(failure) is DestinationError
         assert "another task wrote this blob at the same time" in str(failure)
     assert cloud.read("v.mp4") == BODY
-    assert land(faulty_server, cloud.uri("v.mp4"), job_id="j0").size == len(BODY)
+    assert deliver(faulty_server, cloud.uri("v.mp4"), job_id="j0").size == len(BODY)
 
 
 def test_no_such_bucket(cloud: CloudBucket, faulty_server: FaultyServer) -> None:
     faulty_server.add("/video", Resource(BODY))
     with pytest.raises(DestinationError):
-        land(faulty_server, f"{cloud.scheme}://{cloud.scheme}_test@no-such-bucket/v.mp4")
+        deliver(faulty_server, f"{cloud.scheme}://{cloud.scheme}_test@no-such-bucket/v.mp4")
 
 
 def test_an_object_is_read_as_a_stream(cloud: CloudBucket, faulty_server: FaultyServer) -> None:
     faulty_server.add("/video", Resource(BODY))
-    land(faulty_server, cloud.uri("v.mp4"))
+    deliver(faulty_server, cloud.uri("v.mp4"))
     store = open_store(parse_location(cloud.uri("v.mp4")))
     stream, stored = store.open("v.mp4")
     with stream:

@@ -19,7 +19,7 @@ import pytest
 
 from airflow_video_providers.api.client import ClientSettings
 from airflow_video_providers.delivery.buffers import BufferPool
-from airflow_video_providers.delivery.delivery import LandedFile, Landing, LandingRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules, MemoryJournal
 from airflow_video_providers.delivery.destination import Location, parse_location
 from airflow_video_providers.delivery.source.patience import DownloadSettings
 from airflow_video_providers.delivery.stores.base import open_store
@@ -227,9 +227,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     )
 
 
-def land(
+def deliver(
     server: FaultyServer, place: Place, settings: DownloadSettings = SETTINGS, **output: object
-) -> tuple[LandedFile, int]:
+) -> tuple[DeliveredFile, int]:
     """Land the server's video; return it and how many links were minted again."""
     minted = 0
 
@@ -243,24 +243,24 @@ def land(
         minted += 1
         return link(minted)
 
-    landing = Landing(
+    delivery = Delivery(
         link(0),
         vendor="xvid",
         job_id="j1",
         location=place.location,
         store=place.store,
         refresh=refresh,
-        rules=LandingRules(download=settings),
+        rules=DeliveryRules(download=settings),
         journal=place.journal,
         pool=(pool := BufferPool(40 * 1024 * 1024)),
     )
     try:
-        return landing.land(), minted
+        return delivery.deliver(), minted
     except VideoTransferError as error:
         error.minted = minted  # type: ignore[attr-defined]
         raise
     finally:
-        for _ in range(100):  # a part that was on its way when the landing failed gives its memory back a moment later
+        for _ in range(100):  # a part that was on its way when the delivery failed gives its memory back a moment later
             if pool.lent == 0:
                 break
             time.sleep(0.05)
@@ -271,14 +271,14 @@ def land(
 def test_every_fault_ends_in_the_whole_file_or_nothing(row: Row, place: Place, faulty_server: FaultyServer) -> None:
     faulty_server.add("/video", row.resource())
     if row.error is None:
-        landed, minted = land(faulty_server, place, row.settings, **row.output)
+        delivered, minted = deliver(faulty_server, place, row.settings, **row.output)
         assert place.read() == BODY
-        assert landed.sha256 == hashlib.sha256(BODY).hexdigest()
-        assert landed.size == landed.transferred == len(BODY)
+        assert delivered.sha256 == hashlib.sha256(BODY).hexdigest()
+        assert delivered.size == delivered.transferred == len(BODY)
         outcome = "lands"
     else:
         with pytest.raises(row.error, match=row.text) as failure:
-            land(faulty_server, place, row.settings, **row.output)
+            deliver(faulty_server, place, row.settings, **row.output)
         minted = failure.value.minted  # type: ignore[attr-defined]
         assert "token=" not in str(failure.value)
         assert place.read() == OLD
@@ -286,15 +286,15 @@ def test_every_fault_ends_in_the_whole_file_or_nothing(row: Row, place: Place, f
         assert place.uploads() == []
         # The retry, once the source is well again.
         faulty_server.add("/video", Resource(BODY))
-        landed, _ = land(faulty_server, place)
+        delivered, _ = deliver(faulty_server, place)
         assert place.read() == BODY
         outcome += "; retry lands"
     assert row.refreshes is None or minted == row.refreshes
     assert place.uploads() == []
     # Once more: it is there, and nothing is asked of the source.
     before = len(faulty_server.requests)
-    again, _ = land(faulty_server, place, row.settings, **({} if row.error else row.output))
-    assert (again.transferred, again.sha256, again.size) == (0, landed.sha256, len(BODY))
+    again, _ = deliver(faulty_server, place, row.settings, **({} if row.error else row.output))
+    assert (again.transferred, again.sha256, again.size) == (0, delivered.sha256, len(BODY))
     assert len(faulty_server.requests) == before
     OUTCOMES.setdefault(row.name, {})[place.location.scheme] = outcome
 
@@ -302,7 +302,7 @@ def test_every_fault_ends_in_the_whole_file_or_nothing(row: Row, place: Place, f
 def test_a_plain_link_of_a_vendor_that_is_reached_by_https(place: Place, faulty_server: FaultyServer) -> None:
     faulty_server.add("/video", Resource(BODY))
     with pytest.raises(SourceError, match="plain http"):
-        land(faulty_server, place, replace(SETTINGS, plain_http=False))
+        deliver(faulty_server, place, replace(SETTINGS, plain_http=False))
     assert faulty_server.requests == []
 
 
@@ -312,20 +312,20 @@ def test_a_gzip_body_of_several_members(
     members = gzip.compress(BODY[: 9 * MB], 1) + gzip.compress(BODY[9 * MB :], 1)
     monkeypatch.setattr(faulty_server_module, "_packed", lambda body: members)
     faulty_server.add("/video", Resource(BODY, packed=True))
-    assert land(faulty_server, place)[0].size == len(BODY)
+    assert deliver(faulty_server, place)[0].size == len(BODY)
     assert place.read() == BODY
     monkeypatch.setattr(faulty_server_module, "_packed", lambda body: members + b"no gzip")
     faulty_server.add("/video", Resource(BODY, packed=True))
     place.journal.clear()
     with pytest.raises(SourceError):
-        land(faulty_server, place, md5=hashlib.md5(BODY).hexdigest())
+        deliver(faulty_server, place, md5=hashlib.md5(BODY).hexdigest())
 
 
 def test_no_credentials_follow_a_redirect(place: Place, faulty_server: FaultyServer) -> None:
     other = FaultyServer()
     try:
         faulty_server.add("/video", Resource(b"", redirect=other.add("/elsewhere", Resource(BODY))))
-        land(faulty_server, place)
+        deliver(faulty_server, place)
         assert place.read() == BODY
         sent = [headers for server in (faulty_server, other) for _, headers in server.requests]
         assert len(sent) == 2

@@ -19,7 +19,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow.sdk.execution_time.timeout import timeout
 
-from airflow_video_providers.delivery.delivery import Landing, LandingRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules, MemoryJournal
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.stores.base import ObjectAttributes, ObjectWriter
 from airflow_video_providers.delivery.stores.local import LocalStore
@@ -65,17 +65,17 @@ class Place:
 
     uri: str
     environment: dict[str, str]
-    landed: Callable[[], bytes | None]
+    delivered: Callable[[], bytes | None]
     unfinished: Callable[[], list[str]] | None = None
 
 
 @pytest.mark.s3
 @KILLS
 def test_on_s3(how: signal.Signals, video_connections: Simulator, s3: S3Server, tmp_path: Path) -> None:
-    def landed() -> bytes | None:
+    def delivered() -> bytes | None:
         return s3.body("v.mp4") if "v.mp4" in s3.list_keys() else None
 
-    place = Place(f"s3://s3_test@{s3.bucket}/v.mp4", s3.connection_env(), landed, s3.uploads)
+    place = Place(f"s3://s3_test@{s3.bucket}/v.mp4", s3.connection_env(), delivered, s3.uploads)
     kill_and_retry(how, place, video_connections, tmp_path)
 
 
@@ -113,7 +113,7 @@ def kill_and_retry(how: signal.Signals, place: Place, simulator: Simulator, fold
     process.send_signal(how)
     _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
-    assert place.landed() is None
+    assert place.delivered() is None
     if how is signal.SIGTERM:
         assert "the task was killed" in errors
     if place.unfinished is not None:
@@ -121,7 +121,7 @@ def kill_and_retry(how: signal.Signals, place: Place, simulator: Simulator, fold
     retry = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert retry.returncode == 0, retry.stderr
     (item,) = json.loads(retry.stdout.splitlines()[-1])
-    data = place.landed()
+    data = place.delivered()
     assert data is not None
     assert (hashlib.sha256(data).hexdigest(), len(data)) == (item["sha256"], item["size"])
     assert place.unfinished is None or place.unfinished() == []
@@ -167,20 +167,20 @@ def test_a_kill_while_the_upload_begins(faulty_server: FaultyServer, tmp_path: P
         task_id="t", conn_id="c", job_id="j", destination=f"file://{tmp_path}/v.mp4"
     )
     operator._running = True
-    landing = Landing(
+    delivery = Delivery(
         output,
         vendor="xvid",
         job_id="j",
         location=parse_location(operator.destination),
         store=Store(),
         refresh=lambda: output,
-        rules=LandingRules(),
+        rules=DeliveryRules(),
         journal=MemoryJournal(),
     )
     before = signal.signal(signal.SIGTERM, kill)
     try:
         with pytest.raises(TransferKilled) as caught:
-            landing.land()
+            delivery.deliver()
     finally:
         signal.signal(signal.SIGTERM, before)
     assert not isinstance(caught.value, Exception), "clients of stores would try again instead"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_video_providers.delivery.buffers import PART_BYTES, BufferPool
-from airflow_video_providers.delivery.delivery import Landing, LandingRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules, MemoryJournal
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.source.patience import DownloadSettings
 from airflow_video_providers.delivery.stores.base import open_store
@@ -38,22 +38,22 @@ def test_transfers_within_a_budget(streams: int, parts: int, faulty_server: Faul
     pool = WatchedPool(parts * PART_BYTES)
     output = VideoOutput(kind="video", url=f"{faulty_server.url}/video")
 
-    def land(number: int) -> bool:
+    def deliver(number: int) -> bool:
         location = parse_location(f"file://{tmp_path}/{number}.mp4")
-        Landing(
+        Delivery(
             output,
             vendor="xvid",
             job_id="1",
             location=location,
             store=open_store(location),
             refresh=lambda: output,
-            rules=LandingRules(download=DownloadSettings(streams=streams, parallel_from=10_000_000)),
+            rules=DeliveryRules(download=DownloadSettings(streams=streams, parallel_from=10_000_000)),
             journal=MemoryJournal(),
             pool=pool,
-        ).land()
+        ).deliver()
         return (tmp_path / f"{number}.mp4").read_bytes() == BODY
 
     with ThreadPoolExecutor(6) as threads:
-        assert all(threads.map(land, range(6)))
+        assert all(threads.map(deliver, range(6)))
     assert pool.lent == 0
     assert pool.most <= parts * PART_BYTES

@@ -207,15 +207,15 @@ def test_mapped_in_a_dag_with_outlets_and_lineage(airflow_db: None, simulator: S
     SerializedDagModel.write_dag(serialized, bundle_name="tests")
     run = dag.test()
     assert run.state == "success"
-    landed = sorted((tmp_path / name).iterdir())
-    assert [path.name for path in landed] == [f"{job['conn_id'][:-8]}-{job['job_id']}.mp4" for job in jobs]
+    delivered = sorted((tmp_path / name).iterdir())
+    assert [path.name for path in delivered] == [f"{job['conn_id'][:-8]}-{job['job_id']}.mp4" for job in jobs]
     with create_session() as session:
         extras = [
             event.extra
             for event in session.scalars(select(AssetEvent))
             if any(item["uri"].startswith(f"file://{tmp_path}") for item in event.extra.get("files", []))
         ]
-    assert sorted(item["uri"] for extra in extras for item in extra["files"]) == [path.as_uri() for path in landed]
+    assert sorted(item["uri"] for extra in extras for item in extra["files"]) == [path.as_uri() for path in delivered]
 
 
 def test_lineage_names_the_job_and_the_objects(simulator: Simulator, tmp_path: Path) -> None:

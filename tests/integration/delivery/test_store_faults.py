@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from airflow_video_providers.api.client import ClientSettings
-from airflow_video_providers.delivery.delivery import LandedFile, Landing, LandingRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules, MemoryJournal
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.source.patience import DownloadSettings
 from airflow_video_providers.delivery.stores.base import ObjectAttributes, open_store
@@ -41,27 +41,27 @@ def connect(monkeypatch: pytest.MonkeyPatch, endpoint_url: str, secret: str = SE
     monkeypatch.setenv("AIRFLOW_CONN_S3_TEST", json.dumps(connection))
 
 
-def landing(
+def delivery(
     server: FaultyServer, uri: str, journal: MemoryJournal | None = None, job_id: str = "j1", if_exists: str = "skip"
-) -> Landing:
-    """Prepare to land the server's video."""
+) -> Delivery:
+    """Prepare to deliver the server's video."""
     output = VideoOutput(kind="video", url=f"{server.url}/video", name="a.mp4")
     location = parse_location(uri)
-    return Landing(
+    return Delivery(
         output,
         vendor="xvid",
         job_id=job_id,
         location=location,
         store=open_store(location),
         refresh=lambda: output,
-        rules=LandingRules(if_exists=if_exists, download=DOWNLOAD),
+        rules=DeliveryRules(if_exists=if_exists, download=DOWNLOAD),
         journal=MemoryJournal() if journal is None else journal,
     )
 
 
-def land(server: FaultyServer, uri: str, **arguments: object) -> LandedFile:
+def deliver(server: FaultyServer, uri: str, **arguments: object) -> DeliveredFile:
     """Land the server's video."""
-    return landing(server, uri, **arguments).land()  # type: ignore[arg-type]
+    return delivery(server, uri, **arguments).deliver()  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -74,14 +74,14 @@ def source(faulty_server: FaultyServer) -> FaultyServer:
 def test_wrong_secret(source: FaultyServer, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     connect(monkeypatch, s3.endpoint_url, secret="wrong")
     with pytest.raises(DestinationError, match=r"SignatureDoesNotMatch|AccessDenied"):
-        land(source, f"s3://s3_test@{s3.bucket}/v.mp4")
+        deliver(source, f"s3://s3_test@{s3.bucket}/v.mp4")
     assert s3.list_keys() == s3.uploads() == []
 
 
 def test_no_bucket(source: FaultyServer, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     connect(monkeypatch, s3.endpoint_url)
     with pytest.raises(DestinationError, match="NoSuchBucket"):
-        land(source, f"s3://s3_test@none-{uuid.uuid4().hex}/v.mp4")
+        deliver(source, f"s3://s3_test@none-{uuid.uuid4().hex}/v.mp4")
 
 
 @pytest.mark.parametrize("resets", [1, 1000])
@@ -94,14 +94,14 @@ def test_the_store_resets_in_the_middle(
     proxy.resets, proxy.after = resets, 3_000_000
     try:
         if resets == 1:
-            assert land(source, uri, journal=journal).size == len(BODY)
+            assert deliver(source, uri, journal=journal).size == len(BODY)
             assert proxy.broken == 1
         else:
             with pytest.raises(DestinationError):
-                land(source, uri, journal=journal)
+                deliver(source, uri, journal=journal)
             assert s3.list_keys() == s3.uploads() == []
             proxy.resets = 0
-            land(source, uri, journal=journal)
+            deliver(source, uri, journal=journal)
         assert s3.body("v.mp4") == BODY
         assert s3.uploads() == []
     finally:
@@ -124,10 +124,10 @@ def test_a_store_that_is_down_leaves_an_upload_that_the_retry_sweeps(
 
     try:
         with pytest.raises(DestinationError):
-            land(source, uri, journal=(journal := Journal()))
+            deliver(source, uri, journal=(journal := Journal()))
         assert len(s3.uploads()) == 2
         proxy.resets = 0
-        land(source, uri, journal=MemoryJournal(journal))
+        deliver(source, uri, journal=MemoryJournal(journal))
         assert s3.body("v.mp4") == BODY
         assert s3.uploads() == [others], "the upload of another task was swept, or our own was not"
     finally:
@@ -205,7 +205,7 @@ def full_store() -> Iterator[ThreadingHTTPServer]:
 def test_a_full_store(source: FaultyServer, full_store: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
     connect(monkeypatch, f"http://127.0.0.1:{full_store.server_port}")
     with pytest.raises(DestinationError, match="InsufficientStorage: The disk is full"):
-        land(source, "s3://s3_test@bucket/v.mp4")
+        deliver(source, "s3://s3_test@bucket/v.mp4")
     aborted: list[str] = full_store.RequestHandlerClass.aborted  # type: ignore[attr-defined]
     assert aborted
     assert all("uploadId=u-1" in path for path in aborted)
@@ -217,7 +217,7 @@ def test_a_file_system_that_is_full(source: FaultyServer, tmp_path: Path) -> Non
     resource.setrlimit(resource.RLIMIT_FSIZE, (12_000_000, limits[1]))
     try:
         with pytest.raises(DestinationError, match="cannot be written: File too large"):
-            land(source, f"file://{tmp_path}/v.mp4")
+            deliver(source, f"file://{tmp_path}/v.mp4")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("v.mp4", b"old")]
@@ -226,7 +226,7 @@ def test_a_file_system_that_is_full(source: FaultyServer, tmp_path: Path) -> Non
 def test_a_folder_that_cannot_be_made(source: FaultyServer, tmp_path: Path) -> None:
     (tmp_path / "videos").write_bytes(b"a file")
     with pytest.raises(DestinationError, match=r"cannot be written: (File exists|Not a directory)"):
-        land(source, f"file://{tmp_path}/videos/v.mp4")
+        deliver(source, f"file://{tmp_path}/videos/v.mp4")
 
 
 @pytest.mark.parametrize("scheme", ["s3", "file"])
@@ -236,8 +236,8 @@ def test_many_tasks_to_one_key_end_in_one_whole_object(
     connect(monkeypatch, s3.endpoint_url)
     uri = f"s3://s3_test@{s3.bucket}/v.mp4" if scheme == "s3" else f"file://{tmp_path}/v.mp4"
     with ThreadPoolExecutor(4) as threads:
-        landed = [done.result() for done in [threads.submit(land, source, uri) for _ in range(4)]]
-    assert len({(item.uri, item.size) for item in landed}) == 1
+        delivered = [done.result() for done in [threads.submit(deliver, source, uri) for _ in range(4)]]
+    assert len({(item.uri, item.size) for item in delivered}) == 1
     assert (s3.body("v.mp4") if scheme == "s3" else (tmp_path / "v.mp4").read_bytes()) == BODY
     assert s3.uploads() == []
     assert [path.name for path in tmp_path.iterdir()] == ([] if scheme == "s3" else ["v.mp4"])
@@ -249,17 +249,17 @@ def test_what_is_there_already(
 ) -> None:
     connect(monkeypatch, s3.endpoint_url)
     uri = f"s3://s3_test@{s3.bucket}/v.mp4" if scheme == "s3" else f"file://{tmp_path}/v.mp4"
-    first = land(source, uri, if_exists="fail")
+    first = deliver(source, uri, if_exists="fail")
     assert first.transferred == len(BODY)
     # Our own file: found by every rule but "overwrite".
-    assert land(source, uri, if_exists="fail").transferred == 0
-    assert land(source, uri, if_exists="skip").transferred == 0
-    assert land(source, uri, if_exists="overwrite").transferred == len(BODY)
+    assert deliver(source, uri, if_exists="fail").transferred == 0
+    assert deliver(source, uri, if_exists="skip").transferred == 0
+    assert deliver(source, uri, if_exists="overwrite").transferred == len(BODY)
     # Another job's file: an error, or replaced.
     with pytest.raises(DestinationExistsError, match="not this output's file"):
-        land(source, uri, job_id="j2", if_exists="fail")
-    assert land(source, uri, job_id="j2", if_exists="skip").transferred == len(BODY)
-    assert land(source, uri, job_id="j2", if_exists="skip").transferred == 0
+        deliver(source, uri, job_id="j2", if_exists="fail")
+    assert deliver(source, uri, job_id="j2", if_exists="skip").transferred == len(BODY)
+    assert deliver(source, uri, job_id="j2", if_exists="skip").transferred == 0
 
 
 @pytest.mark.parametrize("scheme", ["s3", "file"])
@@ -276,6 +276,6 @@ def test_fail_holds_also_for_an_object_that_came_during_the_transfer(
 
     faulty_server.add("/video", Resource(mp4(size), before=somebody_else))
     with pytest.raises(DestinationExistsError):
-        land(faulty_server, uri, if_exists="fail")
+        deliver(faulty_server, uri, if_exists="fail")
     assert (s3.body("v.mp4") if scheme == "s3" else (tmp_path / "v.mp4").read_bytes()) == b"theirs"
     assert s3.uploads() == []

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from airflow_video_providers.delivery.buffers import BufferPool
-from airflow_video_providers.delivery.delivery import LandedFile, Landing, LandingRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules, MemoryJournal
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.stores import local as store_local
 from airflow_video_providers.delivery.stores.azure import AzureStore
@@ -37,7 +37,7 @@ from airflow_video_providers.jobs import VideoOutput
 from tests.support.media import WEBVTT
 
 
-def land(
+def deliver(
     path: Path,
     journal: MemoryJournal,
     content: str = WEBVTT,
@@ -45,63 +45,63 @@ def land(
     job_id: str = "1",
     store: LocalStore | None = None,
     **rules: object,
-) -> LandedFile:
+) -> DeliveredFile:
     """Land inline text."""
     output = VideoOutput(kind="subtitles", content=content, media_type="text/vtt")
-    return Landing(
+    return Delivery(
         output,
         vendor="colossyan",
         job_id=job_id,
         location=parse_location(f"file://{path}"),
         store=store or LocalStore(),
         refresh=lambda: output,
-        rules=LandingRules(**rules),  # type: ignore[arg-type]
+        rules=DeliveryRules(**rules),  # type: ignore[arg-type]
         journal=journal,
         pool=BufferPool(1),
-    ).land()
+    ).deliver()
 
 
 def test_inline_text_lands_once(tmp_path: Path) -> None:
     path, journal = tmp_path / "deep" / "er" / "s.vtt", MemoryJournal()
-    first = land(path, journal)
+    first = deliver(path, journal)
     assert path.read_text() == WEBVTT
     assert (first.transferred, first.media_type, first.kind) == (len(WEBVTT), "text/vtt", "subtitles")
-    again = land(path, MemoryJournal())
+    again = deliver(path, MemoryJournal())
     assert (again.transferred, again.sha256, again.media_type) == (0, first.sha256, "text/vtt")
 
 
 def test_a_file_that_was_written_to_in_place_is_ours_no_longer(tmp_path: Path) -> None:
     path = tmp_path / "s.vtt"
-    land(path, MemoryJournal())
+    deliver(path, MemoryJournal())
     with path.open("r+") as file:
         file.write("GARBAGE")
     with pytest.raises(DestinationExistsError):
-        land(path, MemoryJournal(), if_exists="fail")
-    assert land(path, MemoryJournal()).transferred == len(WEBVTT)
+        deliver(path, MemoryJournal(), if_exists="fail")
+    assert deliver(path, MemoryJournal()).transferred == len(WEBVTT)
     assert path.read_text() == WEBVTT
 
 
 def test_attributes_of_other_programs_need_not_be_text(tmp_path: Path) -> None:
     path = tmp_path / "s.vtt"
-    land(path, MemoryJournal())
+    deliver(path, MemoryJournal())
     try:
         os.setxattr(path, "user.DOSATTRIB", b"\x00\x05\xff\xfe\x80")
     except OSError:
         pytest.skip("this file system keeps no extended attributes")
-    assert land(path, MemoryJournal()).transferred == 0
+    assert deliver(path, MemoryJournal()).transferred == 0
 
 
 def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
     path = tmp_path / ("影" * 83 + ".vtt")
-    assert land(path, MemoryJournal()).transferred == path.stat().st_size
+    assert deliver(path, MemoryJournal()).transferred == path.stat().st_size
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_inline_text_is_checked(tmp_path: Path) -> None:
     with pytest.raises(ContentCheckError, match="HTML"):
-        land(tmp_path / "s.vtt", MemoryJournal(), content="<html>gone</html>")
+        deliver(tmp_path / "s.vtt", MemoryJournal(), content="<html>gone</html>")
     with pytest.raises(ContentCheckError, match="max_bytes"):
-        land(tmp_path / "s.vtt", MemoryJournal(), max_bytes=5)
+        deliver(tmp_path / "s.vtt", MemoryJournal(), max_bytes=5)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -112,23 +112,23 @@ def test_without_extended_attributes_a_task_knows_its_own_file(tmp_path: Path, m
     for name in ("setxattr", "getxattr", "listxattr"):
         monkeypatch.setattr(os, name, unsupported)
     path, journal = tmp_path / "s.vtt", MemoryJournal()
-    first = land(path, journal)
-    again = land(path, journal)
+    first = deliver(path, journal)
+    again = deliver(path, journal)
     assert (again.transferred, again.sha256, again.media_type) == (0, first.sha256, "text/vtt")
-    assert land(path, MemoryJournal()).transferred > 0
+    assert deliver(path, MemoryJournal()).transferred > 0
     path.write_text("changed by somebody")
-    assert land(path, journal).transferred > 0
+    assert deliver(path, journal).transferred > 0
     assert path.read_text() == WEBVTT
 
 
 def test_a_cleared_task_that_stores_another_job_does_not_take_the_old_file_for_it(tmp_path: Path) -> None:
     path, journal = tmp_path / "latest.vtt", MemoryJournal()
-    land(path, journal)
+    deliver(path, journal)
     other = WEBVTT + "\n00:09.000 --> 00:10.000\nThe other job\n"
-    assert land(path, journal, other, job_id="2").transferred == len(other)
+    assert deliver(path, journal, other, job_id="2").transferred == len(other)
     assert path.read_text() == other
     with pytest.raises(DestinationExistsError):
-        land(path, journal, if_exists="fail")
+        deliver(path, journal, if_exists="fail")
 
 
 def test_what_cannot_be_swept_is_remembered(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_what_cannot_be_swept_is_remembered(tmp_path: Path) -> None:
     uri = f"file://{path}"
     journal[uri] = {"uploads": ["stays", "goes"]}
     for _ in range(2):  # the second try finds the file, and sweeps all the same
-        land(path, journal, store=Stubborn())
+        deliver(path, journal, store=Stubborn())
         assert journal[uri]["uploads"] == ["stays"]
     assert asked == ["stays", "goes", "stays"]
 
@@ -151,14 +151,14 @@ def test_a_refused_commit_is_no_success_because_an_older_file_of_ours_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, journal = tmp_path / "s.vtt", MemoryJournal()
-    land(path, journal)
+    deliver(path, journal)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(DestinationError, match="No space left"):
-        land(path, journal, WEBVTT.swapcase().replace("webvtt", "WEBVTT"), if_exists="overwrite")
+        deliver(path, journal, WEBVTT.swapcase().replace("webvtt", "WEBVTT"), if_exists="overwrite")
     assert (path.read_text(), list(tmp_path.iterdir())) == (WEBVTT, [path])
 
 
@@ -171,12 +171,12 @@ def test_a_commit_whose_answer_is_lost(tmp_path: Path, written: bool) -> None:
             raise DestinationError("the connection broke")
 
     path, journal = tmp_path / "s.vtt", MemoryJournal()
-    land(path, journal)
+    deliver(path, journal)
     if written:
-        assert land(path, journal, if_exists="overwrite", store=Lossy()).transferred == len(WEBVTT)
+        assert deliver(path, journal, if_exists="overwrite", store=Lossy()).transferred == len(WEBVTT)
     else:
         with pytest.raises(DestinationError, match="broke"):
-            land(path, journal, if_exists="overwrite", store=Lossy())
+            deliver(path, journal, if_exists="overwrite", store=Lossy())
 
 
 def test_a_folder_that_cannot_be_flushed_does_not_undo_a_commit(
@@ -186,7 +186,7 @@ def test_a_folder_that_cannot_be_flushed_does_not_undo_a_commit(
         raise OSError(22, "Invalid argument")
 
     monkeypatch.setattr(store_local, "_sync_folder", unsupported)
-    assert land(tmp_path / "s.vtt", MemoryJournal()).transferred == len(WEBVTT)
+    assert deliver(tmp_path / "s.vtt", MemoryJournal()).transferred == len(WEBVTT)
 
 
 @pytest.mark.parametrize(("status", "definite"), [(400, True), (403, True), (404, False), (412, False), (500, False)])
@@ -231,7 +231,7 @@ def test_an_abort_waits_for_a_write_and_a_later_write_is_refused(
 def test_what_a_file_cannot_keep_is_refused(tmp_path: Path, name: str) -> None:
     asked = ObjectAttributes(**{name: "x"})  # type: ignore[arg-type]  # one of the texts
     with pytest.raises(VideoConfigurationError, match=f"a local file cannot keep {name}"):
-        land(tmp_path / "s.vtt", MemoryJournal(), attributes=asked)
+        deliver(tmp_path / "s.vtt", MemoryJournal(), attributes=asked)
     assert list(tmp_path.iterdir()) == []
 
 

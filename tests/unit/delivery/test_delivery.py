@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a landed file is called, and by what it is known again."""
+"""What a delivered file is called, and by what it is known again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_video_providers.delivery.buffers import BufferPool
-from airflow_video_providers.delivery.delivery import LandedFile, Landing, LandingRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules, MemoryJournal
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.stores.base import ObjectAttributes
 from airflow_video_providers.delivery.stores.local import LocalStore
@@ -20,44 +20,44 @@ from tests.support.media import WEBVTT, mp4
 BODY = mp4(100_000)
 
 
-def land(path: Path, output: VideoOutput, **rules: object) -> LandedFile:
+def deliver(path: Path, output: VideoOutput, **rules: object) -> DeliveredFile:
     """Land an output in a local file."""
-    return Landing(
+    return Delivery(
         output,
         vendor="hourone",
         job_id="1",
         location=parse_location(f"file://{path}"),
         store=LocalStore(),
         refresh=lambda: output,
-        rules=LandingRules(**rules),  # type: ignore[arg-type]
+        rules=DeliveryRules(**rules),  # type: ignore[arg-type]
         journal=MemoryJournal(),
         pool=BufferPool(1),
-    ).land()
+    ).deliver()
 
 
 def test_a_title_that_was_changed_is_the_same_output(tmp_path: Path, faulty_server: FaultyServer) -> None:
     url = faulty_server.add("/v", Resource(BODY))
     path = tmp_path / "v.mp4"
-    first = land(path, VideoOutput(kind="video", url=url, output_id="7", name="Draft"))
-    again = land(path, VideoOutput(kind="video", url=url, output_id="7", name="Final"), if_exists="fail")
+    first = deliver(path, VideoOutput(kind="video", url=url, output_id="7", name="Draft"))
+    again = deliver(path, VideoOutput(kind="video", url=url, output_id="7", name="Final"), if_exists="fail")
     assert (first.transferred, again.transferred) == (len(BODY), 0)
     with pytest.raises(DestinationExistsError):
-        land(path, VideoOutput(kind="video", url=url, output_id="8", name="Final"), if_exists="fail")
+        deliver(path, VideoOutput(kind="video", url=url, output_id="8", name="Final"), if_exists="fail")
     # Without an id the name is all that there is.
-    land(path, VideoOutput(kind="video", url=url, name="Draft"))
-    assert land(path, VideoOutput(kind="video", url=url, name="Final")).transferred == len(BODY)
+    deliver(path, VideoOutput(kind="video", url=url, name="Draft"))
+    assert deliver(path, VideoOutput(kind="video", url=url, name="Final")).transferred == len(BODY)
 
 
 @pytest.mark.parametrize("corrected", ["Hello", "Goodbye, all of you"])
 def test_a_text_that_was_corrected_is_not_there_yet(tmp_path: Path, corrected: str) -> None:
     path, text = tmp_path / "s.vtt", WEBVTT.replace("Hello", corrected)
-    land(path, VideoOutput(kind="subtitles", content=WEBVTT.replace("Hello", "Helol"), output_id="7"))
+    deliver(path, VideoOutput(kind="subtitles", content=WEBVTT.replace("Hello", "Helol"), output_id="7"))
     output = VideoOutput(kind="subtitles", content=text, output_id="7")
     with pytest.raises(DestinationExistsError):
-        land(path, output, if_exists="fail")
-    assert land(path, output).transferred == len(text)
+        deliver(path, output, if_exists="fail")
+    assert deliver(path, output).transferred == len(text)
     assert path.read_text() == text
-    assert land(path, output).transferred == 0
+    assert deliver(path, output).transferred == 0
 
 
 @pytest.mark.parametrize("size", [100_000, 20_000_000])
@@ -68,9 +68,9 @@ def test_the_media_type_is_that_of_the_file_not_of_a_wrong_header(
     output = VideoOutput(kind="video", url=url, media_type="binary/octet-stream")
     path = tmp_path / "v.mp4"
     for _ in range(2):  # the second time it is there
-        assert land(path, output).media_type == "video/mp4"
+        assert deliver(path, output).media_type == "video/mp4"
     stored = LocalStore().head(str(path).lstrip("/"))
     assert stored is not None
     assert stored.content_type in ("video/mp4", None)
     mine = ObjectAttributes(content_type="application/x-mine")
-    assert land(path, output, if_exists="overwrite", attributes=mine).media_type == "application/x-mine"
+    assert deliver(path, output, if_exists="overwrite", attributes=mine).media_type == "application/x-mine"
