@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 
     from airflow_video_providers.hooks.base import VideoHook
     from airflow_video_providers.jobs import VideoJob
+    from airflow_video_providers.submission.record import SubmissionRecord
 
 __all__ = ["CancelVideoJobOperator", "SubmitVideoJobOperator", "VideoJobTimedOutError"]
 
@@ -204,12 +205,20 @@ class SubmitVideoJobOperator(BaseOperator):
             return self._wait(submission)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
-        """Take up the end of a deferred wait; the trigger ends a task that needs nothing more by itself."""
+        """
+        Finish a deferred wait with the event of its trigger; a task that needs nothing more is ended by the trigger.
+
+        The event of an earlier try's trigger can arrive after a clear. It is not believed: the task then begins anew.
+        """
         from airflow_video_providers.jobs import VideoJob
         from airflow_video_providers.triggers.video_job import job_from_event
 
+        job = VideoJob.from_xcom(event["job"])
+        record = read_record(context["task_state_store"])
+        if record is None or record.job_id != job.job_id or _is_from_before_a_clear(record, context):
+            self.log.warning("An earlier try's trigger reported %s; it is not this try's.", job.describe())
+            return self.execute(context)
         with self._deciding(context):
-            job = VideoJob.from_xcom(event["job"])
             self._remember(job)
             self._publish(job)
             try:
@@ -229,6 +238,9 @@ class SubmitVideoJobOperator(BaseOperator):
             record = read_record(context["task_state_store"])
             if record is None or record.job_id is None:
                 raise
+            if _is_from_before_a_clear(record, context):
+                self.log.warning("An earlier try's deferral ended (%s); it is not this try's.", error)
+                return self.execute(context)
             with self._deciding(context):
                 self._job_id = record.job_id
                 self.job_page_url = self.hook.job_page_url(record.job_id)
@@ -386,3 +398,8 @@ class SubmitVideoJobOperator(BaseOperator):
             self._ti.xcom_push(key="video_job", value=job.to_xcom())
         for key, value in link_xcoms(job).items():
             self._ti.xcom_push(key=key, value=value)
+
+
+def _is_from_before_a_clear(record: SubmissionRecord, context: Context) -> bool:
+    """Tell whether the task was cleared after the record was written; this try has not run ``execute`` then."""
+    return TaskTry.of(context).cleared_since(last_try=record.last_try, max_tries=record.max_tries)

@@ -113,7 +113,7 @@ class JobSubmission:
         record = read_record(self.store)
         if record is None:
             return self._without_record(request, fingerprint)
-        if self.task_try.cleared_since(record):
+        if self.task_try.cleared_since(last_try=record.last_try, max_tries=record.max_tries):
             log.info("The task was cleared: a new render. The one before was %s.", self._name(record))
         elif record.fingerprint != fingerprint:
             log.warning(

@@ -369,11 +369,11 @@ def test_polling_given_up(world, number, cancelled):
     assert ("was cancelled" if cancelled else "the next try adopts it") in str(caught.value)
 
 
-def deferred(world, **arguments):
-    """A try that has deferred; returns the operator of the process that resumes it, and its context."""
+def deferred(world, number=1, max_tries=5, **arguments):
+    """A try that has deferred; returns the operator of the process that resumes it."""
     operator = make(world, deferrable=True, **arguments)
     with pytest.raises(TaskDeferred):
-        operator.execute(context_of(world, operator))
+        operator.execute(context_of(world, operator, number, max_tries))
     return make(world, deferrable=True, **arguments)
 
 
@@ -387,7 +387,7 @@ def test_the_deferral_timeout_of_airflow(world, cancel):
 
 @pytest.mark.parametrize(("number", "cancelled"), [(1, []), (2, ["job-1"])])
 def test_a_crashed_trigger(world, number, cancelled):
-    operator = deferred(world)
+    operator = deferred(world, number, 1)
     with pytest.raises(TaskDeferralError):
         operator.resume_execution(
             "__fail__", {"error": "Trigger failure", "traceback": ["boom"]}, context_of(world, operator, number, 1)
@@ -423,7 +423,7 @@ def test_a_deferral_that_failed_before_anything_was_bought_says_so(world):
     ],
 )
 def test_what_the_trigger_reports(world, status, error, number, cancelled):
-    operator = deferred(world)
+    operator = deferred(world, number, 1)
     event = {"status": status, "job": world.jobs["job-1"].to_xcom(), "message": "the trigger's words"}
     with pytest.raises(error, match="the trigger's words"):
         operator.resume_execution("execute_complete", {"event": event}, context_of(world, operator, number, 1))
@@ -505,3 +505,46 @@ def test_the_cancelling_operator_fails_where_it_could_not_cancel(world, monkeypa
     empty.job_id = ""  # as Airflow renders it
     with pytest.raises(VideoConfigurationError, match="job_id"):
         empty.execute(context_of(world, empty))
+
+
+# ---------------------------------------------------------------- an earlier try's trigger
+
+
+STALE = ["success", "cancelled", "failed", "timeout", "polling_failed"]
+
+
+@pytest.mark.parametrize("status", STALE)
+def test_the_event_of_a_trigger_from_before_a_clear_is_not_believed(world, status):
+    """The record still names the old job: the cleared try has not run ``execute``, it was resumed instead."""
+    operator = deferred(world)
+    state = {"success": JobState.SUCCEEDED, "cancelled": JobState.CANCELLED, "failed": JobState.FAILED}.get(status)
+    if state is not None:
+        world.set_state("job-1", state)
+    event = {"status": status, "job": world.jobs["job-1"].to_xcom(), "message": "the old trigger's words"}
+    with pytest.raises(TaskDeferred) as again:
+        operator.resume_execution("execute_complete", {"event": event}, context_of(world, operator, 2, 1 + 1 + 5))
+    assert again.value.trigger.job["job_id"] == "job-2"
+    assert world.xcoms["video_job"]["job_id"] == "job-2"
+    assert world.cancelled == ([] if state else ["job-1"])
+
+
+@pytest.mark.parametrize("status", STALE)
+def test_the_event_of_another_job_than_the_records_is_not_believed(world, status):
+    operator = deferred(world)
+    context = context_of(world, operator, 2, 1 + 1 + 5)
+    with pytest.raises(TaskDeferred):
+        operator.execute(context)
+    event = {"status": status, "job": world.jobs["job-1"].to_xcom(), "message": "the old trigger's words"}
+    with pytest.raises(TaskDeferred) as again:
+        make(world, deferrable=True).resume_execution("execute_complete", {"event": event}, context)
+    assert again.value.trigger.job["job_id"] == "job-2"
+    assert world.cancelled == ["job-1"]
+
+
+@pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
+def test_the_end_of_a_deferral_from_before_a_clear_is_not_believed(world, error):
+    operator = deferred(world)
+    with pytest.raises(TaskDeferred) as again:
+        operator.resume_execution("__fail__", {"error": error}, context_of(world, operator, 2, 1 + 1 + 5))
+    assert again.value.trigger.job["job_id"] == "job-2"
+    assert world.cancelled == ["job-1"]
