@@ -120,6 +120,10 @@ class VideoApiUnreadableAnswerError(VideoApiError):
     """The answer is not what the vendor documents: not JSON, or a required field is missing (named in the text)."""
 
 
+class VideoOutputNotReadyError(VideoApiUnreadableAnswerError):
+    """The job is finished, but the vendor names no link of its file yet; asking again a little later may help."""
+
+
 # ---------------------------------------------------------------- a job
 
 

@@ -14,26 +14,17 @@ One HTTP session for one connection: what every vendor's hook sends its calls th
 from __future__ import annotations
 
 import json
-import logging
-import socket
-import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import requests
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
 from requests.auth import AuthBase
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_delay, wait_random_exponential
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    LocationValueError,
-    MaxRetryError,
-    NewConnectionError,
-    ProxyError,
-    SSLError,
-)
+from tenacity import Retrying, retry_if_exception, stop_before_delay
+from urllib3.exceptions import LocationValueError
 
 from airflow_video_providers.api.errors import (
     LONGEST_MESSAGE,
@@ -44,12 +35,19 @@ from airflow_video_providers.api.errors import (
     refusal,
     unreadable,
 )
+from airflow_video_providers.api.paths import endpoint_text, fill_path, query_of
 from airflow_video_providers.api.redaction import redact
+from airflow_video_providers.api.retries import (
+    is_worth_repeating,
+    log_retry,
+    pause_before_retry,
+    root_cause,
+    was_never_sent,
+)
 from airflow_video_providers.api.session import ClientSettings, prepare_session
 from airflow_video_providers.exceptions import (
     VideoApiError,
     VideoApiInvalidRequestError,
-    VideoApiQuotaError,
     VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
@@ -58,12 +56,11 @@ from airflow_video_providers.exceptions import (
 
 __all__ = ["ClientSettings", "VendorError", "VideoApiClient", "parse_error", "parse_retry_after"]
 
-log = logging.getLogger(__name__)
-
-Model = TypeVar("Model", bound=BaseModel)
+T = TypeVar("T")
 
 _SHORTEST_SECRET = 3
 _HOSTS = 4
+_CALL_OPTIONS = frozenset({"json", "data", "files", "headers", "repeatable", "once"})
 _CONNECTIONS = 128  # an upper bound, above any number of threads that share a hook
 
 # What sending raises of an address that cannot be used: nothing was sent. InvalidHeader is not among them: it speaks of
@@ -113,6 +110,51 @@ class VideoApiClient:
         prepare_session(self.session, hosts=_HOSTS, connections=_CONNECTIONS)
 
     # ------------------------------------------------------------------ calls
+
+    def fetch(
+        self,
+        model: type[T] | None,
+        method: str,
+        path: str,
+        /,
+        *,
+        envelope: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> T | None:
+        """
+        Send one call and return its response, validated as ``model``.
+
+        :param model: a pydantic model, or any type that pydantic knows, e.g. ``list[Voice]`` or ``dict[str, Any]``;
+            None: the response's content is not read, and None is returned.
+        :param path: below the base URL, or a full URL; ``{name}`` is filled by the keyword of that name, as one segment
+            of the path (``{name:path}``: with its slashes). With the method it names the call in messages.
+        :param envelope: the field of the response that holds what ``model`` describes, e.g. ``data``.
+        :param params: the query; a parameter that is None is left out.
+        :param kwargs: the ids of the path, and what :meth:`call` takes: ``json data files headers repeatable once``.
+        :raises VideoApiError: the subclass is the cause; ``outcome_unknown``: the call may have had its effect.
+        """
+        options = {name: kwargs.pop(name) for name in _CALL_OPTIONS & kwargs.keys()}
+        endpoint = endpoint_text(method, path)
+        path = fill_path(path, kwargs)
+        if model is None:
+            self.call(method, path, endpoint=endpoint, params=query_of(params), **options)
+            return None
+        data = self.call_json(method, path, endpoint=endpoint, params=query_of(params), **options)
+        if data is None and (envelope or _takes_fields(model)):
+            data = {}  # so that the error names the field that is missing, if one is needed at all
+        unknown = has_effect(method)
+        if envelope:
+            data = self.parse(dict[str, Any], data, endpoint=endpoint, outcome_unknown=unknown)
+            if envelope not in data:
+                raise VideoApiUnreadableAnswerError(
+                    f"the answer lacks what the vendor documents ({envelope}: Field required)",
+                    vendor=self.vendor,
+                    endpoint=endpoint,
+                    outcome_unknown=unknown,
+                )
+            data = data[envelope]
+        return self.parse(model, data, endpoint=endpoint, outcome_unknown=unknown)
 
     def get_json(self, path: str, *, endpoint: str, params: Mapping[str, Any] | None = None) -> Any:
         """GET ``path`` and return the decoded JSON."""
@@ -164,21 +206,25 @@ class VideoApiClient:
             return self._once(method, path, endpoint, redirect_expected, kwargs)
         retrying = Retrying(
             reraise=True,
-            retry=retry_if_exception(lambda error: _worth_repeating(error, repeatable=repeatable)),
-            wait=_wait,
+            retry=retry_if_exception(lambda error: is_worth_repeating(error, repeatable=repeatable)),
+            wait=pause_before_retry,
             stop=stop_before_delay(self.settings.retry_deadline),
-            before_sleep=_log_retry,
+            before_sleep=log_retry,
         )
         return retrying(self._once, method, path, endpoint, redirect_expected, kwargs)
 
-    def parse(self, model: type[Model], data: Any, *, endpoint: str, outcome_unknown: bool = False) -> Model:
-        """Validate ``data`` as ``model``; a missing or wrong field is named in the error."""
+    def parse(self, model: type[T], data: Any, *, endpoint: str, outcome_unknown: bool = False) -> T:
+        """
+        Validate ``data`` as ``model``, a pydantic model or any type that pydantic knows.
+
+        :raises VideoApiUnreadableAnswerError: a field is missing or wrong; it is named.
+        """
         try:
-            return model.model_validate(data)
+            return cast(T, _adapter(cast(Hashable, model)).validate_python(data))
         except ValidationError as error:
+            name = getattr(model, "__name__", str(model))
             problems = "; ".join(
-                f"{'.'.join(str(part) for part in item['loc']) or model.__name__}: {item['msg']}"
-                for item in error.errors()
+                f"{'.'.join(str(part) for part in item['loc']) or name}: {item['msg']}" for item in error.errors()
             )
             raise VideoApiUnreadableAnswerError(
                 f"the answer lacks what the vendor documents ({self.redact(problems, longest=LONGEST_MESSAGE)})",
@@ -273,11 +319,11 @@ class VideoApiClient:
         )
 
     def _unreachable(self, error: requests.RequestException, method: str, endpoint: str) -> VideoApiError:
-        never_sent = _never_sent(error)
+        never_sent = was_never_sent(error)
         scheme, host, port = self.origin
         text = "could not connect to" if never_sent else "no answer from"
         return VideoApiUnavailableError(
-            f"{text} {scheme}://{host}:{port} ({self.redact(_root_cause(error), longest=LONGEST_MESSAGE)})",
+            f"{text} {scheme}://{host}:{port} ({self.redact(root_cause(error), longest=LONGEST_MESSAGE)})",
             vendor=self.vendor,
             endpoint=endpoint,
             outcome_unknown=not never_sent and has_effect(method),
@@ -315,44 +361,13 @@ def check_base_url(url: str, vendor: str) -> None:
         )
 
 
-_backoff = wait_random_exponential(multiplier=1, max=30)
+@lru_cache(maxsize=256)
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
 
 
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, VideoApiError) else None
-    # Jitter on top of what the vendor asked, so that many tasks do not come back in the same instant.
-    return _backoff(state) if asked is None else asked + min(1.0, _backoff(state))
-
-
-def _log_retry(state: RetryCallState) -> None:
-    log.warning("%s; trying again in %.1f s", state.outcome and state.outcome.exception(), state.upcoming_sleep)
-
-
-def _worth_repeating(error: BaseException, *, repeatable: bool) -> bool:
-    if not isinstance(error, (VideoApiQuotaError, VideoApiUnavailableError)):
-        return False
-    return repeatable or not error.outcome_unknown
-
-
-def _never_sent(error: BaseException) -> bool:
-    """Tell whether the connection was never made, so that the vendor cannot have seen the request."""
-    reason: Any = error.args[0] if error.args else None
-    if isinstance(reason, MaxRetryError):
-        reason = reason.reason
-    if isinstance(reason, (ProxyError, SSLError)) and reason.args:
-        # Both can also strike an open connection: what lies beneath is the proof.
-        reason = reason.args[-1]
-    if isinstance(reason, ssl.SSLError) and reason.library in ("PEM", "X509"):
-        return True  # a CA bundle that holds no certificate; it is read before a word is spoken
-    return isinstance(reason, (NewConnectionError, ConnectTimeoutError, socket.gaierror, ssl.SSLCertVerificationError))
-
-
-def _root_cause(error: BaseException) -> str:
-    reason: Any = error.args[0] if error.args else error
-    if isinstance(reason, MaxRetryError) and reason.reason is not None:
-        reason = reason.reason
-    return f"{type(error).__name__}: {str(reason).split(': ', 1)[-1]}"
+def _takes_fields(model: Any) -> bool:
+    return isinstance(model, type) and issubclass(model, BaseModel) and not issubclass(model, RootModel)
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

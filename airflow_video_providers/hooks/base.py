@@ -18,7 +18,7 @@ from contextlib import closing
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeVar, overload
 
 from airflow.sdk import BaseHook
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from requests.auth import AuthBase
 
     from airflow_video_providers.api.client import ClientSettings, VideoApiClient
+
+T = TypeVar("T")
 
 _TEST_SECONDS = 10.0
 
@@ -189,6 +191,31 @@ class VideoHook(BaseHook):
             settings=self.client_settings(),
             secrets=[(self.connection.password or "").strip()],
         )
+
+    @overload
+    def fetch(self, model: type[T], method: str, path: str, /, **options: Any) -> T: ...
+
+    @overload
+    def fetch(self, model: None, method: str, path: str, /, **options: Any) -> None: ...
+
+    def fetch(self, model: type[T] | None, method: str, path: str, /, **options: Any) -> T | None:
+        """
+        Send one call to the vendor and return its response, validated as ``model``.
+
+        ``hook.fetch(Job, "GET", "/jobs/{id}", id=job_id)`` sends ``GET <base URL>/jobs/<job_id>``. A GET is tried again
+        on 429, 5xx and connection errors until the connection's ``retry_deadline``; any other method only where the
+        call provably had no effect.
+
+        :param model: a pydantic model, or any type that pydantic knows, e.g. ``list[Voice]`` or ``dict[str, Any]``;
+            None: the response's content is not read, and None is returned.
+        :param path: below the base URL, or a full URL; ``{name}`` is filled by the keyword of that name, as one segment
+            of the path (``{name:path}``: with its slashes). With the method it names the call in messages.
+        :param options: the ids of the path, and: ``params`` (the query; a parameter that is None is left out),
+            ``json``, ``data``, ``files``, ``headers``, ``envelope`` (the field of the response that holds what
+            ``model`` describes), ``repeatable`` (a second call does no harm), ``once`` (never tried again).
+        :raises VideoApiError: the subclass is the cause; ``outcome_unknown``: the call may have had its effect.
+        """
+        return self.client.fetch(model, method, path, **options)
 
     def client_settings(self) -> ClientSettings:
         """

@@ -5,22 +5,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 from requests.auth import AuthBase
 
+from airflow_video_providers.api.paths import id_in_path
 from airflow_video_providers.exceptions import (
     VideoApiError,
     VideoApiNotFoundError,
     VideoApiQuotaError,
     VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
-    VideoConfigurationError,
     VideoJobError,
+    VideoOutputNotReadyError,
 )
 from airflow_video_providers.jobs import JobState
 
@@ -32,7 +32,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+__all__ = [
+    "HeaderAuth",
+    "cancel_by_deleting",
+    "id_in_path",
+    "missing_link",
+    "not_surely_absent",
+    "oldest_usable",
+    "pages",
+    "readable",
+    "running_statuses",
+    "share_of",
+    "state_of",
+]
+
 Model = TypeVar("Model", bound=BaseModel)
+Item = TypeVar("Item")
+Position = TypeVar("Position", bound=Hashable)
+
+_MOST_PAGES = 1000
+_MOST_ITEMS = 100_000
+_LONGEST_LIST = 300.0
 
 
 class HeaderAuth(AuthBase):
@@ -48,19 +68,7 @@ class HeaderAuth(AuthBase):
         return request
 
 
-def id_in_path(value: str | None) -> str:
-    """
-    Return an id as one segment of a path.
-
-    :raises VideoConfigurationError: there is no id, or it would name another path, such as ``..``.
-    """
-    segment = "" if value is None else quote(str(value), safe="")
-    if segment in ("", ".", "..", "None"):  # "None": a template wrote it
-        raise VideoConfigurationError(f"{value!r} is not an id; was it templated from an XCom that is not there?")
-    return segment
-
-
-def readable(model: type[Model], items: list[Any], *, vendor: str, endpoint: str) -> tuple[list[Model], list[Any]]:
+def readable(model: type[Model], items: Iterable[Any], *, vendor: str, endpoint: str) -> tuple[list[Model], list[Any]]:
     """Read the items of a list one by one, so that a malformed one does not hide the others: the good and the bad."""
     good: list[Model] = []
     bad: list[Any] = []
@@ -72,6 +80,68 @@ def readable(model: type[Model], items: list[Any], *, vendor: str, endpoint: str
             log.warning("%s: %s: an item of the list cannot be read (%s); it is passed over", vendor, endpoint, wrong)
             bad.append(item)
     return good, bad
+
+
+def pages(
+    read: Callable[[Position | None], tuple[Sequence[Item], Position | None]], *, vendor: str, endpoint: str
+) -> Iterator[Item]:
+    """
+    Yield the items of a list, page after page, as far as they are asked for.
+
+    The list ends with a page that names no next one, or one that was read already. An empty page ends a list of
+    offsets; a token is followed from an empty page too, since a vendor may filter a page away.
+
+    :param read: asks for one page: takes None for the first one, then what the page before it gave as its next
+        position (a token, an offset, a number of the page); returns the page's items and that position, or None.
+    :raises VideoApiUnreadableAnswerError: the list does not end within 1,000 pages, 100,000 items or 300 seconds.
+    """
+    deadline = time.monotonic() + _LONGEST_LIST
+    position: Position | None = None
+    seen: set[Position] = set()
+    count = 0
+    for _ in range(_MOST_PAGES):
+        items, position = read(position)
+        yield from items
+        count += len(items)
+        if position is None or position == "" or position in seen or not (items or isinstance(position, str)):
+            return
+        if count >= _MOST_ITEMS or time.monotonic() >= deadline:
+            break
+        seen.add(position)
+    raise VideoApiUnreadableAnswerError(
+        f"the list does not end: {count} items on {len(seen) + 1} pages were read", vendor=vendor, endpoint=endpoint
+    )
+
+
+def oldest_usable(jobs: Iterable[VideoJob], *, unread: int = 0, vendor: str, endpoint: str) -> VideoJob | None:
+    """
+    Return the job that a search for a submission key found: the oldest that has neither failed nor been cancelled.
+
+    Further ones are named in the log. Jobs without ``created_at`` count as the oldest, in the order given.
+
+    :param jobs: those that carry the key.
+    :param unread: how many more may carry it, but could not be read.
+    :raises VideoApiUnreadableAnswerError: none is usable, but one that could not be read may be.
+    """
+    usable = [job for job in jobs if job.state not in (JobState.FAILED, JobState.CANCELLED)]
+    usable.sort(key=lambda job: job.created_at.timestamp() if job.created_at else 0.0)
+    if not usable:
+        if unread:
+            raise not_surely_absent(unread, vendor=vendor, endpoint=endpoint)
+        return None
+    if len(usable) > 1:
+        others = ", ".join(job.job_id for job in usable[1:])
+        log.warning("%s: %d jobs match; taking the oldest, %s, not %s", vendor, len(usable), usable[0].job_id, others)
+    return usable[0]
+
+
+def missing_link(job: VideoJob, field: str, *, endpoint: str) -> VideoOutputNotReadyError:
+    """Return the error for a job that is finished, while its response does not name a file's link yet."""
+    return VideoOutputNotReadyError(
+        f"job {job.job_id} is {job.vendor_status}, but the response names no {field}",
+        vendor=job.vendor,
+        endpoint=endpoint,
+    )
 
 
 def not_surely_absent(unread: int, *, vendor: str, endpoint: str) -> VideoApiUnreadableAnswerError:

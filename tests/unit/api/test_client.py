@@ -13,6 +13,7 @@ import pytest
 import requests
 from pydantic import BaseModel
 
+from airflow_video_providers.api import retries
 from airflow_video_providers.api.client import ClientSettings, VideoApiClient, parse_error, parse_retry_after
 from airflow_video_providers.exceptions import (
     VideoApiAuthenticationError,
@@ -180,6 +181,16 @@ class TestRetryAfter:
         assert caught.value.retry_after == 3600
         assert local_api.count() == 1
         assert naps == []
+
+    @pytest.mark.parametrize("value", ["0", "-7", "Mon, 01 Jan 2001 00:00:00 GMT"])
+    def test_a_retry_after_that_is_over_does_not_switch_the_backoff_off(
+        self, local_api: LocalApi, naps: list[float], monkeypatch: pytest.MonkeyPatch, value: str
+    ) -> None:
+        monkeypatch.setattr(retries, "_backoff", lambda state: 2.0**state.attempt_number)
+        tries = [Answer(status=429, headers={"Retry-After": value})] * 4
+        local_api.on("GET", "/v1/jobs", *tries, Answer(json=[]))
+        make_client(local_api.url, retry_deadline=100.0).get_json("/jobs", endpoint="GET /jobs")
+        assert naps == [2, 4, 8, 16]
 
     def test_tries_end_at_the_deadline(self, local_api: LocalApi) -> None:
         local_api.on("GET", "/v1/jobs", Answer(status=500))
