@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -137,9 +138,26 @@ def is_wanted(ti: Any) -> bool | None:
     except Exception as error:  # whatever the supervisor or the API server says, the answer is unknown
         log.warning("Airflow does not say whether the task is still wanted: %s", error)
         return None
-    found = list(states.get(ti.run_id, {}).values())
-    # A task instance that is not there went with its run; one without a state is to be scheduled again.
-    return bool(found) and found[0] is not None and str(getattr(found[0], "value", found[0])) not in _ENDED
+    return not is_ended(state_among(states, ti.run_id))
+
+
+def state_among(states: Mapping[str, Mapping[str, Any]], run_id: str) -> str | None:
+    """Read one task instance's state off the answer of ``get_task_states``; None: cleared, ``removed``: not there."""
+    found = list(states.get(run_id, {}).values())
+    if not found:
+        return "removed"  # with its run
+    return None if found[0] is None else str(getattr(found[0], "value", found[0]))
+
+
+def is_ended(state: str | None) -> bool:
+    """Tell whether a task instance in this state was ended by a user, or by the fate of its run."""
+    return state is None or state in _ENDED
+
+
+def how_to_cancel(conn_id: str, job_id: str, page: str | None) -> str:
+    """Return the sentence that says how a user ends a job which nobody else will."""
+    operator = f"CancelVideoJobOperator(conn_id={conn_id!r}, job_id={job_id!r})"
+    return f"To end it: {operator}{f', or {page}' if page else ''}."
 
 
 def cancel_if_unwanted(hook: VideoHook, job_id: str, ti: Any) -> Cancellation | None:

@@ -1,33 +1,112 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cancelling the renders of many deferred tasks that a person clears at once."""
+"""
+What becomes of the render of a deferred task when its trigger is killed.
+
+Airflow calls a trigger's ``on_kill`` when a user fails, succeeds or clears the task, and also when another triggerer
+takes the trigger over, since its own was late with a heartbeat. The state of the task instance tells which it was:
+
+| state of the task instance | what is done with a job that still runs |
+|---|---|
+| failed, success, skipped, removed; cleared and not scheduled yet; deleted | cancelled, where the task wants that |
+| deferred | left alone: another triggerer waits for it, or the next try does |
+| scheduled, queued, running, up_for_retry | left alone: the run that follows cancels or adopts it |
+| unknown, since Airflow does not answer | left alone |
+
+Every way ends in one log sentence that names the job.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 from airflow_video_providers.hooks.base import VideoHook, aget_video_hook
-from airflow_video_providers.submission.cancel import Cause, cancel_video_job
+from airflow_video_providers.jobs import VideoJob
+from airflow_video_providers.submission.cancel import Cause, cancel_video_job, how_to_cancel, is_ended, state_among
+
+log = logging.getLogger(__name__)
 
 MOST_CANCELS_IN_FLIGHT = 16
 """Most jobs of one connection that are cancelled at a time."""
-_RETRY_SECONDS = 15.0
-"""How long a cancelling call is tried again: Airflow gives a killed trigger 30 seconds."""
-_LOOK_UP_SECONDS = 30.0
+_STATE_SECONDS = 10.0
+"""How long Airflow may take to give the state of the task instance."""
+_LOOK_UP_SECONDS = 10.0
+"""How long Airflow may take to give the connection."""
+_RETRY_SECONDS = 10.0
+"""How long a cancelling call is tried again. Airflow gives a killed trigger 30 seconds for all of it."""
 
 
-async def cancel_killed(conn_id: str, job_id: str) -> None:
+async def handle_kill(conn_id: str, job: VideoJob, ti: Any, *, cancel: bool) -> None:
     """
-    Look at a job and end it if it still runs.
+    Cancel the render of a task that a user has ended; leave it alone in any other case.
 
-    It is done even if the caller is cancelled meanwhile: when hundreds of tasks are cleared at once, the last ones do
-    not get their turn within the 30 seconds that Airflow gives a killed trigger.
+    It goes on even if the caller is cancelled meanwhile: when hundreds of tasks are cleared at once, the last ones do
+    not get their turn within the time that Airflow gives a killed trigger. Raises nothing but that cancellation.
+
+    :param job: as it was last polled.
+    :param ti: the task instance of the trigger.
+    :param cancel: whether the task wants its render to be cancelled; if not, the log says how to end it.
     """
-    key = (asyncio.get_running_loop(), conn_id)
-    if key not in _cancellers:
-        _cancellers[key] = _Canceller(*key)
-    await asyncio.shield(_cancellers[key].start(job_id))
+    name = f"{job.vendor} job {job.job_id}"
+    # A task of its own, which the end of the trigger does not cancel.
+    work = _keep(_decide(conn_id, job, ti, cancel=cancel, name=name))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        log.warning(
+            "No time is left to see %s cancelled; the triggerer goes on trying. Until then it may be charged. %s",
+            name,
+            how_to_cancel(conn_id, job.job_id, job.page_url),
+        )
+        raise
+
+
+async def _decide(conn_id: str, job: VideoJob, ti: Any, *, cancel: bool, name: str) -> None:
+    how = how_to_cancel(conn_id, job.job_id, job.page_url)
+    try:
+        state = await _get_state(ti)
+    except Exception as error:
+        said = str(error) or type(error).__name__
+        log.warning("%s is left alone, since Airflow does not say what became of its task (%s). %s", name, said, how)
+        return
+    if state == "deferred":
+        log.info("%s is left alone: its task is still deferred, so another triggerer has taken it over.", name)
+    elif not is_ended(state):
+        log.info("%s is left alone: the task is %s, and its next run decides.", name, state)
+    elif not cancel:
+        log.warning("The task was ended (%s), but %s goes on if it still runs. %s", state or "cleared", name, how)
+    else:
+        try:
+            await _canceller(conn_id).cancel(job.job_id)
+        except Exception as error:
+            said = str(error) or type(error).__name__
+            log.error("%s was not cancelled, it may go on and be charged: %s. %s", name, said.rstrip("."), how)
+
+
+async def _get_state(ti: Any) -> str | None:
+    """Ask Airflow for the state of the task instance; None: it was cleared."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    if ti is None:
+        raise LookupError("the trigger belongs to no task instance")
+    ask = partial(
+        RuntimeTaskInstance.get_task_states,
+        dag_id=ti.dag_id,
+        task_ids=[ti.task_id],
+        run_ids=[ti.run_id],
+        map_index=ti.map_index,
+    )
+    try:
+        # In a thread, since Airflow offers no other way; it asks the triggerer's supervisor.
+        states = await asyncio.wait_for(asyncio.to_thread(ask), _STATE_SECONDS)
+    except asyncio.TimeoutError:
+        raise TimeoutError(f"no answer within {_STATE_SECONDS:.0f} s") from None
+    return state_among(states, ti.run_id)
 
 
 class _Canceller:
@@ -36,37 +115,61 @@ class _Canceller:
     def __init__(self, loop: asyncio.AbstractEventLoop, conn_id: str) -> None:
         self._key = (loop, conn_id)
         self._threads = ThreadPoolExecutor(MOST_CANCELS_IN_FLIGHT, thread_name_prefix=f"cancel-{conn_id}")
-        self._calls: set[asyncio.Task[None]] = set()
-        self._hook = loop.create_task(self._open_hook())
+        self._waiting = 0
+        self._hook: asyncio.Task[VideoHook] | None = None
 
-    def start(self, job_id: str) -> asyncio.Task[None]:
-        call = self._key[0].create_task(self._cancel(job_id))
-        self._calls.add(call)
-        call.add_done_callback(self._ended)
-        return call
+    async def cancel(self, job_id: str) -> None:
+        """
+        Poll the job and cancel it if it still runs; the log says what became of it.
+
+        :raises Exception: the connection cannot be looked up, or the hook has a fault.
+        """
+        self._waiting += 1
+        try:
+            if self._hook is None:
+                self._hook = self._key[0].create_task(self._open_hook())
+            hook = await self._hook
+            # In the context of the killed trigger: its log tells what became of the job.
+            run = contextvars.copy_context().run
+            await self._key[0].run_in_executor(
+                self._threads, lambda: run(cancel_video_job, hook, job_id, reason=Cause.KILLED.value)
+            )
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._end()
 
     async def _open_hook(self) -> VideoHook:
-        hook = await asyncio.wait_for(aget_video_hook(self._key[1]), _LOOK_UP_SECONDS)
+        try:
+            hook = await asyncio.wait_for(aget_video_hook(self._key[1]), _LOOK_UP_SECONDS)
+        except asyncio.TimeoutError:
+            text = f"connection {self._key[1]!r} was not given by Airflow within {_LOOK_UP_SECONDS:.0f} s"
+            raise TimeoutError(text) from None
         hook.retry_deadline = _RETRY_SECONDS
         return hook
 
-    async def _cancel(self, job_id: str) -> None:
-        hook = await self._hook
-        # In the context of the killed trigger: its log tells what became of the job.
-        run = contextvars.copy_context().run
-        await self._key[0].run_in_executor(
-            self._threads, lambda: run(cancel_video_job, hook, job_id, reason=Cause.KILLED.value)
-        )
-
-    def _ended(self, call: asyncio.Task[None]) -> None:
-        self._calls.discard(call)
-        if self._calls:
-            return
+    def _end(self) -> None:
         del _cancellers[self._key]
         self._threads.shutdown(wait=False)
-        if self._hook.done() and not self._hook.cancelled() and self._hook.exception() is None:
+        if self._hook is not None and self._hook.done() and not self._hook.cancelled() and not self._hook.exception():
             self._hook.result().close()
 
 
 # Keyed by the loop too: `dag.test()` gives every trigger a loop of its own.
 _cancellers: dict[tuple[asyncio.AbstractEventLoop, str], _Canceller] = {}
+_kept: set[asyncio.Task[None]] = set()
+
+
+def _canceller(conn_id: str) -> _Canceller:
+    key = (asyncio.get_running_loop(), conn_id)
+    if key not in _cancellers:
+        _cancellers[key] = _Canceller(*key)
+    return _cancellers[key]
+
+
+def _keep(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start a task and keep a reference to it until it ends."""
+    task = asyncio.get_running_loop().create_task(work)
+    _kept.add(task)
+    task.add_done_callback(_kept.discard)
+    return task

@@ -16,7 +16,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoJobTimeoutError, VideoPollingError
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.links import link_xcoms
-from airflow_video_providers.submission.cancel_in_triggerer import cancel_killed
+from airflow_video_providers.submission.cancel_in_triggerer import handle_kill
 from airflow_video_providers.waiting.in_triggerer import waits_here, watch
 from airflow_video_providers.waiting.schedule import (
     DEFAULT_MAX_POLL_FAILURES,
@@ -56,8 +56,9 @@ class VideoJobTrigger(BaseTrigger):
     :param poll_interval: longest time between two looks, in seconds.
     :param deadline: seconds of the epoch at which the wait is over, or None. It survives a restart of the triggerer.
     :param seed: names the task instance, map index included.
-    :param cancel_on_kill: cancel the render when a user clears, fails or succeeds the waiting task. The job is looked
-        at first; a finished one is left alone. Never on a restart of the triggerer, nor at the deadline.
+    :param cancel_on_kill: cancel the render when a user clears, fails or succeeds the waiting task. The job is polled
+        first; a finished one is left alone. Never on a restart of the triggerer, nor when another triggerer takes the
+        wait over, nor at the deadline.
     :param max_poll_failures: how many looks in a row may fail.
     :param do_xcom_push: as of the waiting task; False pushes nothing, and the task is resumed on a worker.
     :param end_from_trigger: False resumes the task on a worker even when all is well, as a task with outlets needs.
@@ -169,10 +170,12 @@ class VideoJobTrigger(BaseTrigger):
         return True
 
     async def on_kill(self) -> None:
-        """Cancel the render if the task that bought it wants that; look first, a finished one is left alone."""
-        if not self.cancel_on_kill:
-            return
-        await cancel_killed(self.conn_id, self.job["job_id"])
+        """
+        Cancel the render if a user has ended the task and the task wants that; a finished render is left alone.
+
+        Airflow also calls this when another triggerer takes the trigger over: the render then goes on.
+        """
+        await handle_kill(self.conn_id, VideoJob.from_xcom(self.job), self.task_instance, cancel=self.cancel_on_kill)
 
 
 def _pause_of_shows() -> float:

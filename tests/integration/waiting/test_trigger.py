@@ -12,6 +12,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import TaskSuccessEvent
 
 from airflow_video_providers.exceptions import (
@@ -378,6 +379,13 @@ def test_waits_that_are_cancelled_leave_nothing_behind(triggers):
     asyncio.run(cancel())
 
 
+@pytest.fixture
+def failed_by_a_user(monkeypatch):
+    """Airflow says that a user has failed each task; here there is no supervisor to ask."""
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **_: {"r": {"wait_3": "failed"}})
+    return SimpleNamespace(**WHERE)
+
+
 @pytest.mark.parametrize(
     ("cancel_on_kill", "move", "state"),
     [
@@ -387,17 +395,20 @@ def test_waits_that_are_cancelled_leave_nothing_behind(triggers):
     ],
 )
 def test_a_kill_cancels_only_what_runs_and_only_for_the_task_that_bought_it(
-    cancel_on_kill, move, state, triggers, simulator
+    cancel_on_kill, move, state, triggers, simulator, failed_by_a_user
 ):
     (trigger,) = triggers("xvid", move=move, cancel_on_kill=cancel_on_kill)
+    trigger.task_instance = failed_by_a_user
     asyncio.run(trigger.on_kill())
     assert [job["state"] for job in simulator.jobs("xvid")] == [state]
     assert simulator.counts("xvid")["finished_deletes"] == 0
 
 
-def test_many_waits_killed_at_once_are_all_cancelled_by_one_hook(triggers, simulator, monkeypatch):
+def test_many_waits_killed_at_once_are_all_cancelled_by_one_hook(triggers, simulator, monkeypatch, failed_by_a_user):
     """Airflow gives each killed trigger so many seconds; those that got no turn within them get it afterwards."""
     many = triggers("xvid", 60, move={"status": "running"}, cancel_on_kill=True)
+    for trigger in many:
+        trigger.task_instance = failed_by_a_user
     look_up, lookups = cancelling.aget_video_hook, []
 
     async def counted(conn_id):
@@ -412,7 +423,7 @@ def test_many_waits_killed_at_once_are_all_cancelled_by_one_hook(triggers, simul
         for task in kills:
             task.cancel()
         await asyncio.gather(*kills, return_exceptions=True)
-        while cancelling._cancellers:
+        while cancelling._kept:
             await asyncio.sleep(0.05)
 
     asyncio.run(asyncio.wait_for(kill(), 120))
