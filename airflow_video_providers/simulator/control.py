@@ -58,6 +58,7 @@ class JobMove(BaseModel):
     progress: Any = None
     finish: bool | None = None
     fail: str | None = None
+    delete: bool | None = None
 
 
 def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) -> FastAPI:
@@ -118,6 +119,15 @@ def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) 
         vendors[job.vendor].lifecycle.move(job, time.time(), changes)
         world.save_job(job)
         return json_answer(job_as_json(job, vendors[job.vendor].lifecycle))
+
+    @app.get("/connections")
+    async def get_connections(request: Request) -> Response:
+        url = f"{request.url.scheme}://{request.url.netloc}"
+        return json_answer({f"{name}_default": vendor.connection_to(url) for name, vendor in vendors.items()})
+
+    @app.get("/examples")
+    async def get_examples(text: str = "Example") -> Response:
+        return json_answer({name: vendor.request(text) for name, vendor in vendors.items()})
 
     @app.get("/uploads")
     async def list_uploads() -> Response:

@@ -101,6 +101,8 @@ class Lifecycle:
     def move(self, job: Job, now: float, changes: dict[str, Any]) -> None:
         """Change a job by hand; a status that is not an end holds the job there until the next move."""
         job.updated_at, job.look_at = now, 0.0
+        if changes.get("delete"):
+            job.deleted_at = now
         if changes.get("finish"):
             self._end(job, now, "succeeded")
         if "fail" in changes:

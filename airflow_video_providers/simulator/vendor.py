@@ -61,10 +61,26 @@ class Vendor:
     create_app: Callable[[World, Contents], FastAPI]
     error_body: Callable[[int, str], dict[str, Any]]
     notices: Callable[[World, Contents, Job, float], list[Notice]]
+    example: dict[str, Any]
+    """A request that the vendor accepts, with ``{text}`` in a title or another field that tells jobs apart."""
+    refused: dict[str, Any]
+    """A request that the vendor refuses."""
+    connection: dict[str, Any] = field(default_factory=lambda: {"password": KEY})
+    """What an Airflow connection needs beside its type and its host, which is ``{url}`` (the simulator's address) and
+    the prefix unless it is given here."""
     uploads: str | None = None
     """The kind of resource that holds what users have uploaded, for the control API."""
     create_upload_app: Callable[[World, Path], FastAPI] | None = None
     """Where users send uploads, at ``/upload/<name>``: a store apart from the vendor's API and its credentials."""
+
+    def request(self, text: str) -> dict[str, Any]:
+        """The example with this text (letters, digits and ``-_.``) in it."""
+        return _filled(self.example, text=text)
+
+    def connection_to(self, url: str) -> dict[str, Any]:
+        """An Airflow connection, as its JSON form has it, to the simulator at this address."""
+        fields = {"conn_type": self.name, "host": f"{{url}}{self.prefix}", **self.connection}
+        return _filled(fields, url=url)
 
     def classify(self, method: str, path: str) -> tuple[str, ...]:
         """The operation that a request asks for."""
@@ -73,6 +89,14 @@ class Vendor:
             if method in wanted.split("|") and re.fullmatch(pattern, path):
                 return tuple(names.split())
         return ("other",)
+
+
+def _filled(template: dict[str, Any], **values: str) -> dict[str, Any]:
+    text = json.dumps(template)
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", value)
+    filled: dict[str, Any] = json.loads(text)
+    return filled
 
 
 def json_answer(content: Any, status: int = 200) -> Response:

@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from airflow_video_providers.simulator.vendors import load_vendors
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BASE_PATHS = {
-    "colossyan": "/colossyan/api/v1",
-    "hourone": "/hourone/api/v1",
-    "oxolo": "/oxolo/v1/api",
-    "xvid": "/xvid/v1",
-}
-KEY, XVID_SECRET = "simulator", "c2ltdWxhdG9y"
+VENDORS = load_vendors()
+"""Every vendor of the simulator, by name."""
 READY = "simulator ready on "
 
 
@@ -40,17 +37,15 @@ class Simulator:
 
     def base_url(self, vendor: str) -> str:
         """What a connection's ``host`` holds."""
-        return self.url + BASE_PATHS[vendor]
+        return str(self.connection(vendor)["host"])
+
+    def connection(self, vendor: str) -> dict[str, Any]:
+        """A connection to a vendor, in Airflow's JSON form."""
+        return VENDORS[vendor].connection_to(self.url)
 
     def connection_env(self) -> dict[str, str]:
         """``AIRFLOW_CONN_*`` for the default connection of each vendor."""
-        found = {}
-        for vendor in BASE_PATHS:
-            fields = {"conn_type": vendor, "host": self.base_url(vendor), "password": KEY}
-            if vendor == "xvid":
-                fields |= {"login": KEY, "password": XVID_SECRET}
-            found[f"AIRFLOW_CONN_{vendor.upper()}_DEFAULT"] = json.dumps(fields)
-        return found
+        return {f"AIRFLOW_CONN_{vendor.upper()}_DEFAULT": json.dumps(self.connection(vendor)) for vendor in VENDORS}
 
     def fault(self, vendor: str, operation: str, **fields: Any) -> str:
         """Order a fault; returns its id."""
@@ -68,12 +63,12 @@ class Simulator:
         return found
 
     def uploads(self) -> dict[str, list[dict[str, Any]]]:
-        """The media uploaded to Xvid and Oxolo."""
+        """The media that was uploaded, by vendor."""
         found: dict[str, list[dict[str, Any]]] = self._call("GET", "uploads")
         return found
 
     def settings(self, **fields: Any) -> None:
-        """Change settings, for all vendors or (``xvid={...}``) for one."""
+        """Change settings, for all vendors or (``<vendor>={...}``) for one."""
         self._call("PATCH", "settings", fields)
 
     def move(self, job_id: str, **fields: Any) -> dict[str, Any]:
@@ -117,7 +112,7 @@ def simulator(simulator_process: Simulator) -> Simulator:
 
 @pytest.fixture
 def video_connections(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    """The default connections of all four vendors, leading to the simulator."""
+    """The default connections of all vendors, leading to the simulator."""
     for name, value in simulator.connection_env().items():
         monkeypatch.setenv(name, value)
     return simulator

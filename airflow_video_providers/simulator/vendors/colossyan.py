@@ -277,4 +277,7 @@ VENDOR = Vendor(
     create_app=create_app,
     error_body=error_body,
     notices=notices,
+    example={"templateJobId": "onboarding", "dynamicVariables": {"name": "{text}"}},
+    refused={"templateJobId": 7},
+    connection={"host": "{url}/colossyan/api/v1", "password": KEY},
 )

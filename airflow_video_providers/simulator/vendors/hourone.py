@@ -328,4 +328,11 @@ VENDOR = Vendor(
     create_app=create_app,
     error_body=error_body,
     notices=notices,
+    example={
+        "type": "override",
+        "source_draft_id": "draft-1",
+        "name": "{text}",
+        "scenes": [{"name": "greeting", "transcript": "Welcome to the team."}],
+    },
+    refused={"type": "override", "scenes": "none"},
 )

@@ -322,5 +322,7 @@ VENDOR = Vendor(
     create_app=create_app,
     error_body=error_body,
     notices=notices,
+    example={"mode": "url", "url": "https://shop.example/{text}", "template_id": "t-1"},
+    refused={"mode": "url", "template_id": "t-1"},
     uploads=MEDIA,
 )

@@ -353,6 +353,13 @@ VENDOR = Vendor(
     create_app=create_app,
     error_body=error_body,
     notices=notices,
+    example={
+        "pipeline": {"id": "pipeline-1"},
+        "input": {"input_name": "archive/{text}.mp4"},
+        "outputs": [{"preset": {"id": "preset-1"}, "output_name": "web"}],
+    },
+    refused={"pipeline": {"id": "pipeline-1"}},
+    connection={"login": CLIENT_ID, "password": CLIENT_SECRET},
     uploads=xvid_files.UPLOADS,
     create_upload_app=xvid_files.create_form_app,
 )
