@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
@@ -35,6 +36,7 @@ from airflow_video_providers.api.errors import (
     refusal,
     unreadable,
 )
+from airflow_video_providers.api.guard import SendGuard
 from airflow_video_providers.api.paths import endpoint_text, fill_path, query_of
 from airflow_video_providers.api.redaction import redact
 from airflow_video_providers.api.retries import (
@@ -107,7 +109,7 @@ class VideoApiClient:
         self.headers = dict(headers or {})
         self.session = _Session()
         self.session.headers.update({"Accept": "application/json", "User-Agent": _user_agent()})
-        prepare_session(self.session, hosts=_HOSTS, connections=_CONNECTIONS)
+        self.adapter = prepare_session(self.session, hosts=_HOSTS, connections=_CONNECTIONS)
 
     # ------------------------------------------------------------------ calls
 
@@ -203,7 +205,7 @@ class VideoApiClient:
         if repeatable is None:
             repeatable = method in ("GET", "HEAD")
         if once:
-            return self._once(method, path, endpoint, redirect_expected, kwargs)
+            return self._send(method, path, endpoint, redirect_expected, kwargs)
         retrying = Retrying(
             reraise=True,
             retry=retry_if_exception(lambda error: is_worth_repeating(error, repeatable=repeatable)),
@@ -211,7 +213,7 @@ class VideoApiClient:
             stop=stop_before_delay(self.settings.retry_deadline),
             before_sleep=log_retry,
         )
-        return retrying(self._once, method, path, endpoint, redirect_expected, kwargs)
+        return retrying(self._send, method, path, endpoint, redirect_expected, kwargs)
 
     def parse(self, model: type[T], data: Any, *, endpoint: str, outcome_unknown: bool = False) -> T:
         """
@@ -245,7 +247,19 @@ class VideoApiClient:
         """Close the pooled connections."""
         self.session.close()
 
+    def guarded(self, guard: SendGuard) -> AbstractContextManager[None]:
+        """Have ``guard`` told of each send of this thread that may have an effect, until the ``with`` block ends."""
+        return self.adapter.guarded_by(guard)
+
     # ------------------------------------------------------------------ one try
+
+    def _send(self, method: str, *args: Any) -> requests.Response:
+        try:
+            return self._once(method, *args)
+        except VideoApiError as error:
+            if has_effect(method) and (guard := self.adapter.guard) is not None:
+                guard.after_failure(error)
+            raise
 
     def _once(
         self, method: str, path: str, endpoint: str, redirect_expected: bool, kwargs: dict[str, Any]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 
+from airflow_video_providers.api.guard import GuardedAdapter
 from airflow_video_providers.api.redaction import cut_queries
 from airflow_video_providers.exceptions import VideoConfigurationError
 
@@ -59,19 +59,20 @@ class ClientSettings:
         }
 
 
-def prepare_session(session: requests.Session, *, hosts: int, connections: int) -> None:
+def prepare_session(session: requests.Session, *, hosts: int, connections: int) -> GuardedAdapter:
     """
-    Set up a session: no .netrc, no tries of its own, and a log without the query of links.
+    Set up a session and return its adapter: no .netrc, no tries of its own, and a log without the query of links.
 
     :param hosts: for how many hosts connections are kept. :param connections: how many for each.
     """
     # Credentials come from the connection alone, never a .netrc. Proxies and CA bundles are given with each request.
     session.trust_env = False
-    adapter = HTTPAdapter(pool_connections=hosts, pool_maxsize=connections, max_retries=0)
+    adapter = GuardedAdapter(pool_connections=hosts, pool_maxsize=connections, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     for name in _LOGS_WITH_LINKS:
         logging.getLogger(name).addFilter(_without_queries)  # the same function is added once only
+    return adapter
 
 
 def _without_queries(record: logging.LogRecord) -> bool:
