@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from typing import Any, BinaryIO, ClassVar, Literal, TypeVar
 
 from airflow_video_providers.exceptions import (
-    SourceError,
     VideoApiNotFoundError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
@@ -36,6 +35,7 @@ from airflow_video_providers.hooks.oxolo.schemas import (
     OxoloVideo,
     OxoloWebhook,
 )
+from airflow_video_providers.hooks.uploads import post_form
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 
 log = logging.getLogger(__name__)
@@ -186,18 +186,17 @@ class OxoloHook(VideoHook):
         """
         if options:
             raise VideoConfigurationError(f"Oxolo's upload knows no option {', '.join(sorted(options))}.")
-        from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]  # ships no types
-
-        part = (name, _SizedStream(stream, size), media_type or "application/octet-stream")
-        body = MultipartEncoder(fields={"media_type": "IMAGE", "file": part})
         endpoint = "POST /assets/media/request"
-        answer = self.client.call_json(
-            "POST",
+        answer = post_form(
+            self.client,
             "/assets/media/request",
+            stream=stream,
+            name=name,
+            size=size,
+            media_type=media_type,
+            fields={"media_type": "IMAGE"},
             endpoint=endpoint,
-            once=True,
-            data=body,
-            headers={"Content-Type": body.content_type},
+            decode=True,
         )
         return self._results(str, answer, endpoint, outcome_unknown=True)
 
@@ -335,23 +334,6 @@ class OxoloHook(VideoHook):
         results = dict(self._results(dict[str, Any], answer, endpoint, outcome_unknown=True))
         results.pop("apiKey", None)
         return self.client.parse(OxoloWebhook, results, endpoint=endpoint, outcome_unknown=True)
-
-
-class _SizedStream:
-    """A stream whose length is known, in the form that the multipart encoder reads: ``len`` is what is left."""
-
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        self._stream = stream
-        self._size = size
-        self.len = size
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(self.len if size < 0 else min(size, self.len))
-        if not data and self.len:
-            # Without this the encoder would ask for ever.
-            raise SourceError(f"the source ended after {self._size - self.len} of {self._size} bytes")
-        self.len -= len(data)
-        return data
 
 
 def _mode(mode: Any) -> str:

@@ -7,10 +7,9 @@ import logging
 import time
 from typing import TYPE_CHECKING, BinaryIO
 
-from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]  # ships no types
-
 from airflow_video_providers.api.errors import LONGEST_MESSAGE
-from airflow_video_providers.exceptions import DestinationError, SourceError, VideoConfigurationError
+from airflow_video_providers.exceptions import DestinationError
+from airflow_video_providers.hooks.uploads import post_form
 
 if TYPE_CHECKING:
     from airflow_video_providers.api.client import VideoApiClient
@@ -48,21 +47,17 @@ def upload_file(
     form_url, form_fields = upload.form_post_url, upload.form_post_params
     if not form_url or form_fields is None:
         raise DestinationError(f"xvid: upload {upload.id} came without a form to post the file to")
-    if storage.base_url.startswith("https:") and not form_url.startswith("https:"):
-        raise DestinationError(f"xvid: upload {upload.id} wants the file over an unencrypted connection")
-    source = SizedStream(stream, size)
     # The file comes last: a store reads no field behind it.
-    file_field = (name.rsplit("/", 1)[-1], source, media_type or "application/octet-stream")
-    form = MultipartEncoder(fields=[*form_fields.items(), ("file", file_field)])
-    storage.call(
-        "POST",
+    post_form(
+        storage,
         form_url,
+        stream=stream,
+        name=name.rsplit("/", 1)[-1],
+        size=size,
+        media_type=media_type,
+        fields=form_fields,
         endpoint=_FORM_ENDPOINT,
-        data=form,
-        headers={"Content-Type": form.content_type},
-        once=True,
     )
-    source.require_end()
     _wait(hook, hook.complete_upload(upload.id), wait_seconds=wait_seconds, done_status=done_status)
     return upload.object_key or name
 
@@ -93,36 +88,3 @@ def _is_done(upload: Upload, done_status: str | None, redact: Redact) -> bool:
         return False
     log.info("xvid: upload %s ended as %s", upload.id, status)
     return True
-
-
-class SizedStream:
-    """A stream of known length for a multipart form, which asks for ``len`` and reads until it is 0."""
-
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        if size < 0:
-            raise VideoConfigurationError(f"the size of a source must be known, not {size}")
-        self._stream = stream
-        self._size = size
-        self.len = size
-
-    def read(self, size: int = -1) -> bytes:
-        """
-        Return up to ``size`` bytes.
-
-        :raises SourceError: the source ended before the length that it promised.
-        """
-        wanted = self.len if size < 0 else min(size, self.len)
-        data = self._stream.read(wanted) if wanted else b""
-        if wanted and not data:
-            raise SourceError(f"the source ended after {self._size - self.len} of {self._size} bytes")
-        self.len -= len(data)
-        return data
-
-    def require_end(self) -> None:
-        """
-        Check that nothing is left.
-
-        :raises SourceError: the source holds more than it promised, so that a cut file was sent.
-        """
-        if self._stream.read(1):
-            raise SourceError(f"the source is longer than the {self._size} bytes that it promised")

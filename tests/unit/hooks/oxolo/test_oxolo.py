@@ -370,7 +370,8 @@ class TestUpload:
 
     def test_not_more_than_was_said(self, hook: OxoloHook, local_api: LocalApi) -> None:
         local_api.on("POST", "/v1/api/assets/media/request", results("m-1"))
-        hook.upload_media(io.BytesIO(b"xyzzy"), name="a.png", size=3)
+        with pytest.raises(SourceError, match="longer than the 3 bytes"):
+            hook.upload_media(io.BytesIO(b"xyzzy"), name="a.png", size=3)
         assert b"xyz" in local_api.received[0].body
         assert b"xyzz" not in local_api.received[0].body
 
