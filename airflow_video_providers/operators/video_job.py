@@ -56,10 +56,10 @@ from airflow_video_providers.submission.submit import (
     Submission,
     doubtful_job,
 )
+from airflow_video_providers.waiting.outcome import raise_unless_succeeded
 from airflow_video_providers.waiting.schedule import (
     DEFAULT_MAX_POLL_FAILURES,
     DEFAULT_POLL_INTERVAL,
-    raise_unless_succeeded,
     wait_for_job,
 )
 

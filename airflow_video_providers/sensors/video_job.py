@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import (
     AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    TaskDeferralError,
     TaskDeferralTimeout,
 )
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -22,6 +23,9 @@ from airflow_video_providers.exceptions import VideoApiError, VideoJobTimeoutErr
 from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.links import VideoJobLink
 from airflow_video_providers.operators.arguments import check_conn_id, check_count, check_flag, is_final, job_id_of
+from airflow_video_providers.submission.cancel import how_to_cancel
+from airflow_video_providers.submission.record import TaskTry
+from airflow_video_providers.waiting.outcome import raise_unless_succeeded
 from airflow_video_providers.waiting.schedule import (
     DEFAULT_MAX_POLL_FAILURES,
     DEFAULT_POLL_INTERVAL,
@@ -34,7 +38,6 @@ from airflow_video_providers.waiting.schedule import (
     next_poll,
     next_try,
     polling_given_up,
-    raise_unless_succeeded,
     timed_out,
     unseen,
     wait_for_job,
@@ -73,6 +76,7 @@ class VideoJobSensor(BaseSensorOperator):
     :param max_poll_failures: how many looks in a row may fail before the wait gives up (default 10).
     :raises AirflowSensorTimeout: the time is over; Airflow does not retry that.
     :raises VideoJobFailedError: the render failed; :class:`VideoJobCancelledError` when it was cancelled or deleted.
+        Airflow retries neither: another wait would find the same.
     :raises VideoPollingError: too many looks failed in a row. The job may go on; a retry of the task looks again.
     :raises VideoApiError: the first look was refused: unknown job, wrong key, no permission.
     """
@@ -135,13 +139,22 @@ class VideoJobSensor(BaseSensorOperator):
             raise
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
-        """Resume on the worker when the trigger could not end the task itself."""
+        """
+        Resume on the worker when the trigger could not end the task itself.
+
+        The event of an earlier try's trigger can arrive after a clear. It is not believed: the wait then begins anew.
+        """
         from airflow_video_providers.triggers.video_job import job_from_event
 
-        self._seen = VideoJob.from_xcom(event["job"])
+        job = VideoJob.from_xcom(event["job"])
+        wait = Wait.load(context, job_id=job_id_of(self.job_id))
+        if wait.job is None or wait.job_id != job.job_id:
+            self.log.warning("The trigger of an earlier try reported %s; this try polls anew.", job.describe())
+            return self.execute(context)
+        self._seen = job
         self._publish(context)
         try:
-            return job_from_event(event).job_id
+            return job_from_event(event, final=True).job_id
         except VideoJobTimeoutError as error:
             return self._last_look(context, str(error), error)
 
@@ -150,9 +163,20 @@ class VideoJobSensor(BaseSensorOperator):
         self._seen = Wait.load(context, job_id=job_id_of(self.job_id)).job
         try:
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
-        except TaskDeferralTimeout as error:
+        except (TaskDeferralTimeout, TaskDeferralError) as error:
+            if self._seen is None:
+                self.log.warning("The deferral of an earlier try has ended (%s); this try polls anew.", error)
+                return self.execute(context)
+            if not isinstance(error, TaskDeferralTimeout):
+                raise
             text = f"The time to wait for the render is over; no triggerer took note of it ({error})."
             return self._last_look(context, text, error)
+
+    def on_kill(self) -> None:
+        """Say that the render goes on, and how to end it."""
+        job_id = job_id_of(self.job_id)
+        how = how_to_cancel(self.conn_id, job_id, self.job_page_url)
+        self.log.warning("The task is being stopped. Job %s goes on: a sensor never cancels. %s", job_id, how)
 
     # ------------------------------------------------------------------ one look, and what follows
 
@@ -249,7 +273,7 @@ class VideoJobSensor(BaseSensorOperator):
         """Leave the same XComs whichever way the task waited."""
         self._seen = job
         self._publish(context)
-        return raise_unless_succeeded(job).job_id
+        return raise_unless_succeeded(job, final=True).job_id
 
     def _publish(self, context: Context) -> None:
         """Say in XCom what was last seen of the job, however the wait ends."""
@@ -289,7 +313,8 @@ class Wait(BaseModel):
     What a wait remembers between two runs of its task, and what a person can read of it meanwhile.
 
     :param since: seconds of the epoch of the first look.
-    :param max_tries: as the last run saw it; tells a retry, which waits on, from a clear, which begins anew.
+    :param max_tries: as the last run saw it, which was part of try ``last_try``; the two tell a retry, which waits on,
+        from a clear, which begins anew.
     :param failures: how many looks in a row failed, and ``gone``: how many of the last ones found no such job.
     :param last_look: one line on the job, for a person.
     """
@@ -299,6 +324,7 @@ class Wait(BaseModel):
     job_id: str
     since: float
     max_tries: int
+    last_try: int = 1
     failures: int = 0
     gone: int = 0
     last_look: str | None = None
@@ -308,16 +334,19 @@ class Wait(BaseModel):
     @classmethod
     def load(cls, context: Context, *, job_id: str) -> Wait:
         """Go on with the wait of an earlier run, or begin one."""
-        ti = context["ti"]
+        this = TaskTry.of(context)
         stored = context["task_state_store"].get(WAIT_KEY)
         try:
             wait = cls.model_validate(stored)
         except ValidationError:
             wait = None
-        # Airflow moves max_tries on a clear, and leaves it on a retry; the DAG's `retries` may change in between.
-        if wait is None or wait.job_id != job_id or wait.max_tries != ti.max_tries:
-            return cls(job_id=job_id, since=time.time(), max_tries=ti.max_tries)
-        return wait
+        if (
+            wait is None
+            or wait.job_id != job_id
+            or this.cleared_since(last_try=wait.last_try, max_tries=wait.max_tries)
+        ):
+            return cls(job_id=job_id, since=time.time(), max_tries=this.max_tries, last_try=this.try_number)
+        return wait.model_copy(update={"last_try": this.try_number})
 
     def saw(self, job: VideoJob, pace: Pace) -> Wait:
         """Take in a look."""

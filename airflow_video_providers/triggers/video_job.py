@@ -18,12 +18,12 @@ from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.links import link_xcoms
 from airflow_video_providers.submission.cancel_in_triggerer import handle_kill
 from airflow_video_providers.waiting.in_triggerer import waits_here, watch
+from airflow_video_providers.waiting.outcome import raise_unless_succeeded
 from airflow_video_providers.waiting.schedule import (
     DEFAULT_MAX_POLL_FAILURES,
     Pace,
     describe_wait,
     moved,
-    raise_unless_succeeded,
     retry_after_of,
 )
 from airflow_video_providers.waiting.wait import Waiter
@@ -192,10 +192,11 @@ def may_end_from_trigger(task: BaseOperator) -> bool:
     return task.do_xcom_push and not needs_worker
 
 
-def job_from_event(event: dict[str, Any]) -> VideoJob:
+def job_from_event(event: dict[str, Any], *, final: bool = False) -> VideoJob:
     """
     Turn the event of a :class:`VideoJobTrigger` into the job that succeeded.
 
+    :param final: let Airflow not retry a render that failed or was cancelled, see :func:`raise_unless_succeeded`.
     :raises VideoJobFailedError: the render failed; :class:`VideoJobCancelledError` when it was cancelled.
     :raises VideoJobTimeoutError: the deadline passed. The trigger left the job as it was.
     :raises VideoPollingError: the vendor could not be asked. The trigger left the job as it was.
@@ -211,4 +212,4 @@ def job_from_event(event: dict[str, Any]) -> VideoJob:
         raise error from VideoApiUnavailableError(
             "the vendor asked to wait", vendor=job.vendor, endpoint="the last look", retry_after=asked
         )
-    return raise_unless_succeeded(job)
+    return raise_unless_succeeded(job, final=final)

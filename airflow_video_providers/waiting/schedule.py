@@ -21,8 +21,6 @@ from airflow_video_providers.exceptions import (
     VideoApiQuotaError,
     VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
-    VideoJobCancelledError,
-    VideoJobFailedError,
     VideoJobTimeoutError,
     VideoPollingError,
 )
@@ -190,20 +188,6 @@ def timed_out(job: VideoJob) -> VideoJobTimeoutError:
     return VideoJobTimeoutError(f"The time to wait for the render is over. Last seen: {job.describe()}", job=job)
 
 
-def raise_unless_succeeded(job: VideoJob) -> VideoJob:
-    """
-    Return a job that succeeded.
-
-    :raises VideoJobCancelledError: it was cancelled or deleted at the vendor.
-    :raises VideoJobFailedError: it failed, or has not ended at all.
-    """
-    if job.state is JobState.SUCCEEDED:
-        return job
-    if job.state is JobState.CANCELLED:
-        raise VideoJobCancelledError(f"The render was cancelled or deleted at the vendor. {job.describe()}", job=job)
-    raise VideoJobFailedError(f"The render failed at the vendor. {job.describe()}", job=job)
-
-
 def wait_for_job(
     hook: VideoHook,
     job: VideoJob,
@@ -226,7 +210,7 @@ def wait_for_job(
     :param max_poll_failures: how many looks in a row may fail.
     :param pace: what earlier looks told.
     :param on_look: called after each look that worked.
-    :return: the job in its terminal state; :func:`raise_unless_succeeded` tells how it ended.
+    :return: the job in its terminal state; ``outcome.raise_unless_succeeded`` tells how it ended.
     :raises VideoJobTimeoutError: the deadline passed. The job is left alone.
     :raises VideoPollingError: too many looks failed in a row. The job is left alone. Where all of them found no such
         job it is returned as cancelled.

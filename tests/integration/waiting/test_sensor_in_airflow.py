@@ -170,11 +170,14 @@ def test_a_failed_render_fails_the_task_softened_or_not(soft_fail, way, submit, 
     job_id = submit()
     once_looked_at("xvid", job_id, fail="codec not supported")
     dag_run = run(
-        lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id=job_id, soft_fail=soft_fail, **way)
+        lambda: VideoJobSensor(
+            task_id="wait", conn_id="xvid_default", job_id=job_id, soft_fail=soft_fail, retries=2, **way
+        )
     )
     assert states(dag_run) == ["failed"]
-    (error,) = errors
-    assert type(error) is VideoJobFailedError
+    (error,) = errors  # once: a failed render is not waited for again
+    assert isinstance(error, VideoJobFailedError)
+    assert not isinstance(error, VideoJobCancelledError)
     assert "codec not supported" in str(error)
     assert error.job.job_id == job_id
     assert xcom(dag_run, "video_job")["state"] == "failed"
@@ -183,10 +186,10 @@ def test_a_failed_render_fails_the_task_softened_or_not(soft_fail, way, submit, 
 def test_a_cancelled_render_fails_the_task(way, submit, once_looked_at, run, errors):
     job_id = submit("hourone")
     once_looked_at("hourone", job_id, status="cancelled")
-    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="hourone_default", job_id=job_id, **way))
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="hourone_default", job_id=job_id, retries=2, **way))
     assert states(dag_run) == ["failed"]
     (error,) = errors
-    assert type(error) is VideoJobCancelledError
+    assert isinstance(error, VideoJobCancelledError)
     assert xcom(dag_run, "video_job")["state"] == "cancelled"
 
 
@@ -215,8 +218,12 @@ def deferred(submit):
         task_id="wait", conn_id="xvid_default", job_id=submit("xvid", status="running"), deferrable=True, soft_fail=True
     )
     pushed = {}
-    ti = SimpleNamespace(xcom_push=lambda *, key, value: pushed.update({key: value}), max_tries=0)
-    return sensor, {"ti": ti, "task_state_store": {}}, pushed
+    names = {"dag_id": "d", "run_id": "r", "task_id": "wait", "map_index": -1, "try_number": 1, "max_tries": 0}
+    ti = SimpleNamespace(xcom_push=lambda *, key, value: pushed.update({key: value}), **names)
+    job = get_video_hook("xvid_default").get_job(sensor.job_id)
+    record = {"job_id": job.job_id, "since": time.time(), "max_tries": 0, "last_try": 1, "job": job.to_xcom()}
+    dag_run = SimpleNamespace(start_date=None)
+    return sensor, {"ti": ti, "task": sensor, "dag_run": dag_run, "task_state_store": {WAIT_KEY: record}}, pushed
 
 
 def ends_of_time(sensor):
@@ -264,7 +271,7 @@ def test_a_job_that_is_deleted_while_it_is_waited_for_was_cancelled(
     )
     assert states(dag_run) == ["failed"]
     (error,) = errors
-    assert type(error) is kind
+    assert isinstance(error, kind)
     assert job_id in str(error)
     state = "cancelled" if kind is VideoJobCancelledError else "running"
     assert xcom(dag_run, "video_job")["state"] == state

@@ -16,6 +16,7 @@ from airflow_video_providers.exceptions import (
     VideoJobFailedError,
 )
 from airflow_video_providers.jobs import JobError, JobState, VideoJob
+from airflow_video_providers.waiting.outcome import raise_unless_succeeded
 from airflow_video_providers.waiting.schedule import (
     FIRST_INTERVAL,
     SHORTEST_INTERVAL,
@@ -25,7 +26,6 @@ from airflow_video_providers.waiting.schedule import (
     moved,
     next_poll,
     next_try,
-    raise_unless_succeeded,
     weight,
 )
 

@@ -4,13 +4,21 @@
 from __future__ import annotations
 
 import json
+import pickle
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG, Asset
+from airflow.sdk.exceptions import AirflowFailException
+from structlog.testing import capture_logs
 
-from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoConfigurationError
+from airflow_video_providers.exceptions import (
+    VideoApiUnavailableError,
+    VideoConfigurationError,
+    VideoJobCancelledError,
+    VideoJobFailedError,
+)
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.sensors.video_job import WAIT_KEY, VideoJobSensor, Wait
 from airflow_video_providers.triggers.video_job import may_end_from_trigger
@@ -91,8 +99,10 @@ class Store(dict):
 
 
 def context(store, *, try_number=1, max_tries=2, retries=2):
-    ti = SimpleNamespace(try_number=try_number, max_tries=max_tries, task=SimpleNamespace(retries=retries))
-    return {"ti": ti, "task_state_store": store}
+    names = {"dag_id": "d", "run_id": "r", "task_id": "wait", "map_index": -1}
+    ti = SimpleNamespace(try_number=try_number, max_tries=max_tries, xcom_push=lambda **_: None, **names)
+    task, dag_run = SimpleNamespace(retries=retries), SimpleNamespace(start_date=None)
+    return {"ti": ti, "task_state_store": store, "task": task, "dag_run": dag_run}
 
 
 @pytest.fixture
@@ -129,6 +139,71 @@ def test_a_clear_begins_anew(store):
     wait = Wait.load(context(store, try_number=2, max_tries=3), job_id="1")
     assert wait.since > 1000.0
     assert wait.job is None
+
+
+def test_a_clear_that_left_max_tries_begins_anew(store):
+    # A running task whose worker had died was cleared: Airflow tries once more than max_tries says.
+    assert Wait.load(context(store, try_number=4, max_tries=2), job_id="1").job is None
+
+
+def finished(job_id="1", state=JobState.CANCELLED):
+    return VideoJob(vendor="v", job_id=job_id, state=state, vendor_status=state.value)
+
+
+class Cleared(VideoJobSensor):
+    """Tells whether the wait begins anew."""
+
+    def execute(self, context):
+        return "anew"
+
+
+def cleared_sensor(job_id="1"):
+    return Cleared(task_id="wait", conn_id="c", job_id=job_id, deferrable=True)
+
+
+@pytest.mark.parametrize(
+    ("of_try", "job_id"),
+    [
+        ({"try_number": 2, "max_tries": 3}, "1"),  # cleared, and the record is of the try before
+        ({}, "2"),  # the record is of this try, and the event of another job
+    ],
+)
+def test_an_event_of_an_earlier_try_is_not_believed(store, of_try, job_id):
+    event = {"status": "cancelled", "job": finished(job_id).to_xcom(), "message": None}
+    this = context(store, **of_try)
+    assert cleared_sensor().execute_complete(this, event) == "anew"
+    assert cleared_sensor().resume_execution("execute_complete", {"event": event}, this) == "anew"
+
+
+@pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
+def test_a_deferral_of_an_earlier_try_that_ended_is_not_believed(store, error):
+    this = context(store, try_number=2, max_tries=3)
+    assert cleared_sensor().resume_execution("__fail__", {"error": error}, this) == "anew"
+
+
+def test_an_event_of_this_try_is_believed(store):
+    event = {"status": "cancelled", "job": finished().to_xcom(), "message": None}
+    with pytest.raises(VideoJobCancelledError):
+        cleared_sensor().execute_complete(context(store, try_number=2), event)  # a retry
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])
+def test_a_final_state_is_not_retried(store, state):
+    event = {"status": state.value, "job": finished(state=state).to_xcom(), "message": None}
+    with pytest.raises(VideoJobFailedError) as caught:
+        cleared_sensor().execute_complete(context(store), event)
+    assert isinstance(caught.value, AirflowFailException)
+    assert isinstance(caught.value, VideoJobCancelledError) is (state is JobState.CANCELLED)
+    assert pickle.loads(pickle.dumps(caught.value)).job == caught.value.job
+
+
+def test_a_killed_sensor_says_how_to_end_the_render():
+    with capture_logs() as logged:
+        sensor(job_id={"job_id": "17"}).on_kill()
+    (line,) = logged
+    said = line["event"] % line["positional_args"]
+    assert "Job 17 goes on" in said
+    assert "CancelVideoJobOperator(conn_id='c', job_id='17')" in said
 
 
 def test_another_job_begins_anew(store):
