@@ -86,7 +86,7 @@ def deliver(link: str, store: Any, streams: int, number: int = 0, pool: Any = No
 def ours(link: str, sink_url: str, streams: int, number: int = 0) -> None:
     """Land the file through the Airflow connection, as the operator does."""
     from airflow_video_providers.delivery.destination import parse_location
-    from airflow_video_providers.delivery.stores.base import open_store
+    from airflow_video_providers.delivery.stores.registry import open_store
 
     deliver(link, open_store(parse_location("s3://bench@bucket/k")), streams, number)
 
@@ -96,7 +96,7 @@ def engine(link: str, sink_url: str, streams: int) -> None:
     import boto3
 
     from airflow_video_providers.delivery.buffers import BufferPool
-    from airflow_video_providers.delivery.stores.s3 import S3Store
+    from airflow_video_providers.delivery.stores.s3.store import S3Store
 
     credentials = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
     session = boto3.Session(**credentials)  # type: ignore[arg-type]

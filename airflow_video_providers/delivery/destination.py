@@ -18,13 +18,13 @@ from string import Formatter
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from airflow_video_providers.delivery.stores.registry import find_store_type, known_schemes
 from airflow_video_providers.exceptions import VideoConfigurationError
 
 if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoOutput
 
 PLACEHOLDERS = ("vendor", "job_id", "name", "kind", "ext")
-SCHEMES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "abfs": "abfs", "abfss": "abfs", "file": "file"}
 
 # By kind, the usual one first. What is not here is no extension: a vendor's name is often a title ("Meet Acme.ai").
 _EXTENSIONS = {
@@ -46,9 +46,7 @@ _BY_MEDIA_TYPE = {  # where Python knows none, or one that is not the usual one
     "application/gzip": "gz",
 }
 _LONGEST_NAME = 150
-_LONGEST_KEY = 1024
-_LONGEST_FILE_NAME = 255
-_URI = re.compile(r"([a-z0-9]+)://([^/]*)(.*)", re.DOTALL)  # not urlsplit: a key may hold ? and #
+_URI = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*)(.*)", re.DOTALL)  # not urlsplit: a key may hold ? and #
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|#%{}^`~\[\]]+')
 
 
@@ -95,30 +93,33 @@ def parse_location(uri: str) -> Location:
     """
     Split a URI of the form ``scheme://conn_id@bucket/key`` or ``file:///path``.
 
-    :raises VideoConfigurationError: another scheme, no bucket, no key, a key with ``..`` or control characters.
+    :raises VideoConfigurationError: no store serves the scheme, or it takes no such bucket or key.
     """
     if not isinstance(uri, str):
         raise VideoConfigurationError(f"the URI of a file must be a text such as s3://conn@bucket/key, not {uri!r}")
     match = _URI.fullmatch(uri)
-    scheme = SCHEMES.get(match[1]) if match else None
-    if match is None or scheme is None:
+    store_type = find_store_type(match[1]) if match else None
+    if match is None or store_type is None:
+        schemes = ", ".join(known_schemes())
         raise VideoConfigurationError(
-            f"{uri!r}: the scheme must be one of s3, gs, abfs or file, e.g. s3://my_conn@bucket/videos/{{job_id}}.mp4"
+            f"{uri!r}: the scheme must be one of {schemes}; e.g. s3://my_conn@bucket/videos/{{job_id}}.mp4"
         )
     user, _, bucket = match[2].rpartition("@")
     key = match[3].lstrip("/")
-    if scheme == "file" and (bucket or user):
+    if not store_type.has_bucket and (bucket or user):
         raise VideoConfigurationError(f"{uri!r}: a local file is file:///absolute/path, with three slashes")
-    if scheme != "file" and not bucket:
+    if store_type.has_bucket and not bucket:
         raise VideoConfigurationError(f"{uri!r} names no bucket")
     if not key or key.endswith("/"):
         raise VideoConfigurationError(f"{uri!r} names a folder, not a file; end it with e.g. {{job_id}}.{{ext}}")
-    segments = key.split("/")
-    if ".." in segments or any(ord(character) < 32 or ord(character) == 127 for character in key):
-        raise VideoConfigurationError(f"{uri!r}: a key must hold no '..' and no control characters")
-    if len(key.encode()) > _LONGEST_KEY or (scheme == "file" and len(segments[-1].encode()) > _LONGEST_FILE_NAME):
-        raise VideoConfigurationError(f"{uri!r}: the key is too long (at most {_LONGEST_KEY} bytes)")
-    return Location(scheme, unquote(user) or None, bucket, key)
+    if not {".", ".."}.isdisjoint(key.split("/")):  # many clients and file systems shorten such a path
+        raise VideoConfigurationError(f"{uri!r}: a key must hold no '.' and no '..' between slashes")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in key):
+        raise VideoConfigurationError(f"{uri!r}: a key must hold no control characters and no lone surrogates")
+    problem = store_type.key_problem(key)
+    if problem:
+        raise VideoConfigurationError(f"{uri!r}: {problem}")
+    return Location(store_type.schemes[0], unquote(user) or None, bucket, key)
 
 
 def safe_name(name: str | None, fallback: str = "file") -> str:

@@ -63,7 +63,7 @@ class ObjectStorageToVideoOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Send the file; return its id at the vendor."""
-        from airflow_video_providers.delivery.stores.base import open_store
+        from airflow_video_providers.delivery.stores.registry import open_store
         from airflow_video_providers.hooks.base import get_video_hook
 
         location = parse_location(self.source)

@@ -136,7 +136,8 @@ class VideoToObjectStorageOperator(BaseOperator):
     def _deliver_all(self, hook: VideoHook, job_id: str, outputs: list[VideoOutput], context: Context) -> None:
         from airflow_video_providers.delivery.delivery import Delivery
         from airflow_video_providers.delivery.journal import open_journal
-        from airflow_video_providers.delivery.stores.base import ObjectStore, open_store
+        from airflow_video_providers.delivery.stores.base import ObjectStore
+        from airflow_video_providers.delivery.stores.registry import open_store
 
         self._delivered = []
         journal = open_journal(context)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Writing an object so that it is whole or not there: what every store must offer, and which store a location means.
+The contract of a store: write an object so that it is whole or not there.
 
 Each store is reached through its own client, made by the Airflow connection's own hook, so that every way of signing
 in that Airflow knows works here, is renewed during a long transfer, and is configured in one place. A file is sent in
@@ -12,12 +12,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from airflow_video_providers.exceptions import DestinationError, VideoConfigurationError
-
-if TYPE_CHECKING:
-    from airflow_video_providers.delivery.destination import Location
 
 
 @dataclass(frozen=True)
@@ -150,33 +147,3 @@ class ObjectStore(ABC):
 
 
 STALE_AFTER_SECONDS = 24 * 3600
-
-
-def open_store(location: Location) -> ObjectStore:
-    """
-    Return the store of a location, signed in as its Airflow connection says.
-
-    :raises VideoConfigurationError: the provider package for this store is not installed.
-    """
-    try:
-        if location.scheme == "s3":
-            from airflow_video_providers.delivery.stores.s3 import S3Store
-
-            return S3Store.of_connection(location.bucket, location.conn_id)
-        if location.scheme == "gs":
-            from airflow_video_providers.delivery.stores.gcs import GcsStore
-
-            return GcsStore(location.bucket, location.conn_id)
-        if location.scheme == "abfs":
-            from airflow_video_providers.delivery.stores.azure import AzureStore
-
-            return AzureStore(location.bucket, location.conn_id)
-    except ModuleNotFoundError as error:
-        extra = {"s3": "s3", "gs": "gcs", "abfs": "azure"}[location.scheme]
-        raise VideoConfigurationError(
-            f"{location.uri} needs a package that is not installed ({error.name}): "
-            f"pip install 'airflow-video-providers[{extra}]'"
-        ) from error
-    from airflow_video_providers.delivery.stores.local import LocalStore
-
-    return LocalStore()

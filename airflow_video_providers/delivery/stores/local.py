@@ -27,6 +27,7 @@ from airflow_video_providers.delivery.stores.base import (
     RefusedError,
     StoredObject,
 )
+from airflow_video_providers.delivery.stores.registry import StoreType
 from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
 
 log = logging.getLogger(__name__)
@@ -180,3 +181,24 @@ def _part_prefix(path: Path) -> str:
 
 def _refused(error: OSError, path: Path) -> DestinationError:
     return RefusedError(f"{path} cannot be written: {error.strerror or type(error).__name__}")
+
+
+_LONGEST_SEGMENT = 255  # of nearly every file system: ext4, XFS, APFS, NTFS, tmpfs
+_LONGEST_PATH = 4095  # PATH_MAX without its final zero
+
+
+def _key_problem(key: str) -> str | None:
+    longest = max(len(segment.encode()) for segment in key.split("/"))
+    if longest > _LONGEST_SEGMENT:
+        return f"the name of a file or folder is too long: {longest} bytes, at most {_LONGEST_SEGMENT}"
+    size = len(key.encode()) + 1
+    return f"the path is too long: {size} bytes, at most {_LONGEST_PATH}" if size > _LONGEST_PATH else None
+
+
+STORE = StoreType(
+    schemes=("file",),
+    open=lambda bucket, conn_id: LocalStore(),
+    has_bucket=False,
+    folds_case=True,
+    key_problem=_key_problem,
+)

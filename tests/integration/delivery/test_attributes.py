@@ -9,7 +9,8 @@ import pytest
 
 from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules, MemoryJournal
 from airflow_video_providers.delivery.destination import parse_location
-from airflow_video_providers.delivery.stores.base import ObjectAttributes, open_store
+from airflow_video_providers.delivery.stores.base import ObjectAttributes
+from airflow_video_providers.delivery.stores.registry import open_store
 from airflow_video_providers.jobs import VideoOutput
 from tests.support.faulty_server import FaultyServer, Resource
 from tests.support.media import mp4

@@ -18,7 +18,7 @@ from google.cloud import storage
 
 from airflow_video_providers.delivery.buffers import PART_BYTES
 from airflow_video_providers.delivery.stores.base import ObjectAttributes
-from airflow_video_providers.delivery.stores.gcs import GcsStore
+from airflow_video_providers.delivery.stores.gcs.store import GcsStore
 
 
 class _Handler(BaseHTTPRequestHandler):

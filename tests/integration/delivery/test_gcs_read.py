@@ -14,7 +14,7 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from airflow_video_providers.delivery.stores.gcs import GcsStore
+from airflow_video_providers.delivery.stores.gcs.store import GcsStore
 from airflow_video_providers.exceptions import SourceError
 
 OLD, NEW = b"a" * 20_000_000, b"b" * 20_000_000

@@ -12,7 +12,7 @@ from airflow_video_providers.delivery.buffers import PART_BYTES, BufferPool
 from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules, MemoryJournal
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.source.patience import DownloadSettings
-from airflow_video_providers.delivery.stores.base import open_store
+from airflow_video_providers.delivery.stores.registry import open_store
 from airflow_video_providers.jobs import VideoOutput
 from tests.support.faulty_server import FaultyServer, Resource
 from tests.support.media import mp4

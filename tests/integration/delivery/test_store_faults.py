@@ -20,7 +20,8 @@ from airflow_video_providers.api.client import ClientSettings
 from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules, MemoryJournal
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.source.patience import DownloadSettings
-from airflow_video_providers.delivery.stores.base import ObjectAttributes, open_store
+from airflow_video_providers.delivery.stores.base import ObjectAttributes
+from airflow_video_providers.delivery.stores.registry import open_store
 from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
 from airflow_video_providers.jobs import VideoOutput
 from tests.support.faulty_server import FaultyServer, Resource

@@ -17,7 +17,7 @@ from airflow_video_providers.delivery.buffers import BufferPool
 from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules, MemoryJournal
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.stores import local as store_local
-from airflow_video_providers.delivery.stores.azure import AzureStore
+from airflow_video_providers.delivery.stores.azure.store import AzureStore
 from airflow_video_providers.delivery.stores.base import (
     ObjectAttributes,
     ObjectStore,
@@ -25,7 +25,7 @@ from airflow_video_providers.delivery.stores.base import (
     StoredObject,
     refused,
 )
-from airflow_video_providers.delivery.stores.gcs import GcsStore
+from airflow_video_providers.delivery.stores.gcs.store import GcsStore
 from airflow_video_providers.delivery.stores.local import LocalStore
 from airflow_video_providers.exceptions import (
     ContentCheckError,

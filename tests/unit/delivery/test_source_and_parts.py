@@ -10,7 +10,7 @@ import pytest
 from airflow_video_providers.delivery.buffers import PART_BYTES
 from airflow_video_providers.delivery.source.http import BrokenError, Validator, _redirected
 from airflow_video_providers.delivery.source.patience import DownloadSettings, Patience
-from airflow_video_providers.delivery.stores.s3 import S3Store
+from airflow_video_providers.delivery.stores.s3.store import S3Store
 from airflow_video_providers.exceptions import SourceError
 
 
