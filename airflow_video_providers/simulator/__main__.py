@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
+import os
 import signal
 import socket
 import sqlite3
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     # A clean end is an end without a traceback and with code 0; the server answers these signals while it runs.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
+    os.umask(0o077)  # the state holds tokens and users' requests
     if options.state is not None:
         options.state.mkdir(parents=True, exist_ok=True)
         try:
@@ -50,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_video_providers.simulator",
-        description="Colossyan, Hour One, Oxolo and Xvid MediaHub as documented, with faults on demand.",
+        description="The vendors' video APIs as they document them, with faults on demand.",
     )
     parser.add_argument("--port", type=_port, default=8099, help="port of the APIs, 0 for a free one (default 8099)")
     parser.add_argument("--render-seconds", type=float, default=10, help="length of a render (default 10)")
@@ -102,6 +104,7 @@ def _serve(options: argparse.Namespace, api: socket.socket, directory: Path, *, 
     except OSError:
         files = _listen(0)
     world.set_meta("media_port", files.getsockname()[1])
+    world.origin = f"http://{HOST}:{api.getsockname()[1]}"
     world.media_origin = f"http://{HOST}:{files.getsockname()[1]}"
     config = uvicorn.Config(
         create_app(world, directory / "media"),

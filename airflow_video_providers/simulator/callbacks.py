@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls to the user's receivers when a job moves: found by the clock, sent from threads of their own."""
+"""Callbacks to the user's receivers when a job moves: found by the clock, sent from threads of their own."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 import urllib.request
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from airflow_video_providers.simulator.faults import CALLBACK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,46 +20,57 @@ if TYPE_CHECKING:
     from airflow_video_providers.simulator.world import World
 
 TICK_SECONDS = 0.1
-ATTEMPTS, TIMEOUT_SECONDS = 3, 5
+SENDERS = 16
 
 
 class Messenger:
-    """Looks at the watched jobs and sends each of their notices once, with up to three attempts."""
+    """Polls the watched jobs and sends each of their notices once, with further attempts where the receiver fails."""
 
     def __init__(self, world: World, contents: Contents, vendors: Mapping[str, Vendor]) -> None:
         self.world, self.contents, self.vendors = world, contents, vendors
         self._sending: set[asyncio.Task[None]] = set()
+        self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="callback")
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Poll until cancelled."""
         while True:
             for job in list(self.world.watched.values()):
                 if (now := time.time()) >= job.look_at:
-                    self._look(job, now)
+                    self._poll(job, now)
             self.world.flush()
             await asyncio.sleep(TICK_SECONDS)
 
-    def _look(self, job: Job, now: float) -> None:
+    def _poll(self, job: Job, now: float) -> None:
         for notice in self.vendors[job.vendor].notices(self.world, self.contents, job, now):
             if notice.name not in job.notified:
                 job.notified.append(notice.name)
                 self.world.save_job(job)
-                task = asyncio.create_task(self._deliver(job.vendor, notice))
+                # The fault is chosen here, where notices come in order.
+                effect = self.world.strike(job.vendor, (CALLBACK,)) or {}
+                task = asyncio.create_task(self._deliver(job.vendor, notice, effect))
                 self._sending.add(task)
                 task.add_done_callback(self._sending.discard)
         step = max(job.render_seconds / 20, TICK_SECONDS)
         job.look_at = min(now + step, job.ends_at or now + step)
         if job.ended(now) or job.cancelled_at is not None or job.deleted_at is not None:
-            job.watched = False
-            self.world.watched.pop(job.job_id, None)
-            self.world.save_job(job)
+            self.world.unwatch(job)
 
-    async def _deliver(self, vendor: str, notice: Notice) -> None:
-        for attempt in range(ATTEMPTS):
+    async def _deliver(self, vendor: str, notice: Notice, effect: Mapping[str, Any]) -> None:
+        if effect.get("lost"):
+            self.world.count(vendor, "callbacks_lost")
+            return
+        await asyncio.sleep(effect.get("delay", 0))
+        for _ in range(1 + effect.get("duplicates", 0)):
+            await self._try(vendor, notice, effect)
+
+    async def _try(self, vendor: str, notice: Notice, effect: Mapping[str, Any]) -> None:
+        settings, loop = self.world.settings.of(vendor), asyncio.get_running_loop()
+        for attempt in range(settings.callback_attempts):
             if attempt:
-                await asyncio.sleep(1)
+                await asyncio.sleep(settings.callback_retry_seconds)
+            self.world.count(vendor, "callback_attempts")
             try:
-                await asyncio.to_thread(_send, notice)
+                await loop.run_in_executor(self._senders, _send, notice, effect, settings.callback_timeout_seconds)
             except (OSError, ValueError):
                 continue
             self.world.count(vendor, "callbacks")
@@ -64,11 +78,24 @@ class Messenger:
         self.world.count(vendor, "callback_failures")
 
 
-def _send(notice: Notice) -> None:
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A callback goes to the URL that was registered and to no other."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _send(notice: Notice, effect: Mapping[str, Any], timeout: float) -> None:
     if not notice.url.startswith(("http://", "https://")):
         raise ValueError("A receiver must be an http or https URL")
-    request = urllib.request.Request(notice.url, notice.body, headers=dict(notice.headers), method=notice.method)
+    body, headers = notice.body, dict(notice.headers)
+    if body and effect.get("malformed"):
+        body = body[: len(body) // 2]
+    if notice.sign is not None:
+        signed = (body or b"") + (b" " if effect.get("wrong_signature") else b"")
+        headers.update(notice.sign(signed, time.time() - effect.get("signed_ago", 0)))
+    request = urllib.request.Request(notice.url, body, headers=headers, method=notice.method)
     # Receivers are on this machine or near it: a proxy of the environment has no part in this.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=TIMEOUT_SECONDS):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+    with opener.open(request, timeout=timeout):
         pass

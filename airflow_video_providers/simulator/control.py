@@ -6,12 +6,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_video_providers.simulator.contents import Contents, TooSmallError
-from airflow_video_providers.simulator.faults import Fault
+from airflow_video_providers.simulator.faults import CALLBACK, Fault
 from airflow_video_providers.simulator.jobs import Job, job_as_json
+from airflow_video_providers.simulator.same_origin import check_same_origin
 from airflow_video_providers.simulator.vendor import json_answer
 from airflow_video_providers.simulator.vendors import VENDORS
 
@@ -25,10 +26,15 @@ if TYPE_CHECKING:
 _VENDORS = (*VENDORS, "*")
 
 
+MOST_FAULTS = 1000
+SHARED = frozenset({"delay", "malformed"})
+CALLBACK_EFFECTS = SHARED | {"lost", "duplicates", "wrong_signature", "signed_ago"}
+
+
 class FaultRequest(BaseModel):
     """A fault as a user asks for it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     vendor: Literal[_VENDORS] = "*"  # type: ignore[valid-type]  # they are found at run time
     operation: str = "*"
@@ -47,6 +53,11 @@ class FaultRequest(BaseModel):
     bytes_per_second: float | None = Field(None, gt=0)
     malformed: bool | None = None
 
+    lost: bool | None = None
+    duplicates: int | None = Field(None, ge=1, le=100)
+    wrong_signature: bool | None = None
+    signed_ago: float | None = None
+
 
 class JobMove(BaseModel):
     """How a job is moved by hand."""
@@ -63,7 +74,8 @@ class JobMove(BaseModel):
 
 def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) -> FastAPI:
     """The control application."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    guard = [Depends(check_same_origin)]
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=guard)
 
     @app.post("/faults")
     async def add_fault(body: FaultRequest) -> Response:
@@ -71,6 +83,11 @@ def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) 
         effect = body.model_dump(exclude=set(place), exclude_none=True)
         if not effect:
             raise HTTPException(422, "A fault needs an effect, for example status=503")
+        of_callbacks = CALLBACK_EFFECTS if body.operation == CALLBACK else effect.keys() - (CALLBACK_EFFECTS - SHARED)
+        if misplaced := effect.keys() - of_callbacks:
+            raise HTTPException(422, f"Not an effect on operation {body.operation!r}: {', '.join(sorted(misplaced))}")
+        if len(world.faults) >= MOST_FAULTS:
+            raise HTTPException(422, f"There are {MOST_FAULTS} faults already: DELETE /faults")
         fault = Fault(**place, effect=effect)
         world.faults[fault.id] = fault
         world.save_faults()
@@ -132,7 +149,9 @@ def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) 
     @app.get("/uploads")
     async def list_uploads() -> Response:
         kept = {
-            name: list(world.resources[vendor.uploads].values()) for name, vendor in vendors.items() if vendor.uploads
+            name: list(world.resources[vendor.uploads].values())
+            for name, vendor in vendors.items()
+            if vendor.uploads in world.resources
         }
         return json_answer(kept)
 
@@ -142,7 +161,10 @@ def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) 
 
     @app.patch("/settings")
     async def change_settings(request: Request) -> Response:
-        changes = await request.json()
+        try:
+            changes = await request.json()
+        except (ValueError, RecursionError):
+            raise HTTPException(422, "Settings are JSON") from None
         if not isinstance(changes, dict):
             raise HTTPException(422, "Settings are an object")
         sizes = [changes.get("file_bytes")]

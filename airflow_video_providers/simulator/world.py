@@ -13,19 +13,24 @@ import secrets
 import sqlite3
 import time
 from collections import Counter, defaultdict
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_video_providers.simulator.faults import Fault
 from airflow_video_providers.simulator.jobs import Job
 from airflow_video_providers.simulator.settings import SettingsBook
 from airflow_video_providers.simulator.vendors import VENDORS
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
 COUNTS = (
     "requests", "max_in_flight", "creates", "create_requests", "polls", "lists", "videos", "files", "links",
     "downloads", "max_downloads_in_flight", "bytes", "cancels", "finished_deletes", "delete_requests", "tokens",
-    "token_requests", "uploads", "upload_bytes", "callbacks", "callback_failures", "faults",
+    "token_requests", "uploads", "upload_bytes", "callbacks", "callback_attempts", "callback_failures",
+    "callbacks_lost", "faults", "limited",
 )  # fmt: skip
+MOST_TOKENS = 1000
 
 
 class World:
@@ -36,7 +41,7 @@ class World:
 
     def __init__(self, settings: SettingsBook, directory: Path | None = None) -> None:
         self.settings = settings
-        self.media_origin = ""
+        self.origin = self.media_origin = ""
         self._start()
         self._dirty: set[tuple[str, str]] = set()
         self._database: sqlite3.Connection | None = None
@@ -49,7 +54,7 @@ class World:
         self.counts: dict[str, Counter[str]] = {vendor: Counter() for vendor in VENDORS}
         self.faults: dict[str, Fault] = {}
         self.resources: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-        self.tokens: dict[str, float] = {}
+        self.tokens: dict[str, dict[str, Any]] = {}
         self._sequence = 0
 
     # -- jobs ---------------------------------------------------------------------------------------------------
@@ -66,8 +71,12 @@ class World:
         """Remember to write this job."""
         self._dirty.add(("job", f"{job.vendor}/{job.job_id}"))
 
+    def page_url(self, job: Job) -> str:
+        """Return the simulator's own page of a job: what stands in for a vendor's player."""
+        return f"{self.origin}/renders/{job.vendor}/{job.job_id}"
+
     def find_job(self, vendor: str, job_id: str) -> Job | None:
-        """A job that the vendor would still show; a deleted one is gone."""
+        """Return a job that the vendor would still show; a deleted one is gone."""
         job = self.jobs[vendor].get(job_id)
         return None if job is None or job.deleted_at is not None else job
 
@@ -77,7 +86,7 @@ class World:
         return [job for job in self.jobs[vendor].values() if job.deleted_at is None and job.created_at <= seen_before]
 
     def delete_job(self, job: Job, now: float | None = None) -> None:
-        """Delete as all four vendors are understood to: an active job is cancelled, a finished one is gone."""
+        """Cancel an active job; remove a finished one with its files."""
         now = time.time() if now is None else now
         if job.ended(now) or job.cancelled_at is not None:
             if job.cancelled_at is None:
@@ -116,12 +125,56 @@ class World:
         self._dirty.add(("resource", f"{kind}/{resource_id}"))
         return self.resources[kind].pop(resource_id, None) is not None
 
-    def issue_token(self, lifetime: float) -> str:
-        """A new access token."""
-        token = secrets.token_urlsafe(48)
-        self.tokens[token] = time.time() + lifetime
+    def issue_token(self, lifetime: float, **about: Any) -> str:
+        """Return a new access token; ``about`` is kept with it. The oldest go when there are more than 1,000."""
+        token, now = secrets.token_urlsafe(48), time.time()
+        self.tokens[token] = {"until": now + lifetime, **about}
         self._dirty.add(("token", token))
+        if len(self.tokens) > MOST_TOKENS:
+            kept = [name for name, value in self.tokens.items() if value["until"] > now][-MOST_TOKENS:]
+            for gone in self.tokens.keys() - set(kept):
+                del self.tokens[gone]
+                self._dirty.add(("token", gone))
         return token
+
+    def find_token(self, token: str) -> dict[str, Any] | None:
+        """Return what is kept with a token that is still good."""
+        found = self.tokens.get(token)
+        return found if found is not None and time.time() < found["until"] else None
+
+    # -- callbacks and faults ---------------------------------------------------------------------------------------
+
+    def watch(self, job: Job) -> None:
+        """Send this job's callbacks when they are due."""
+        job.watched = True
+        self.watched[job.job_id] = job
+
+    def unwatch(self, job: Job) -> None:
+        """Send no more of them."""
+        job.watched = False
+        self.watched.pop(job.job_id, None)
+        self.save_job(job)
+
+    def watch_active(self, vendor: str) -> None:
+        """Watch every job that has not ended: for a receiver that is registered while jobs run."""
+        now = time.time()
+        for job in self.jobs[vendor].values():
+            if not job.ended(now) and job.cancelled_at is None and job.deleted_at is None:
+                self.watch(job)
+                self.save_job(job)
+
+    def strike(self, vendor: str, operations: tuple[str, ...]) -> Mapping[str, Any] | None:
+        """Return the effect of the first fault that hits this request or callback, and count it down."""
+        for fault in list(self.faults.values()):
+            if fault.strikes(vendor, operations):
+                if fault.times is not None and fault.times <= 0:
+                    del self.faults[fault.id]
+                self.count(vendor, "faults")
+                self.save_faults()
+                return fault.effect
+        if self.faults:
+            self.save_faults()
+        return None
 
     def save_faults(self) -> None:
         """Remember to write the faults."""
@@ -143,6 +196,8 @@ class World:
     # -- disk -----------------------------------------------------------------------------------------------------
 
     def _open(self, path: Path) -> None:
+        path.touch(mode=0o600)
+        path.chmod(0o600)  # tokens and users' requests are in it
         # Without synchronous writes a crash of the machine could lose the last answers; a crash of this process
         # cannot, and nothing more is promised.
         self._database = sqlite3.connect(path, timeout=1, isolation_level="DEFERRED", check_same_thread=False)
@@ -157,7 +212,7 @@ class World:
             self.jobs[job.vendor][job.job_id] = job
             self._sequence = job.sequence
             if job.watched:
-                self.watched[job.job_id] = job
+                self.watch(job)
         for vendor, counts in rows["counts"].items():
             self.counts[vendor] = Counter(counts)
         for key, value in rows["resource"].items():

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +20,7 @@ from airflow_video_providers.simulator.vendor import (
     Vendor,
     iso_time,
     json_answer,
+    json_notice,
     new_app,
     new_job,
 )
@@ -117,12 +117,11 @@ def notices(world: World, contents: Contents, job: Job, now: float) -> list[Noti
         return []
     ours: dict[str, Any] = {"status": LIFECYCLE.status(job, now)}
     if job.succeeded(now):
-        share = f"https://app.colossyan.com/player/{job.video_id}"
+        share = world.page_url(job)
         ours.update(url=contents.link(job, "video"), videoUrl=share, shareUrl=share)
     payload = job.request.get("callbackPayload") or {}
     variables = job.request.get("dynamicVariables") or {}
-    body = json.dumps({**variables, **payload, **ours}).encode()
-    return [Notice("callback", url, body, headers={"content-type": "application/json"})]
+    return [json_notice("callback", url, {**variables, **payload, **ours})]
 
 
 def _progress(job: Job, now: float) -> dict[str, Any]:

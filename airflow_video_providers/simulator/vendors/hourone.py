@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
+import functools
 import secrets
 import time
 import uuid
@@ -23,7 +21,9 @@ from airflow_video_providers.simulator.vendor import (
     Notice,
     RefusedError,
     Vendor,
+    hmac_hex,
     json_answer,
+    json_notice,
     new_app,
     new_job,
 )
@@ -150,15 +150,17 @@ def notices(world: World, contents: Contents, job: Job, now: float) -> list[Noti
     if not job.ended(now):
         return []
     event = "ready" if job.succeeded(now) else "failed"
-    data = {key: _shown(job, now)[key] for key in ("id", "req_id", "draft_id", "status")}
-    body = json.dumps({"event_name": f"video_{event}", "data": data}).encode()
-    found = []
-    for webhook_id, webhook in world.resources[WEBHOOKS].items():
-        if webhook["status"] == "active" and {f"video.{event}", f"video_{event}"} & set(webhook["events"]):
-            signature = hmac.new(webhook["secret"].encode(), body, hashlib.sha256).hexdigest()
-            headers = {"content-type": "application/json", "x-hourone-signature": signature}
-            found.append(Notice(webhook_id, webhook["url"], body, headers=headers))
-    return found
+    data = {key: _shown(world, job, now)[key] for key in ("id", "req_id", "draft_id", "status")}
+    body = {"event_name": f"video_{event}", "data": data}
+    return [
+        json_notice(webhook_id, webhook["url"], body, functools.partial(_sign, webhook["secret"]))
+        for webhook_id, webhook in world.resources[WEBHOOKS].items()
+        if webhook["status"] == "active" and {f"video.{event}", f"video_{event}"} & set(webhook["events"])
+    ]
+
+
+def _sign(secret: str, body: bytes, now: float) -> dict[str, str]:
+    return {"x-hourone-signature": hmac_hex(secret, body)}
 
 
 def _progress(job: Job, now: float) -> Any:
@@ -170,7 +172,7 @@ def _progress(job: Job, now: float) -> Any:
     return int(job.fraction(now) * 100)
 
 
-def _shown(job: Job, now: float) -> dict[str, Any]:
+def _shown(world: World, job: Job, now: float) -> dict[str, Any]:
     return {
         "id": job.job_id,
         "name": job.name,
@@ -179,7 +181,7 @@ def _shown(job: Job, now: float) -> dict[str, Any]:
         "req_id": job.extra["req_id"],
         "draft_id": job.extra["draft_id"],
         **{name: job.request[name] for name in ECHOED if name in job.request},
-        "video_player_url": f"https://app.hourone.ai/player/{job.job_id}",
+        "video_player_url": world.page_url(job),
     }
 
 
@@ -195,7 +197,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
     app.add_exception_handler(RequestValidationError, invalid)
 
     def shown(job: Job, now: float) -> dict[str, Any]:
-        fields = _shown(job, now)
+        fields = _shown(world, job, now)
         if contents.job_has_files(job, now):
             fields["download_url"] = contents.link(job, "video")
         return fields
@@ -244,7 +246,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
         job = find(video_id)
         if not contents.job_has_files(job, time.time()):
             raise RefusedError(400, "Subtitles can be made only of a video that is ready")
-        label = f"subtitles-{body.format}"
+        label = f"subtitles-{body.language_code}.{body.format}"
         url = contents.link(job, label, f"{job.name}.{body.language_code}.{body.format}")
         return json_answer({"language_code": body.language_code, "format": body.format, "url": url}, 201)
 
@@ -267,7 +269,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
         ready = time.time() >= preview["created"] + world.settings.of(NAME).render_seconds / 10
         fields: dict[str, Any] = {"id": task_id, "req_id": preview["req_id"], "status": "in_progress", "url": None}
         if ready:
-            fields.update(status="ready", url=contents.link_to(NAME, task_id, "preview", "preview.wav"))
+            fields.update(status="ready", url=contents.link_to(NAME, task_id, "preview.wav", "preview.wav"))
         return json_answer(fields)
 
     @app.get("/analytics/summary")
@@ -286,6 +288,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
         webhook = {**body.model_dump(), "status": "active", "secret": secrets.token_hex(16)}
         webhook_id = str(uuid.uuid4())
         world.put(WEBHOOKS, webhook_id, webhook)
+        world.watch_active(NAME)
         return json_answer({"id": webhook_id, **webhook}, 201)
 
     @app.get("/webhooks/{webhook_id}")
@@ -313,6 +316,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
 VENDOR = Vendor(
     name=NAME,
     prefix="/hourone/api/v1",
+    key_headers=("api-key", "authorization"),
     lifecycle=LIFECYCLE,
     operations=(
         ("POST", "/videos", "create"),

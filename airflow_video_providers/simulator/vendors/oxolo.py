@@ -10,11 +10,13 @@ import uuid
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, File, Form, Header, Query, Request, Response, UploadFile
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_video_providers.simulator import media
 from airflow_video_providers.simulator.contents import Contents
 from airflow_video_providers.simulator.jobs import Job, Lifecycle
+from airflow_video_providers.simulator.settings import Settings
+from airflow_video_providers.simulator.uploads import keep_upload
 from airflow_video_providers.simulator.vendor import (
     KEY,
     Notice,
@@ -22,7 +24,6 @@ from airflow_video_providers.simulator.vendor import (
     Vendor,
     iso_time,
     json_answer,
-    keep_upload,
     new_app,
     new_job,
 )
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 NAME = "oxolo"
 LIFECYCLE = Lifecycle(active=((0, "in_progress"),), succeeded=((0, "done"),), failed="failed", queued=frozenset())
 PRICE = 5
-MEDIA, SUBSCRIPTIONS = "oxolo.media", "oxolo.subscriptions"
+MEDIA, SUBSCRIPTIONS = "oxolo.uploads", "oxolo.subscriptions"
 CATALOGUE = {
     kind: {
         f"{kind.lower()}-{number}": {"name": f"{kind.title()} {number}", "type": kind, "isActive": True}
@@ -41,6 +42,26 @@ CATALOGUE = {
     }
     for kind in ("ACTOR", "VOICE", "TEMPLATE", "MUSIC")
 }
+
+
+class WebhookSystem(BaseModel):
+    """A receiver that Oxolo's support would register by hand: where events go, and the token in their header."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    webhookUrl: str
+    method: Literal["GET", "POST"] = "POST"
+    header: str = Field("authorization", pattern=r"[A-Za-z0-9-]+")
+    token: str = ""
+
+
+class OxoloSettings(Settings):
+    """What only Oxolo has."""
+
+    credits: int = 100_000
+    """The account's credits before the first video; each video costs 5."""
+    webhook_systems: dict[str, WebhookSystem] = Field(default_factory=dict)
+    """Receivers registered "by support", by their system id."""
 
 
 class _Open(BaseModel):
@@ -103,7 +124,7 @@ def notices(world: World, contents: Contents, job: Job, now: float) -> list[Noti
         events.append(("videoUpdateStatus", "ended", {"identifier": job.job_id, "status": status}))
     found = []
     for subscription_id, subscription in world.resources[SUBSCRIPTIONS].items():
-        system = world.settings.of(NAME).webhook_systems.get(subscription["systemId"])
+        system = world.settings.own(NAME, OxoloSettings).webhook_systems.get(subscription["systemId"])
         if system is None:
             continue
         for kind, name, data in events:
@@ -116,7 +137,7 @@ def notices(world: World, contents: Contents, job: Job, now: float) -> list[Noti
 
 
 def _credits(world: World) -> int:
-    return world.settings.of(NAME).credits - PRICE * len(world.jobs[NAME])
+    return world.settings.own(NAME, OxoloSettings).credits - PRICE * len(world.jobs[NAME])
 
 
 def _video_document(contents: Contents, job: Job, now: float) -> str:
@@ -281,15 +302,18 @@ def create_app(world: World, contents: Contents) -> FastAPI:
 
     @app.get("/account/plan")
     async def get_plan() -> Response:
-        return results({"name": "simulator", "credits": world.settings.of(NAME).credits, "watermark": False})
+        return results(
+            {"name": "simulator", "credits": world.settings.own(NAME, OxoloSettings).credits, "watermark": False}
+        )
 
     @app.post("/webhooks")
     async def subscribe(body: _Subscription) -> Response:
-        system = world.settings.of(NAME).webhook_systems.get(body.systemId)
+        system = world.settings.own(NAME, OxoloSettings).webhook_systems.get(body.systemId)
         if system is None:
             raise RefusedError(404, "System not found: support has to register it (setting webhook_systems)")
         fields = body.model_dump()
         world.put(SUBSCRIPTIONS, secrets.token_hex(8), fields)
+        world.watch_active(NAME)
         shown = {"id": body.systemId, "name": body.systemId, "webhookUrl": system.webhookUrl}
         return results({**fields, "createdAt": iso_time(time.time()), "system": shown})
 
@@ -324,5 +348,5 @@ VENDOR = Vendor(
     notices=notices,
     example={"mode": "url", "url": "https://shop.example/{text}", "template_id": "t-1"},
     refused={"mode": "url", "template_id": "t-1"},
-    uploads=MEDIA,
+    settings=OxoloSettings,
 )

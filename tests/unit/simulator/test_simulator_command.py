@@ -43,7 +43,7 @@ def test_everything_survives_sigkill(tmp_path):
         assert second.jobs() == jobs
         assert second.counts("colossyan") == counts
         assert requests.get(f"{second.url}/_simulator/faults", timeout=20).json()[0]["times"] == 3
-        assert requests.get(f"{second.url}/_simulator/settings", timeout=20).json()["xvid"] == {"file_bytes": 1_000_000}
+        assert requests.get(f"{second.url}/_simulator/settings", timeout=20).json()["xvid"]["file_bytes"] == 1_000_000
         assert requests.get(link, timeout=20).content == film
         second.reset()
         assert second.jobs() == []

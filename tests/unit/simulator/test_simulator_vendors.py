@@ -150,7 +150,7 @@ def test_xvid_tokens(clients, simulator):
         assert answer.json()["error"]["error_code"]
     form = {**base, "grant_type": "client_credential", "scope": "me,mediahub", "expires_in": "77"}
     assert client.call("POST", "/oauth2/token/", data=form, headers={}).json()["expires_in"] == "77"
-    simulator.settings(token_seconds=0, token_expires_in_text=False)
+    simulator.settings(xvid={"token_seconds": 0, "token_expires_in_text": False})
     answer = client.call("GET", "/jobs/", headers=client.login())
     assert answer.status_code == 403
     assert answer.json()["error"] == {"error_code": "0x0000003", "error_message": "Invalid access token"}

@@ -6,18 +6,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs
 
-from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from airflow_video_providers.simulator.contents import Contents
 from airflow_video_providers.simulator.jobs import Job, Lifecycle
-from airflow_video_providers.simulator.vendor import Notice, RefusedError, Vendor, new_app, new_job
+from airflow_video_providers.simulator.vendor import KEY, Notice, RefusedError, Vendor, json_notice, new_app, new_job
 from airflow_video_providers.simulator.vendors.xvid import files as xvid_files
 from airflow_video_providers.simulator.vendors.xvid import resources as xvid_resources
 from airflow_video_providers.simulator.vendors.xvid.answers import (
@@ -29,14 +30,14 @@ from airflow_video_providers.simulator.vendors.xvid.answers import (
     milliseconds,
     reference,
 )
-from airflow_video_providers.simulator.vendors.xvid.files import FileShelf, outputs_of
+from airflow_video_providers.simulator.vendors.xvid.files import Count, FileShelf, XvidSettings, outputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_video_providers.simulator.world import World
 
-CLIENT_ID, CLIENT_SECRET = "simulator", "c2ltdWxhdG9y"
+CLIENT_ID, CLIENT_SECRET = KEY, "c2ltdWxhdG9y"
 SCOPES = {
     "me", "mediahub", "mediahub_read", "mediahub_write", "mediahub_submit_jobs", "mediahub_download_files", "autograph"
 }  # fmt: skip
@@ -47,7 +48,7 @@ LIFECYCLE = Lifecycle(
     queued=frozenset({"QUEUED"}),
 )
 IN_PROGRESS_SECONDS = 15 * 60
-GONE = "0x0050005"
+GONE, NO_SCOPE = "0x0050005", "0x0000006"
 
 
 class _Open(BaseModel):
@@ -81,20 +82,41 @@ class _NewJob(BaseModel):
 
 
 class _Authority:
-    """Who may ask: the holder of a living token, or the signer of the URL."""
+    """Who may ask for what: the holder of a living token with a scope for it, or the signer of the URL."""
 
     def __init__(self, world: World) -> None:
         self.world = world
 
     def __call__(self, request: Request) -> None:
-        if request.url.path.rstrip("/").endswith("/oauth2/token"):
+        path = request.url.path.partition("/v1")[2].rstrip("/")
+        if path == "/oauth2/token":
             return
         if "signature" in request.query_params:
             self._check_signature(request)
             return
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or time.time() >= self.world.tokens.get(token, 0):
+        scheme, _, name = request.headers.get("authorization", "").partition(" ")
+        token = self.world.find_token(name) if scheme.lower() == "bearer" else None
+        if token is None:
             raise RefusedError(403, "Invalid access token", "0x0000003")
+        self._check_scope(set(token["scopes"]), request.method, path, dict(request.query_params))
+
+    @staticmethod
+    def _check_scope(held: set[str], method: str, path: str, query: dict[str, str]) -> None:
+        """Refuse a call for which no scope was granted; a token that was asked for without scopes may do all."""
+        if not held:
+            return
+        if "mediahub" in held:
+            held |= {"mediahub_read", "mediahub_write"}
+        if (method, path) == ("POST", "/jobs"):
+            enough = {"mediahub_write", "mediahub_submit_jobs"}
+        elif path == "/files/downloads":
+            enough = {"mediahub_read", "mediahub_download_files"}
+        else:
+            enough = {"mediahub_read"} if method == "GET" else {"mediahub_write"}
+        if not held & enough:
+            raise RefusedError(403, f"Insufficient scope: needs {' or '.join(sorted(enough))}", NO_SCOPE)
+        if "autograph_tag" in query and "autograph" not in held:
+            raise RefusedError(403, "Insufficient scope: needs autograph", NO_SCOPE)
 
     @staticmethod
     def _check_signature(request: Request) -> None:
@@ -103,25 +125,26 @@ class _Authority:
         path = request.scope["raw_path"].decode()
         signed = f"/v1/{path.partition('/v1/')[2]}?{query}"
         digest = hmac.new(base64.b64decode(CLIENT_SECRET), signed.encode(), hashlib.sha256).hexdigest()
-        good = hmac.compare_digest(digest, request.query_params["signature"])
+        good = hmac.compare_digest(digest.encode(), request.query_params["signature"].encode("utf-8", "replace"))
         if not good or request.query_params.get("client_id") != CLIENT_ID:
             raise RefusedError(403, "Invalid signature", "0x0000003")
         expiry = request.query_params.get("expiry_time", "")
-        if expiry.isdigit() and 1e9 <= int(expiry) <= time.time():
+        if re.fullmatch(r"[0-9]{10,15}", expiry) and int(expiry) <= time.time():
             raise RefusedError(403, "The signed URL has expired", "0x0000003")
 
 
 def notices(world: World, contents: Contents, job: Job, now: float) -> list[Notice]:
     """The pipeline's ``ping_urls``; what a ping carries is not documented: here it is the job's id and status."""
     pipeline = world.resources["xvid.pipelines"].get(job.extra["pipeline_id"], {})
-    urls = pipeline.get("ping_urls") or {}
+    urls = pipeline.get("ping_urls")
+    if not isinstance(urls, dict):
+        return []
     events = ["started"] if LIFECYCLE.status(job, now) != "QUEUED" else []
     if job.ended(now):
         events.append("finished" if job.succeeded(now) else "error")
     status = LIFECYCLE.status(job, now)
-    body = f'{{"job": {{"id": "{job.job_id}", "status": "{status}"}}}}'.encode()
-    headers = {"content-type": "application/json"}
-    return [Notice(event, urls[event], body, headers=headers) for event in events if urls.get(event)]
+    body = {"job": {"id": job.job_id, "status": status}}
+    return [json_notice(event, urls[event], body) for event in events if isinstance(urls.get(event), str)]
 
 
 class _Jobs:
@@ -224,6 +247,11 @@ class _Jobs:
         return jobs
 
 
+def _may_mark(world: World, request: Request) -> bool:
+    token = world.find_token(request.headers.get("authorization", "").partition(" ")[2])
+    return token is None or not token["scopes"] or "autograph" in token["scopes"]  # None: the URL is signed
+
+
 def _outputs(body: dict[str, Any]) -> list[dict[str, Any]]:
     return body.get("outputs") or [{}]
 
@@ -251,12 +279,14 @@ def create_app(world: World, contents: Contents) -> FastAPI:
             raise RefusedError(400, "grant_type must be client_credential")
         if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
             raise RefusedError(403, "Invalid client credentials", "0x0000003")
-        unknown = {scope for scope in form.get("scope", "").split(",") if scope} - SCOPES
-        if unknown:
+        scopes = [scope for scope in form.get("scope", "").split(",") if scope]
+        if unknown := set(scopes) - SCOPES:
             raise RefusedError(400, f"Unknown scope (scopes are separated by commas): {', '.join(sorted(unknown))}")
-        settings = world.settings.of(NAME)
-        lifetime = float(form["expires_in"]) if form.get("expires_in", "").isdigit() else settings.token_seconds
-        token = world.issue_token(lifetime)
+        settings, asked = world.settings.own(NAME, XvidSettings), form.get("expires_in", "")
+        if asked and not re.fullmatch(r"[1-9][0-9]{0,7}", asked):
+            raise RefusedError(400, "expires_in: seconds, at most 8 digits")
+        lifetime = float(asked or settings.token_seconds)
+        token = world.issue_token(lifetime, scopes=scopes)
         world.count(NAME, "tokens")
         expires = str(int(lifetime)) if settings.token_expires_in_text else int(lifetime)
         return answer(request, {"access_token": token, "expires_in": expires})
@@ -267,6 +297,8 @@ def create_app(world: World, contents: Contents) -> FastAPI:
         if not pipeline_id:
             raise RefusedError(400, "job.pipeline.id: Field required", "0x0050001")
         raw = (await request.json())["job"]
+        if raw.get("autograph") and not _may_mark(world, request):
+            raise RefusedError(403, "Insufficient scope: needs autograph", NO_SCOPE)
         stem = PurePosixPath(body.job.input.input_name).stem
         names = [output.output_name for output in body.job.outputs or () if output.output_name]
         job = new_job(
@@ -278,7 +310,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
             request=raw,
             texts=(*names, stem, body.job.user_data),
             keys={"user_data": body.job.user_data, "unique_custom_key": raw.get("unique_custom_key")},
-            extra={"pipeline_id": pipeline_id},
+            extra={"pipeline_id": pipeline_id, **({"mark": secrets.token_hex(8)} if raw.get("autograph") else {})},
         )
         for output in outputs_of(job):
             world.put("xvid.files", output.file_id, {"job_id": job.job_id})
@@ -287,8 +319,8 @@ def create_app(world: World, contents: Contents) -> FastAPI:
     @app.get("/jobs")
     async def list_jobs(
         request: Request,
-        start: Annotated[int, Query(ge=0)] = 0,
-        limit: Annotated[int, Query(ge=0)] = 1000,
+        start: Count = 0,
+        limit: Count = 1000,
         sort: str = "created_at",
         direction: Literal["1", "-1"] = "1",
     ) -> Response:
@@ -360,6 +392,5 @@ VENDOR = Vendor(
     },
     refused={"pipeline": {"id": "pipeline-1"}},
     connection={"login": CLIENT_ID, "password": CLIENT_SECRET},
-    uploads=xvid_files.UPLOADS,
-    create_upload_app=xvid_files.create_form_app,
+    settings=XvidSettings,
 )

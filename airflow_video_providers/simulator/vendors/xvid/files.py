@@ -9,26 +9,39 @@ import mimetypes
 import secrets
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field
 
 from airflow_video_providers.simulator import media
-from airflow_video_providers.simulator.contents import MEDIA_TYPES, store_error
+from airflow_video_providers.simulator.contents import FORMATS, extension_of, kind_of
 from airflow_video_providers.simulator.jobs import Job
-from airflow_video_providers.simulator.settings import DAY
-from airflow_video_providers.simulator.vendor import RefusedError, keep_upload
+from airflow_video_providers.simulator.settings import DAY, Settings
+from airflow_video_providers.simulator.vendor import RefusedError
 from airflow_video_providers.simulator.vendors.xvid.answers import NAME, answer, base_url, milliseconds, reference
 
 if TYPE_CHECKING:
     from airflow_video_providers.simulator.contents import Contents
     from airflow_video_providers.simulator.world import World
 
-UPLOADS, POLICY_FIELDS = "xvid.uploads", ("policy", "signature", "key")
-TYPES = {"video": "file", "thumbnail": "file", "archive": "archive"}
+UPLOADS = "xvid.uploads"
+SUBTYPES = {"video": "video", "thumbnail": "image", "archive": "zip"}
+MP4_MEDIA_TYPE = "video/quicktime, variant=(string)iso"
+"""What the vendor's own example says of an MP4: words of GStreamer, no media type."""
+Count = Annotated[int, Query(ge=0, le=2**53)]
+
+
+class XvidSettings(Settings):
+    """What only Xvid has."""
+
+    token_seconds: float = Field(7200, le=366 * DAY)
+    """Life of an access token, unless the token request asks for another."""
+    token_expires_in_text: bool = True
+    """``expires_in`` of a token is text, as in the vendor's wiki, or a number, as its client reads it."""
+    upload_final_status: str = "COMPLETED"
+    """The status of a finished upload, whose name is not documented."""
 
 
 @dataclass(frozen=True)
@@ -83,27 +96,35 @@ class FileShelf:
 
     def find(self, file_id: str, now: float) -> Output | dict[str, Any]:
         """An output or an upload by its file id; refuses with 404."""
-        for kept in (self.world.resources["xvid.files"].get(file_id),):
-            if kept and (job := self.world.find_job(NAME, kept["job_id"])):
-                for output in self.outputs(job, now):
-                    if output.file_id == file_id:
-                        return output
+        kept = self.world.resources["xvid.files"].get(file_id)
+        if kept and (job := self.world.find_job(NAME, kept["job_id"])):
+            for output in self.outputs(job, now):
+                if output.file_id == file_id:
+                    return output
         for upload in self.world.resources[UPLOADS].values():
             if upload["file_id"] == file_id and "path" in upload:
                 return upload
         raise RefusedError(404, "File does not exist", "0x0060005")
 
+    def id_of(self, object_key: str | None, pipeline_id: str | None) -> str:
+        """Return the id of an upload's file by the key under which it was stored; refuses where there is none."""
+        for upload in self.world.resources[UPLOADS].values():
+            if (upload["object_key"], upload["pipeline_id"]) == (object_key, pipeline_id):
+                return str(upload["file_id"])
+        if object_key is None:
+            raise RefusedError(400, "Either file_id, or object_key with pipeline_id, is required", "0x0060001")
+        raise RefusedError(404, "File does not exist", "0x0060005")
+
     async def describe(self, request: Request, output: Output, now: float, *, make: bool = True) -> dict[str, Any]:
         """The file object of an output; ``make=False`` leaves out size and MD5 rather than render the file now."""
-        job, kind = output.job, output.label.split("-")[0]
-        media_type, extension = MEDIA_TYPES[kind]
+        job, kind, extension = output.job, kind_of(output.label), extension_of(output.label)
         shown: dict[str, Any] = {
             **reference(request, "files", output.file_id),
             "name": output.name,
             "title": job.name,
-            "type": TYPES[kind],
-            "subtype": kind,
-            "mime_type": media_type,
+            "type": "file",
+            "subtype": SUBTYPES[kind],
+            "mime_type": MP4_MEDIA_TYPE if kind == "video" else FORMATS[extension],
             "container": extension,
             "size": None,
             "size_on_disk": None,
@@ -151,7 +172,7 @@ def create_router(world: World, contents: Contents, shelf: FileShelf) -> APIRout
     router = APIRouter(prefix="/files")
 
     @router.get("")
-    async def list_files(request: Request, start: int = 0, limit: int = 1000, type: str | None = None) -> Response:
+    async def list_files(request: Request, start: Count = 0, limit: Count = 1000, type: str | None = None) -> Response:
         now, wanted = time.time(), request.query_params
         if "job.id" in wanted:
             job = world.find_job(NAME, wanted["job.id"])
@@ -161,32 +182,44 @@ def create_router(world: World, contents: Contents, shelf: FileShelf) -> APIRout
         if "pipeline.id" in wanted:
             jobs = [job for job in jobs if job.extra["pipeline_id"] == wanted["pipeline.id"]]
         found = [output for job in jobs for output in shelf.outputs(job, now)]
-        found = [output for output in found if type in (None, TYPES[output.label.split("-")[0]])]
+        if type not in (None, "file"):
+            found = []
         page = found[start : start + min(limit, 5000)]
         files = [await shelf.describe(request, output, now, make="job.id" in wanted) for output in page]
         return answer(request, {"files": files, "start": start, "limit": limit, "total": len(found)})
 
     @router.get("/downloads")
     async def get_download(
-        request: Request, file_id: str, redirect: bool = False, expiry_time: float | None = None
+        request: Request,
+        file_id: str | None = None,
+        object_key: str | None = None,
+        pipeline_id: str | None = None,
+        redirect: bool = False,
+        expiry_time: Annotated[float | None, Query(allow_inf_nan=False)] = None,
+        autograph_tag: str | None = None,
     ) -> Response:
-        found = shelf.find(file_id, time.time())
+        found = shelf.find(file_id or shelf.id_of(object_key, pipeline_id), time.time())
         if expiry_time is not None and expiry_time < 1e9:
             expiry_time += time.time()
         if isinstance(found, Output):
-            url = contents.link(found.job, found.label, found.name, expiry_time)
-            archive = found.label.startswith("archive")
+            label, marked = found.label, bool(found.job.request.get("autograph"))
+            if autograph_tag is not None and not (marked and label.startswith("video")):
+                raise RefusedError(400, "autograph_tag: the file is not prepared for AutoGraph")
+            if marked and label.startswith("video"):
+                # No two viewers get the same copy; one viewer, who is known by the tag, gets the same one again.
+                viewer = secrets.token_hex(8) if autograph_tag is None else autograph_tag
+                label += f"~{hashlib.sha256(viewer.encode('utf-8', 'replace')).hexdigest()[:16]}"
+            url = contents.link(found.job, label, found.name, expiry_time)
         else:
             url = contents.link_to(NAME, found["id"], "upload", found["object_key"].split("/")[-1], expiry_time)
-            archive = False
         if redirect:
             return RedirectResponse(url, 302)
-        link = {"urls": [url]} if archive else {"url": url}
-        return answer(request, {"download": {"file": reference(request, "files", file_id), **link}})
+        shown = found.file_id if isinstance(found, Output) else found["file_id"]
+        return answer(request, {"download": {"file": reference(request, "files", shown), "url": url}})
 
     @router.post("/uploads")
     async def start_upload(
-        request: Request, object_key: str, pipeline_id: str, expires_at: int | None = None, ip: str | None = None
+        request: Request, object_key: str, pipeline_id: str, expires_at: int | None = None
     ) -> Response:
         upload_id, now = secrets.token_hex(12), time.time()
         policy = secrets.token_hex(16)
@@ -235,7 +268,7 @@ def create_router(world: World, contents: Contents, shelf: FileShelf) -> APIRout
     def shown_upload(request: Request, upload: dict[str, Any], now: float | None = None) -> dict[str, Any]:
         status = upload["status"]
         if (now or time.time()) >= upload.get("done_at", float("inf")):
-            status = world.settings.of(NAME).upload_final_status
+            status = world.settings.own(NAME, XvidSettings).upload_final_status
         shown = {
             **reference(request, "files/uploads", upload["id"]),
             "status": status,
@@ -251,30 +284,3 @@ def create_router(world: World, contents: Contents, shelf: FileShelf) -> APIRout
         return shown
 
     return router
-
-
-def create_form_app(world: World, directory: Path) -> FastAPI:
-    """The object store's door for step two of an upload: a signed multipart form, no credentials (path ``/upload``)."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-
-    @app.post("/{upload_id}")
-    async def take(request: Request, upload_id: str) -> Response:
-        upload = world.resources[UPLOADS].get(upload_id)
-        if upload is None:
-            return store_error(404, "NoSuchUpload", "The specified upload does not exist")
-        if "authorization" in request.headers:
-            return store_error(403, "InvalidArgument", "The form is signed, send no credentials")
-        async with request.form() as form:
-            names = [name for name, _ in form.multi_items()]
-            if any(form.get(name) != upload["form"][name] for name in POLICY_FIELDS):
-                return store_error(403, "AccessDenied", "The policy or its signature is wrong")
-            file = form.get("file")
-            if file is None or isinstance(file, str) or names[-1] != "file":
-                return store_error(400, "InvalidArgument", "The last field of the form must be the file")
-            path = directory / f"upload-{upload_id}"
-            size, md5 = await keep_upload(file, path)
-        world.put(UPLOADS, upload_id, {**upload, "path": str(path), "size": size, "md5": md5})
-        world.count(NAME, "upload_bytes", size)
-        return Response(status_code=204)
-
-    return app

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from airflow_video_providers.simulator.vendor import RefusedError
 from airflow_video_providers.simulator.vendors.xvid.answers import answer, reference
+from airflow_video_providers.simulator.vendors.xvid.files import Count
 
 if TYPE_CHECKING:
     from airflow_video_providers.simulator.world import World
@@ -22,7 +23,7 @@ def create_router(world: World, kind: str, path: str, envelope: str) -> APIRoute
     async def body_of(request: Request) -> dict[str, Any]:
         try:
             content = await request.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RefusedError(400, "The body is not JSON") from None
         inner = content.get(envelope) if isinstance(content, dict) else None
         if not isinstance(inner, dict):
@@ -39,7 +40,7 @@ def create_router(world: World, kind: str, path: str, envelope: str) -> APIRoute
         return answer(request, {envelope: shown(request, identifier)})
 
     @router.get("")
-    async def list_all(request: Request, start: int = 0, limit: int = 1000) -> Response:
+    async def list_all(request: Request, start: Count = 0, limit: Count = 1000) -> Response:
         found = [shown(request, identifier) for identifier in world.resources[store]]
         page = found[start : start + min(limit, 5000)]
         return answer(request, {f"{envelope}s": page, "start": start, "limit": limit, "total": len(found)})
