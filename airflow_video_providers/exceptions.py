@@ -148,7 +148,15 @@ class VideoJobTimeoutError(VideoJobError):
 
 
 class VideoPollingError(VideoProviderError):
-    """The vendor could not be asked about a job too many times in a row; the job itself may go on."""
+    """
+    The vendor could not be polled about a job too many times in a row; the job itself may go on.
+
+    :param retry_after: seconds that the vendor asked to wait in its last response, or None.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 # ---------------------------------------------------------------- submitting

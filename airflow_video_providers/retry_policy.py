@@ -12,7 +12,6 @@ from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from airflow_video_providers.exceptions import (
     SubmissionError,
     VideoApiAuthenticationError,
-    VideoApiError,
     VideoApiInvalidRequestError,
     VideoApiNotFoundError,
     VideoApiPermissionError,
@@ -36,9 +35,7 @@ _HOPELESS = (
     VideoApiNotFoundError,
     VideoJobCancelledError,
 )
-_PASSING = (VideoApiQuotaError, VideoApiUnavailableError, VideoPollingError)
-
-_DEEPEST_CAUSE = 10
+_PassingError = VideoApiQuotaError | VideoApiUnavailableError | VideoPollingError
 
 # No vendor documents the reasons of a failed render as codes; these are the words that tell them apart.
 _HOPELESS_REASON = re.compile(
@@ -59,7 +56,7 @@ class VideoRetryPolicy(RetryPolicy):
     | failure | decision |
     |---|---|
     | wrong argument or credentials, refused request, no such job, ambiguous submission, cancelled render | fail |
-    | quota used up, vendor down, polling given up | retry, after the vendor's Retry-After where it sent one |
+    | quota used up, vendor down, polling given up | retry, after the task's delay or the vendor's longer Retry-After |
     | failed render, by the vendor's reason: invalid request, moderation, authentication | fail |
     | failed render, by the vendor's reason: quota, capacity, internal error | retry |
     | anything else, also a timeout that left the job running | the task's own setting |
@@ -80,8 +77,8 @@ class VideoRetryPolicy(RetryPolicy):
         """Decide in the worker, on the exception that ended the try."""
         if isinstance(exception, _HOPELESS):
             return RetryDecision.fail(f"{type(exception).__name__}: trying again cannot help")
-        if isinstance(exception, _PASSING):
-            return RetryDecision.retry(self._delay(exception), f"{type(exception).__name__} may pass")
+        if isinstance(exception, _PassingError):
+            return RetryDecision.retry(self._delay(exception, context), f"{type(exception).__name__} may pass")
         if isinstance(exception, VideoJobFailedError):
             reason = str(exception.job.error or "")
             if _HOPELESS_REASON.search(reason):
@@ -90,15 +87,14 @@ class VideoRetryPolicy(RetryPolicy):
                 return RetryDecision.retry(reason="the vendor's reason may pass")
         return RetryDecision.default()
 
-    def _delay(self, exception: BaseException) -> timedelta | None:
-        # A wait that was given up carries the vendor's last answer as its cause, or its cause's cause.
-        error: BaseException | None = exception
-        for _ in range(_DEEPEST_CAUSE):
-            if isinstance(error, VideoApiError) and error.retry_after is not None:
-                longest = self.longest_delay.total_seconds()
-                return timedelta(seconds=min(longest, error.retry_after))  # capped first: a timedelta has its limits
-            error = error.__cause__ if error is not None else None
-        return None
+    def _delay(self, error: _PassingError, context: Context | None) -> timedelta | None:
+        """Return what the vendor asked for, where it is longer than the task's own delay; None: the task's own."""
+        if error.retry_after is None:
+            return None
+        # Capped before it becomes a timedelta, which has its limits.
+        asked = timedelta(seconds=min(self.longest_delay.total_seconds(), error.retry_after))
+        own = timedelta(0) if context is None else context["task"].retry_delay
+        return asked if asked > own else None
 
     def serialize(self) -> dict[str, Any]:
         """Return plain JSON."""

@@ -44,8 +44,16 @@ def check_conn_id(value: Any) -> None:
 
 
 def job_id_of(value: Any) -> str:
-    """Return the id of a job that is given by its id, or by the XCom ``video_job`` of the task that submitted it."""
+    """
+    Return the id of a job that is given by its id, or by the XCom ``video_job`` of the task that submitted it.
+
+    A whole number becomes text: ``render_template_as_native_obj`` turns an id that consists of digits into one.
+
+    :raises VideoConfigurationError: it is neither; a number with a fraction or exponent cannot be told from its text.
+    """
     job_id = value.get("job_id") if isinstance(value, Mapping) else value
+    if isinstance(job_id, int) and not isinstance(job_id, bool):
+        return str(job_id)
     if not isinstance(job_id, str) or not job_id.strip():
         shown = "a mapping without `job_id`" if isinstance(value, Mapping) else repr(value)
         raise VideoConfigurationError(

@@ -328,7 +328,7 @@ class SubmitVideoJobOperator(BaseOperator):
             return self._deliver(ended.job)
         text = f"{error} {ended.text}"
         if isinstance(error, VideoPollingError):
-            raise VideoPollingError(text) from error
+            raise VideoPollingError(text, retry_after=error.retry_after) from error
         kind = VideoJobTimedOutError if ended.outcome is CancelOutcome.CANCELLED else VideoJobTimeoutError
         raise kind(text, job=error.job) from error
 

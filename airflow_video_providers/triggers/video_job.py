@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoJobTimeoutError, VideoPollingError
+from airflow_video_providers.exceptions import VideoJobTimeoutError, VideoPollingError
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.links import link_xcoms
 from airflow_video_providers.submission.cancel_in_triggerer import handle_kill
@@ -24,7 +24,6 @@ from airflow_video_providers.waiting.schedule import (
     Pace,
     describe_wait,
     moved,
-    retry_after_of,
 )
 from airflow_video_providers.waiting.wait import Waiter
 
@@ -133,7 +132,7 @@ class VideoJobTrigger(BaseTrigger):
         except VideoJobTimeoutError as error:
             message = str(error)
         except VideoPollingError as error:
-            status, message, retry_after = "polling_failed", str(error), retry_after_of(error.__cause__)
+            status, message, retry_after = "polling_failed", str(error), error.retry_after
         job = waiter.job
         # `dag.test()` runs triggers without a task instance, and does not know events that end the task.
         if status == "success" and self.end_from_trigger and await self._publish(job):
@@ -205,11 +204,5 @@ def job_from_event(event: dict[str, Any], *, final: bool = False) -> VideoJob:
     if event["status"] == "timeout":
         raise VideoJobTimeoutError(event["message"], job=job)
     if event["status"] == "polling_failed":
-        error = VideoPollingError(event["message"])
-        if (asked := event.get("retry_after")) is None:
-            raise error
-        # As in a worker, where the failed look itself is the cause: a retry policy reads it there.
-        raise error from VideoApiUnavailableError(
-            "the vendor asked to wait", vendor=job.vendor, endpoint="the last look", retry_after=asked
-        )
+        raise VideoPollingError(event["message"], retry_after=event.get("retry_after"))
     return raise_unless_succeeded(job, final=final)

@@ -176,8 +176,8 @@ def deleted(job: VideoJob) -> VideoJob:
 def polling_given_up(job_id: str, error: BaseException) -> VideoPollingError:
     """Say that the vendor could not be asked, with the last failure as the cause; the task decides about the job."""
     failure = VideoPollingError(
-        f"Gave up looking at job {job_id}: too many looks failed in a row. This wait left it alone. "
-        f"Last failure: {error}"
+        f"Gave up polling job {job_id}: too many polls failed in a row. This wait left it alone. Last failure: {error}",
+        retry_after=retry_after_of(error),
     )
     failure.__cause__ = error
     return failure

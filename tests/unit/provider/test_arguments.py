@@ -28,7 +28,7 @@ WRONG = [
     *(
         (operator, {"job_id": value})
         for operator in (CancelVideoJobOperator, VideoJobSensor, VideoToObjectStorageOperator)
-        for value in (None, "", 5, ["x"], {"id": "1"})
+        for value in (None, "", 5.0, True, ["x"], {"id": "1"})
     ),
     *((SubmitVideoJobOperator, {"request": value}) for value in (None, "", "{not json", "[1]", {}, [1], 5)),
     (SubmitVideoJobOperator, {"request": {"a": {1, 2}}}),
@@ -97,6 +97,10 @@ def test_templates_and_outputs_of_other_tasks_wait_for_the_run(operator):
 
 def test_a_job_is_named_by_its_id_or_by_its_xcom():
     assert job_id_of("1") == job_id_of({"job_id": "1", "vendor": "xvid"}) == "1"
+
+
+def test_a_job_id_that_native_rendering_made_a_number_is_text_again():
+    assert job_id_of(12345) == job_id_of({"job_id": 12345}) == "12345"
 
 
 def test_a_request_is_a_mapping_or_json_text():

@@ -65,14 +65,20 @@ def test_what_is_worth_a_retry(error, action):
 def test_it_waits_as_long_as_the_vendor_said():
     quota = errors.VideoApiQuotaError("slow down", retry_after=90, **CALL)
     assert decide(quota).retry_delay == timedelta(seconds=90)
-    given_up = errors.VideoPollingError("gave up")
-    given_up.__cause__ = quota
-    assert decide(given_up).retry_delay == timedelta(seconds=90)
-    told = errors.VideoPollingError("gave up; the job was left")
-    told.__cause__ = given_up
-    assert decide(told).retry_delay == timedelta(seconds=90)
+    assert decide(errors.VideoPollingError("gave up", retry_after=90)).retry_delay == timedelta(seconds=90)
+    assert decide(errors.VideoPollingError("gave up")).retry_delay is None
     assert decide(quota, VideoRetryPolicy(longest_delay=timedelta(seconds=30))).retry_delay == timedelta(seconds=30)
     assert decide(errors.VideoApiQuotaError("slow down", **CALL)).retry_delay is None
+
+
+@pytest.mark.parametrize(("asked", "delay"), [(0, None), (299, None), (301, timedelta(seconds=301))])
+def test_a_short_retry_after_does_not_shorten_the_tasks_own_delay(asked, delay):
+    operator = SubmitVideoJobOperator(
+        task_id="t", conn_id="c", request={"a": 1}, retries=2, retry_delay=timedelta(seconds=300)
+    )
+    quota = errors.VideoApiQuotaError("slow down", retry_after=asked, **CALL)
+    assert VideoRetryPolicy().evaluate(quota, 1, 3, {"task": operator}).retry_delay == delay
+    assert decide(errors.VideoApiQuotaError("slow down", retry_after=0, **CALL)).retry_delay is None
 
 
 def test_the_wait_that_an_operator_gives_up_still_names_the_vendors_delay():

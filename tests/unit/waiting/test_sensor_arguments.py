@@ -87,7 +87,7 @@ def test_a_task_that_needs_a_worker_at_its_end_does_not_end_in_the_triggerer(kin
     assert may_end_from_trigger(kind(task_id="wait", conn_id="c", job_id="1", **arguments)) is may
 
 
-@pytest.mark.parametrize("job_id", [" ", {}, {"job_id": None}, 7, ["1"]])
+@pytest.mark.parametrize("job_id", [" ", {}, {"job_id": None}, 7.0, True, ["1"]])
 def test_a_job_id_that_is_none_is_refused_before_anything_is_asked(job_id):
     with pytest.raises(VideoConfigurationError, match="job_id"):
         sensor(job_id=job_id).execute({})
