@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Fan out over a list of renders with all four vendors: one group of tasks, mapped over the list.
+Fan out over a list of renders with any vendors: one group of tasks, mapped over the list.
 
-The vendor is found by the connection, so the same tasks serve them all; a render that fails holds up no other.
+The vendor is found by the connection, so the same tasks serve them all; a render that fails holds up no other. What is
+rendered is the Airflow variable ``video_catalogue``: ``[{"conn_id": "...", "request": {...}}, ...]``.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import DAG, task, task_group
+from airflow.sdk import DAG, Variable, task, task_group
 
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.sensors.video_job import VideoJobSensor
@@ -19,34 +20,9 @@ with DAG("render_catalogue", tags=["video"]):
 
     @task
     def catalogue() -> list[dict[str, Any]]:
-        """List what is to be rendered: here a constant, in your DAG a query."""
-        return [
-            {
-                "conn_id": "colossyan_default",
-                "request": {"templateJobId": "onboarding", "dynamicVariables": {"name": "Ada"}},
-            },
-            {
-                "conn_id": "hourone_default",
-                "request": {
-                    "type": "override",
-                    "source_draft_id": "draft-1",
-                    "name": "Welcome",
-                    "scenes": [{"name": "greeting", "transcript": "Welcome to the team."}],
-                },
-            },
-            {
-                "conn_id": "oxolo_default",
-                "request": {"mode": "url", "url": "https://shop.example/p/1", "template_id": "t-1"},
-            },
-            {
-                "conn_id": "xvid_default",
-                "request": {
-                    "pipeline": {"id": "pipeline-1"},
-                    "input": {"input_name": "archive/movie.mp4"},
-                    "outputs": [{"preset": {"id": "preset-1"}, "output_name": "web"}],
-                },
-            },
-        ]
+        """List what is to be rendered: here a variable, in your DAG a query."""
+        renders: list[dict[str, Any]] = Variable.get("video_catalogue", deserialize_json=True)
+        return renders
 
     @task_group
     def render(conn_id: str, request: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ OUTPUT = ROOT / "demo-output"
 PROCESSES = WORK / "processes"
 RENDER_SECONDS = 6
 # Colossyan's DAG runs first: the video that it lands is the source that the Xvid DAG uploads and transcodes.
-DAGS = ["colossyan_course", "hourone_presenter", "oxolo_product_spot", "xvid_transcode", "render_catalogue"]
+DAGS = ["colossyan_course", "hourone_presenter", "oxolo_product_spot", "xvid_transcode"]
 
 
 class DemoError(Exception):

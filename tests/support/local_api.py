@@ -54,11 +54,12 @@ class Received:
 
 
 class LocalApi:
-    """Answers of a path are given in order, the last one for ever; an unknown path is a 404."""
+    """Answers of a path are given in order, the last one for ever; an unknown path gets ``otherwise``."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
         self.connections = 0
+        self.otherwise = Answer(status=404, json={"message": "no such path"})
         self._answers: dict[tuple[str, str], list[Answer]] = defaultdict(list)
         api = self
 
@@ -127,7 +128,7 @@ class LocalApi:
         self.received.append(request)
         answers = self._answers.get((request.method, request.path))
         if not answers:
-            return Answer(status=404, json={"message": "no such path"})
+            return self.otherwise
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
     def count(self, method: str | None = None) -> int:

@@ -10,21 +10,11 @@ import pytest
 
 from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.hooks.base import VideoHook, get_video_hook
-from airflow_video_providers.hooks.colossyan import ColossyanHook
-from airflow_video_providers.hooks.hourone import HourOneHook
-from airflow_video_providers.hooks.xvid import XvidHook
 from tests.support.local_api import Answer, LocalApi
-
-VENDORS = ["colossyan", "hourone", "oxolo", "xvid"]
-CHECKS = {
-    "colossyan": ("GET", "/assets/actors"),
-    "hourone": ("GET", "/videos"),
-    "oxolo": ("GET", "/account/credits"),
-    "xvid": ("POST", "/oauth2/token/"),
-}
+from tests.support.vendors import HOOKS
 
 
-@pytest.fixture(params=VENDORS)
+@pytest.fixture(params=HOOKS)
 def vendor(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -40,12 +30,8 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 class TestSecret:
-    def test_the_end_of_a_line_is_no_part_of_a_key(self, connect: Any, local_api: LocalApi) -> None:
-        local_api.on("GET", "/assets/voices", Answer(json={}))
-        hook = connect("colossyan", host=local_api.url, password=" hush-hush\r\n")
-        assert isinstance(hook, ColossyanHook)
-        hook.get_voices()
-        assert local_api.received[0].headers["authorization"] == "Bearer hush-hush"
+    def test_the_end_of_a_line_is_no_part_of_a_key(self, connect: Any, vendor: str) -> None:
+        assert connect(vendor, password=" hush-hush\r\n").secret() == "hush-hush"
 
     @pytest.mark.parametrize(
         "secret", ["hush\nhush", "hush\0hush", "hush\x7f", "hush\x85x", "hush-ключ", "hush\u2028x"]
@@ -60,19 +46,6 @@ class TestSecret:
     def test_white_space_alone_is_no_key(self, connect: Any, vendor: str) -> None:
         with pytest.raises(VideoConfigurationError, match="no password"):
             connect(vendor, password=" \n").get_job("1")
-
-    def test_the_ids_that_hour_one_sends_as_headers(self, connect: Any, local_api: LocalApi) -> None:
-        local_api.on("POST", "/videos", Answer(json={"id": "1", "status": "started"}))
-        extra = {"workspace_id": "w\n", "team_id": " "}
-        hook = connect("hourone", host=local_api.url, extra=extra)
-        assert isinstance(hook, HourOneHook)
-        hook.create_video({})
-        headers = local_api.received[0].headers
-        assert headers["workspace-id"] == "w"
-        assert "team-id" not in headers
-        with pytest.raises(VideoConfigurationError, match="workspace_id"):
-            connect("hourone", host=local_api.url, extra={"workspace_id": "a\nb"}).create_video({})
-        assert local_api.count() == 1
 
 
 BAD_FIELDS: list[dict[str, Any]] = [
@@ -115,8 +88,7 @@ class TestTesting:
     def test_a_vendor_that_is_down_is_not_tried_for_minutes(
         self, connect: Any, vendor: str, local_api: LocalApi, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        method, path = CHECKS[vendor]
-        local_api.on(method, path, Answer(status=503, headers={"Retry-After": "11"}))
+        local_api.otherwise = Answer(status=503, headers={"Retry-After": "11"})
         hook = connect(vendor, host=local_api.url, extra={"read_timeout": 300})
         closed: list[tuple[float, float, float]] = []
         close = type(hook).close
@@ -138,42 +110,6 @@ class TestTesting:
         good, text = connect(vendor, host=dead_url, extra={"retry_deadline": 0.01}).test_connection()
         assert not good
         assert "could not connect" in text
-
-    @pytest.mark.parametrize("body", [{}, {"ok": True}, [{"id": 1}], "hello", None])
-    def test_colossyan_must_answer_as_colossyan_does(self, connect: Any, local_api: LocalApi, body: Any) -> None:
-        local_api.on("GET", "/assets/actors", Answer(json=body))
-        assert connect("colossyan", host=local_api.url).test_connection()[0] is False
-
-
-class TestColossyansCallback:
-    @pytest.mark.parametrize(
-        ("request_body", "right"),
-        [
-            ({"templateJobId": "t", "callback": "https://me.example"}, "callbackUrl"),
-            ({"videoCreative": {}, "callbackUrl": "https://me.example"}, "callback"),
-        ],
-    )
-    def test_the_name_of_the_other_kind_is_refused(
-        self, connect: Any, local_api: LocalApi, request_body: dict[str, Any], right: str
-    ) -> None:
-        with pytest.raises(VideoConfigurationError, match=f"'{right}' there"):
-            connect("colossyan", host=local_api.url).submit_job(request_body, key="k")
-        assert local_api.received == []
-
-
-def test_closing_closes_both_of_xvids_sessions(connect: Any, local_api: LocalApi) -> None:
-    local_api.on("POST", "/oauth2/token/", Answer(json={"access_token": "t0ken"}))
-    local_api.on("GET", "/jobs/1", Answer(json={"job": {"id": "1", "status": "QUEUED"}}))
-    hook = connect("xvid", host=local_api.url)
-    assert isinstance(hook, XvidHook)
-    hook.get_job("1")
-    adapters = [client.session.get_adapter(local_api.url) for client in (hook.client, hook.plain_client)]
-    assert [len(adapter.poolmanager.pools) for adapter in adapters] == [1, 1]
-    hook.close()
-    assert [len(adapter.poolmanager.pools) for adapter in adapters] == [0, 0]
-    hook.get_job("1")
-    assert local_api.count("POST") == 2, "a hook that was closed opens itself again"
-    hook.close()
 
 
 @pytest.mark.parametrize("job_id", [None, "None", ""])

@@ -9,16 +9,19 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from importlib.resources import files
+from pathlib import Path
 
 import jsonschema
 import pytest
 from airflow.providers_manager import ProvidersManager
 from airflow.sdk.module_loading import import_string
 
+import airflow_video_providers
 from airflow_video_providers.get_provider_info import get_provider_info
+from airflow_video_providers.hooks.base import VideoHook
+from tests.support.vendors import HOOKS
 
 INFO = get_provider_info()
-VENDORS = {"colossyan": "ColossyanHook", "hourone": "HourOneHook", "oxolo": "OxoloHook", "xvid": "XvidHook"}
 
 
 def test_the_entry_point_is_the_one_that_airflow_looks_for():
@@ -34,15 +37,21 @@ def test_the_info_passes_airflows_schema():
 def test_airflow_finds_the_provider_and_its_hooks():
     manager = ProvidersManager()
     assert "airflow-video-providers" in manager.providers
-    for vendor, hook in VENDORS.items():
-        assert manager.hooks[vendor].hook_class_name == f"airflow_video_providers.hooks.{vendor}.{hook}"
+    for vendor, hook in HOOKS.items():
+        assert import_string(manager.hooks[vendor].hook_class_name) is hook
 
 
-@pytest.mark.parametrize("vendor", VENDORS)
+def test_each_folder_of_a_vendor_is_a_connection_type():
+    folders = Path(airflow_video_providers.__file__).parent.joinpath("hooks").glob("*/")
+    assert {folder.name for folder in folders if (folder / "hook.py").exists()} == set(HOOKS)
+
+
+@pytest.mark.parametrize("vendor", HOOKS)
 def test_a_form_and_its_hook_agree(vendor):
     (form,) = [entry for entry in INFO["connection-types"] if entry["connection-type"] == vendor]
     hook = import_string(form["hook-class-name"])
-    assert hook.conn_type == vendor
+    assert issubclass(hook, VideoHook)
+    assert hook.conn_type == hook.vendor == vendor
     assert hook.default_conn_name == f"{vendor}_default"
     assert hook.hook_name == form["hook-name"]
     assert form["ui-field-behaviour"]["placeholders"]["host"] == hook.default_base_url.rstrip("/")

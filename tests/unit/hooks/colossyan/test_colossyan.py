@@ -23,9 +23,9 @@ from airflow_video_providers.hooks.colossyan.hook import KEY_FIELD, ColossyanHoo
 from airflow_video_providers.jobs import JobState
 from tests.support.local_api import Answer, LocalApi
 
-DATA = Path(__file__).parents[3] / "data"
-JOB = json.loads((DATA / "colossyan_job.json").read_text())
-VIDEO = json.loads((DATA / "colossyan_video.json").read_text())
+DATA = Path(__file__).parents[3] / "recorded" / "colossyan"
+JOB = json.loads((DATA / "job.json").read_text())
+VIDEO = json.loads((DATA / "video.json").read_text())
 JOBS = "/api/v1/video-generation-jobs"
 DEFINITION = {
     "videoCreative": {"settings": {"name": "My first video"}, "scenes": []},

@@ -23,8 +23,8 @@ from airflow_video_providers.hooks.hourone import HourOneHook
 from airflow_video_providers.jobs import JobState
 from tests.support.local_api import Answer, LocalApi
 
-DATA = Path(__file__).parents[3] / "data"
-VIDEOS = json.loads((DATA / "hourone_videos.json").read_text())
+DATA = Path(__file__).parents[3] / "recorded" / "hourone"
+VIDEOS = json.loads((DATA / "videos.json").read_text())
 OVERRIDE = {"type": "override", "source_draft_id": "d1", "name": "run-42", "scenes": [{"name": "s1"}]}
 WORKFLOW = {"type": "workflow", "workflow_id": "w1", "variables": [{"name": "who", "value": "you"}]}
 CREATE = {"type": "create", "template_id": "t1", "character_id": "c", "voice_id": "v", "scenes": [{"layout_id": "l"}]}

@@ -25,7 +25,7 @@ from airflow_video_providers.hooks.oxolo import OxoloHook
 from airflow_video_providers.jobs import JobState
 from tests.support.local_api import Answer, LocalApi
 
-DOCUMENTED = (Path(__file__).parents[3] / "data" / "oxolo_video.json").read_text()
+DOCUMENTED = (Path(__file__).parents[3] / "recorded" / "oxolo" / "video.json").read_text()
 URL = {"url": "https://shop.example/p/1", "template_id": "t-1"}
 FORM = {"template_id": "t-1", "title": "Spring", "text": "...", "media": ["m-1"]}
 PRODUCT = {**FORM, "short_description": "s", "long_description": "l", "recomended_retail_price": 3}

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vendors of the package, found as Airflow finds them: a test of all vendors names none."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from airflow.sdk.module_loading import import_string
+
+from airflow_video_providers.get_provider_info import get_provider_info
+
+if TYPE_CHECKING:
+    from airflow_video_providers.hooks.base import VideoHook
+
+HOOKS: dict[str, type[VideoHook]] = {
+    entry["connection-type"]: import_string(entry["hook-class-name"])
+    for entry in get_provider_info()["connection-types"]
+}
+"""The class of each vendor's hook, by its connection type."""
+
+
+def schemas_of(vendor: str) -> ModuleType:
+    """Return the module of a vendor's models."""
+    return import_module(f"airflow_video_providers.hooks.{vendor}.schemas")
