@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Creatomate: videos and pictures from templates, or from a description of all their elements (RenderScript).
+
+Facts come from the vendor's reference ``creatomate.com/llms/api.md``, its pages on limits, webhooks and the render
+object, and its client for Node.js.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from airflow_video_providers.api.client import VideoApiClient
+from airflow_video_providers.api.errors import VendorError, parse_error
+from airflow_video_providers.exceptions import VideoConfigurationError
+from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
+from airflow_video_providers.hooks.common import HeaderAuth, missing_link, state_of
+from airflow_video_providers.hooks.creatomate.schemas import CreatomateCheck, CreatomateRender
+from airflow_video_providers.jobs import JobError, JobState, OutputKind, VideoJob, VideoOutput
+
+STATES = {
+    "planned": JobState.QUEUED,
+    "waiting": JobState.QUEUED,
+    "transcribing": JobState.RUNNING,
+    "rendering": JobState.RUNNING,
+    "succeeded": JobState.SUCCEEDED,
+    "failed": JobState.FAILED,
+}
+
+_KINDS: dict[str, OutputKind] = {"jpg": "image", "png": "image", "gif": "image", "mp3": "audio"}
+_READ = "GET /v2/renders/{id}"
+
+
+class CreatomateHook(VideoHook):
+    """
+    Creatomate's API behind one Airflow connection.
+
+    The connection's ``password`` is the API key of one project, sent as ``Authorization: Bearer``. Creatomate lists no
+    renders and takes no idempotency key, so a render whose creation was not answered cannot be found again:
+    ``key_support`` is ``NONE``. It documents no way to cancel a render either.
+
+    :param conn_id: the Airflow connection (default ``creatomate_default``).
+    """
+
+    conn_type = "creatomate"
+    hook_name = "Creatomate"
+    default_conn_name = "creatomate_default"
+    default_base_url = "https://api.creatomate.com"
+    key_support: ClassVar[KeySupport] = KeySupport.NONE
+    can_cancel = False
+    requests_per_second = 3.0  # 30 requests in 10 seconds for an account, whatever they ask for
+    burst = 30
+
+    def make_auth(self) -> HeaderAuth:
+        """Return what adds the key to a request."""
+        return HeaderAuth("Authorization", f"Bearer {self.secret()}")
+
+    def make_client(self) -> VideoApiClient:
+        """Return a session that reads the vendor's errors, whose text is in ``hint``."""
+        client = super().make_client()
+        client.error_parser = parse_creatomate_error
+        return client
+
+    # ------------------------------------------------------------------ jobs
+
+    def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
+        """
+        Create one render: of ``template_id`` with ``modifications``, or of RenderScript.
+
+        The key goes into ``metadata``, which the vendor gives back in the render and in its webhook. A ``metadata`` of
+        the user's own stays as it is; the key is then left out, since nothing can be searched for it.
+
+        :raises VideoConfigurationError: the body renders nothing (``dry_run``), or several templates at once
+            (``tags``).
+        :raises VideoApiError: ``outcome_unknown`` tells whether a render may exist all the same.
+        """
+        if "dry_run" in request:
+            raise VideoConfigurationError(
+                "A Creatomate request with 'dry_run' renders nothing: leave it out, and call check_request to validate."
+            )
+        if "tags" in request:
+            raise VideoConfigurationError(
+                "A Creatomate request with 'tags' renders several templates at once; a task renders one video. "
+                "Give 'template_id', or call create_renders."
+            )
+        body = dict(request)
+        if key is not None and not body.get("metadata"):
+            body["metadata"] = key
+        return self._to_job(self.create_render(body), key=key)
+
+    def get_job(self, job_id: str) -> VideoJob:
+        """
+        Poll one render. The vendor tells no progress.
+
+        :raises VideoApiNotFoundError: the vendor does not know it, or no longer: it keeps a render for 30 days.
+        """
+        return self._to_job(self.get_render(job_id))
+
+    def get_outputs(self, job_id: str) -> list[VideoOutput]:
+        """
+        Return the file of a finished render, and its snapshot where the template has one.
+
+        The vendor keeps both for 30 days after the render was created.
+
+        :raises VideoApiNotFoundError: the render is gone.
+        :raises VideoJobError: the render is not done, or failed.
+        """
+        render = self.get_render(job_id)
+        job = self._to_job(render)
+        raise_if_unfinished(job)
+        if not render.url:
+            raise missing_link(job, "url", endpoint=_READ)
+        kind = _KINDS.get((render.output_format or "mp4").lower(), "video")
+        outputs = [
+            VideoOutput(
+                kind=kind,
+                url=render.url,
+                output_id=render.id,
+                name=render.template_name,
+                size=render.file_size,
+                duration_seconds=render.duration,
+            )
+        ]
+        if render.snapshot_url:
+            outputs.append(VideoOutput(kind="thumbnail", url=render.snapshot_url, output_id=render.id))
+        return outputs
+
+    def check_connection(self) -> str:
+        """Ask for the project's templates, which costs nothing."""
+        return f"Creatomate accepted the key; its project shows {len(self.get_templates())} templates."
+
+    # ------------------------------------------------------------------ endpoints
+
+    def create_render(self, body: Mapping[str, Any]) -> CreatomateRender:
+        """``POST /v2/renders``: create one render."""
+        return self.fetch(CreatomateRender, "POST", "/v2/renders", json=dict(body))
+
+    def create_renders(self, body: Mapping[str, Any]) -> list[CreatomateRender]:
+        """``POST /v1/renders``: create one render, or one of each template that has one of the ``tags``."""
+        return self.fetch(list[CreatomateRender], "POST", "/v1/renders", json=dict(body))
+
+    def check_request(self, body: Mapping[str, Any]) -> CreatomateCheck:
+        """``POST /v2/renders`` with ``dry_run``: validate a request; nothing is rendered or charged."""
+        return self.fetch(CreatomateCheck, "POST", "/v2/renders", json={**body, "dry_run": True}, repeatable=True)
+
+    def get_render(self, render_id: str) -> CreatomateRender:
+        """``GET /v2/renders/{id}``."""
+        return self.fetch(CreatomateRender, "GET", "/v2/renders/{id}", id=render_id)
+
+    def get_templates(self) -> list[dict[str, Any]]:
+        """``GET /v2/templates``: the templates of the project, as the vendor gives them."""
+        return self.fetch(list[dict[str, Any]], "GET", "/v2/templates")
+
+    # ------------------------------------------------------------------ from the vendor's words to ours
+
+    def _to_job(self, render: CreatomateRender, *, key: str | None = None) -> VideoJob:
+        state = state_of(self.vendor, render.status, STATES)
+        return VideoJob(
+            vendor=self.vendor,
+            job_id=render.id,
+            state=state,
+            vendor_status=render.status,
+            name=render.template_name,
+            key=key or render.metadata or None,
+            error=JobError(message=render.error_message) if state is JobState.FAILED else None,
+        )
+
+
+def parse_creatomate_error(body: Any) -> VendorError:
+    """Read Creatomate's error form: every failure has a ``hint``."""
+    error = parse_error(body)
+    hint = body.get("hint") if isinstance(body, Mapping) else None
+    return replace(error, message=hint) if isinstance(hint, str) else error

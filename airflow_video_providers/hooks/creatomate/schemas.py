@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Creatomate's documents, as its API reference describes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_video_providers.hooks.schemas import VendorModel
+
+
+class CreatomateRender(VendorModel):
+    """
+    A render.
+
+    ``url`` is there from the start; the file behind it only once ``status`` is ``succeeded``.
+    """
+
+    id: str
+    status: str
+    error_message: str | None = None
+    url: str | None = None
+    snapshot_url: str | None = None
+    template_id: str | None = None
+    template_name: str | None = None
+    output_format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    frame_rate: float | None = None
+    duration: float | None = None
+    file_size: int | None = None
+    metadata: str | None = None
+
+
+class CreatomateCheck(VendorModel):
+    """What ``dry_run`` tells of a request: whether it is valid, and the vendor's remarks."""
+
+    valid: bool
+    errors: tuple[Any, ...] = ()
+    warnings: tuple[Any, ...] = ()
