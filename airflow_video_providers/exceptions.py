@@ -120,6 +120,15 @@ class VideoApiUnreadableAnswerError(VideoApiError):
     """The answer is not what the vendor documents: not JSON, or a required field is missing (named in the text)."""
 
 
+class VideoApiRedirectError(VideoApiError, VideoConfigurationError):
+    """The call was redirected, and redirects are not followed: nothing was bought; the connection's host is wrong."""
+
+    hint = (
+        "Redirects are not followed: set the host of the Airflow connection to the base URL that answers itself "
+        "(https, with the whole path)."
+    )
+
+
 class VideoOutputNotReadyError(VideoApiUnreadableAnswerError):
     """The job is finished, but the vendor names no link of its file yet; asking again a little later may help."""
 

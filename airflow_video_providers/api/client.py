@@ -13,11 +13,11 @@ One HTTP session for one connection: what every vendor's hook sends its calls th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -25,8 +25,15 @@ import requests
 from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
 from requests.auth import AuthBase
 from tenacity import Retrying, retry_if_exception, stop_before_delay
-from urllib3.exceptions import LocationValueError
+from urllib3.exceptions import HTTPError, LocationValueError
 
+from airflow_video_providers.api.content import (
+    LARGEST_ERROR,
+    LARGEST_RESPONSE,
+    ContentError,
+    decode_json,
+    read_content,
+)
 from airflow_video_providers.api.errors import (
     LONGEST_MESSAGE,
     VendorError,
@@ -94,7 +101,7 @@ class VideoApiClient:
         secrets: Iterable[str | None] = (),
         headers: Mapping[str, str] | None = None,
         error_parser: Callable[[Any], VendorError] = parse_error,
-        error_decoder: Callable[[bytes], Any] = json.loads,
+        error_decoder: Callable[[bytes], Any] = decode_json,
     ) -> None:
         check_base_url(base_url, vendor)
         self.vendor = vendor
@@ -108,8 +115,9 @@ class VideoApiClient:
         self.error_decoder = error_decoder
         self.headers = dict(headers or {})
         self.session = _Session()
-        self.session.headers.update({"Accept": "application/json", "User-Agent": _user_agent()})
-        self.adapter = prepare_session(self.session, hosts=_HOSTS, connections=_CONNECTIONS)
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()}
+        self.session.headers.update(headers)
+        self.adapter = prepare_session(self.session, hosts=_HOSTS, connections=_CONNECTIONS, whole=True)
 
     # ------------------------------------------------------------------ calls
 
@@ -168,16 +176,9 @@ class VideoApiClient:
         if response.status_code == HTTPStatus.NO_CONTENT or not response.content:
             return None
         try:
-            return response.json()
-        except ValueError:
-            raise unreadable(
-                response,
-                "the answer is not JSON",
-                vendor=self.vendor,
-                endpoint=endpoint,
-                redact=self.redact,
-                outcome_unknown=has_effect(method),
-            ) from None
+            return decode_json(response.content)
+        except ContentError as error:
+            raise self._unreadable(response, error, method, endpoint) from None
 
     def call(
         self,
@@ -199,7 +200,7 @@ class VideoApiClient:
             tries a running job may finish, and deleting a finished one can delete its files.
         :param once: never try again, not even after a refusal: the body is a stream that has been read, or the caller
             must look before it tries again.
-        :param kwargs: ``params json data files headers stream`` as in ``requests``.
+        :param kwargs: ``params json data files headers`` as in ``requests``.
         :raises VideoApiError: the subclass is the cause; ``outcome_unknown``: the call may have had its effect.
         """
         if repeatable is None:
@@ -267,13 +268,13 @@ class VideoApiClient:
         url = self.url(path)
         try:
             options = self.settings.for_request(url)
-            request = self._prepare(method, url, **{name: kwargs[name] for name in kwargs if name != "stream"})
+            request = self._prepare(method, url, **kwargs)
         except VideoProviderError:
             raise
         except (ValueError, TypeError, OSError) as error:
             raise self._unwritable(error, endpoint) from None
         try:
-            response = self.session.send(request, allow_redirects=False, stream=kwargs.get("stream", False), **options)
+            response = self.session.send(request, allow_redirects=False, stream=True, **options)
         except _NO_ADDRESS as error:
             raise self._unwritable(error, endpoint) from None
         except requests.exceptions.InvalidHeader as error:
@@ -282,23 +283,56 @@ class VideoApiClient:
             raise self._unreachable(error, method, endpoint) from None
         except VideoProviderError:
             raise
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, HTTPException) as error:
             if hasattr(request.body, "read"):
                 raise  # of the caller's own stream, perhaps half sent
             raise self._unclear(error, method, endpoint) from None
         if response.is_redirect and redirect_expected:
+            response.close()
             return response
+        self._read(response, method, endpoint)
         if 200 <= response.status_code < 300:
             return response
-        with response:
-            raise refusal(
-                response,
-                vendor=self.vendor,
-                endpoint=endpoint,
-                decode=self.error_decoder,
-                parser=self.error_parser,
-                redact=self.redact,
-            )
+        raise refusal(
+            response,
+            vendor=self.vendor,
+            endpoint=endpoint,
+            decode=self.error_decoder,
+            parser=self.error_parser,
+            redact=self.redact,
+        )
+
+    def _read(self, response: requests.Response, method: str, endpoint: str) -> None:
+        """Read the content into memory, within bounds; what is left of an error's content is not read."""
+        good = 200 <= response.status_code < 300
+        try:
+            content, more = read_content(response, LARGEST_RESPONSE if good else LARGEST_ERROR)
+            if good and more:
+                raise ContentError(f"it is larger than {LARGEST_RESPONSE // 2**20} MiB")
+        except ContentError as error:
+            response.close()
+            response._content = b""
+            if good:
+                raise self._unreadable(response, error, method, endpoint) from None
+        except (HTTPError, HTTPException, OSError) as error:
+            response.close()
+            response._content = b""
+            if good:
+                raise self._unreachable(error, method, endpoint) from None
+        else:
+            response._content = content
+
+    def _unreadable(
+        self, response: requests.Response, error: ContentError, method: str, endpoint: str
+    ) -> VideoApiUnreadableAnswerError:
+        return unreadable(
+            response,
+            f"the response cannot be used: {error}",
+            vendor=self.vendor,
+            endpoint=endpoint,
+            redact=self.redact,
+            outcome_unknown=has_effect(method),
+        )
 
     def _prepare(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **kwargs: Any
@@ -332,7 +366,7 @@ class VideoApiClient:
             outcome_unknown=has_effect(method),
         )
 
-    def _unreachable(self, error: requests.RequestException, method: str, endpoint: str) -> VideoApiError:
+    def _unreachable(self, error: Exception, method: str, endpoint: str) -> VideoApiError:
         never_sent = was_never_sent(error)
         scheme, host, port = self.origin
         text = "could not connect to" if never_sent else "no answer from"

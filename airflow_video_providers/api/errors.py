@@ -13,7 +13,9 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urljoin, urlsplit
 
+from airflow_video_providers.api.content import text_of
 from airflow_video_providers.exceptions import (
     VideoApiAuthenticationError,
     VideoApiError,
@@ -21,6 +23,7 @@ from airflow_video_providers.exceptions import (
     VideoApiNotFoundError,
     VideoApiPermissionError,
     VideoApiQuotaError,
+    VideoApiRedirectError,
     VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
 )
@@ -36,6 +39,14 @@ _LONGEST_FIELD = 200
 _MOST_FIELDS = 10
 _LONGEST_WAIT = 30 * 86400.0
 _TEXT_READ = 16384
+
+# Also of a POST: proxies and servers send them for http instead of https, another host or a missing slash.
+_REDIRECTS = (
+    HTTPStatus.MOVED_PERMANENTLY,
+    HTTPStatus.FOUND,
+    HTTPStatus.TEMPORARY_REDIRECT,
+    HTTPStatus.PERMANENT_REDIRECT,
+)
 
 
 class Redact(Protocol):
@@ -128,11 +139,14 @@ def refusal(
     if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:
         refused = status == HTTPStatus.SERVICE_UNAVAILABLE and arguments["retry_after"] is not None
         return VideoApiUnavailableError(message, outcome_unknown=effect and not refused, **arguments)
+    if status in _REDIRECTS or (status == HTTPStatus.SEE_OTHER and not effect):
+        target = _target(response)
+        return VideoApiRedirectError(f"redirected to {redact(target, longest=LONGEST_MESSAGE)}", **arguments)
     if status < 400:
         # 303 says "it is made, look there"; the others say no more about what became of the request.
         return unreadable(
             response,
-            "an unexpected redirect, which is not followed",
+            "a status that the vendor does not document",
             vendor=vendor,
             endpoint=endpoint,
             redact=redact,
@@ -143,6 +157,15 @@ def refusal(
         for name, text in list(said.fields.items())[:_MOST_FIELDS]
     }
     return VideoApiInvalidRequestError(message, fields=fields, **arguments)
+
+
+def _target(response: Response) -> str:
+    """Return scheme and host of the Location; its path and query may be anybody's secret."""
+    try:
+        parts = urlsplit(urljoin(response.url, response.headers.get("Location") or "//"))
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "a place that is not named"
+    except ValueError:
+        return "a malformed location"
 
 
 def unreadable(
@@ -167,7 +190,7 @@ def _read(response: Response, decode: Callable[[bytes], Any], parser: Callable[[
     except Exception as error:
         # Whatever is odd about the body, the status is known and must not be lost.
         log.warning("the error answer could not be read (%s); its text is shown", type(error).__name__)
-    text = " ".join(re.sub(r"<[^>]*>", " ", response.text[:_TEXT_READ]).split())
+    text = " ".join(re.sub(r"<[^>]*>", " ", text_of(response.content)[:_TEXT_READ]).split())
     return VendorError(message=text or response.reason or "no message")
 
 

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from airflow_video_providers.api.errors import has_effect
+from airflow_video_providers.api.transport import BoundedAdapter
 from airflow_video_providers.exceptions import VideoApiError
 
 
@@ -33,7 +33,7 @@ class SendGuard(Protocol):
         """Take note that a call failed, before the pause after which it may be repeated."""
 
 
-class GuardedAdapter(HTTPAdapter):
+class GuardedAdapter(BoundedAdapter):
     """Sends requests, and asks the guard of the current thread before each one that may have an effect."""
 
     def __init__(self, **kwargs: Any) -> None:

@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a connection reaches the network, for calls and files alike: timeouts, proxy, TLS, and what is logged of it."""
+"""How a connection reaches the network, for calls and files alike: timeouts, proxy, TLS."""
 
 from __future__ import annotations
 
-import logging
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
 
 from airflow_video_providers.api.guard import GuardedAdapter
-from airflow_video_providers.api.redaction import cut_queries
 from airflow_video_providers.exceptions import VideoConfigurationError
-
-_LOGS_WITH_LINKS = ("urllib3.connectionpool", "urllib3.util.retry")
 
 
 @dataclass(frozen=True)
@@ -24,7 +20,8 @@ class ClientSettings:
     How a connection talks to its vendor; read from the connection's extras of the same names.
 
     :param connect_timeout: seconds to wait for the connection (default 10).
-    :param read_timeout: seconds to wait for each part of an answer (default 60).
+    :param read_timeout: seconds to wait for each part of a response (default 60); the whole response of a call, and
+        the headers of a download, may take three times as long.
     :param retry_deadline: seconds over which a repeatable call is tried again in all (default 120).
     :param proxy: URL of a proxy for http and https, or None for the environment's.
     :param verify: True (the environment's ``REQUESTS_CA_BUNDLE`` counts), False, or the path of a CA bundle.
@@ -59,23 +56,17 @@ class ClientSettings:
         }
 
 
-def prepare_session(session: requests.Session, *, hosts: int, connections: int) -> GuardedAdapter:
+def prepare_session(session: requests.Session, *, hosts: int, connections: int, whole: bool = False) -> GuardedAdapter:
     """
-    Set up a session and return its adapter: no .netrc, no tries of its own, and a log without the query of links.
+    Set up a session and return its adapter: bounded connections, no .netrc, no cookies, no tries of its own.
 
     :param hosts: for how many hosts connections are kept. :param connections: how many for each.
+    :param whole: the total time of a response bounds its body too; False: its headers only.
     """
     # Credentials come from the connection alone, never a .netrc. Proxies and CA bundles are given with each request.
     session.trust_env = False
-    adapter = GuardedAdapter(pool_connections=hosts, pool_maxsize=connections, max_retries=0)
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    adapter = GuardedAdapter(whole=whole, pool_connections=hosts, pool_maxsize=connections)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
-    for name in _LOGS_WITH_LINKS:
-        logging.getLogger(name).addFilter(_without_queries)  # the same function is added once only
     return adapter
-
-
-def _without_queries(record: logging.LogRecord) -> bool:
-    with suppress(TypeError, ValueError):
-        record.msg, record.args = cut_queries(record.getMessage()), ()
-    return True

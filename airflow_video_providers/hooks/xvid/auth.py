@@ -108,8 +108,7 @@ class XvidTokenAuth(AuthBase):
         if response.status_code not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return response
         fresh = self.token(refused=response.request.headers["Authorization"].removeprefix(_SCHEME))
-        response.content  # noqa: B018  # read to its end, so that the connection can be used again
-        response.close()
+        response.close()  # its content is not read: it may be of any size
         request = response.request.copy()
         request.headers["Authorization"] = _SCHEME + fresh
         # Sent below the session, where no hook runs: a second refusal is final.

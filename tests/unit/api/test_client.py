@@ -22,6 +22,7 @@ from airflow_video_providers.exceptions import (
     VideoApiNotFoundError,
     VideoApiPermissionError,
     VideoApiQuotaError,
+    VideoApiRedirectError,
     VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
@@ -302,7 +303,7 @@ class TestOrigin:
     def test_no_redirect_is_followed(self, client: VideoApiClient, local_api: LocalApi, other_api: LocalApi) -> None:
         other_api.on("GET", "/stolen", Answer(json={}))
         local_api.on("GET", "/v1/jobs", Answer(status=302, headers={"Location": f"{other_api.url}/stolen"}))
-        with pytest.raises(VideoApiUnreadableAnswerError, match="redirect"):
+        with pytest.raises(VideoApiRedirectError, match="redirect"):
             client.get_json("/jobs", endpoint="GET /jobs")
         assert other_api.received == []
 

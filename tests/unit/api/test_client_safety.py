@@ -29,6 +29,7 @@ from airflow_video_providers.exceptions import (
     VideoApiError,
     VideoApiInvalidRequestError,
     VideoApiQuotaError,
+    VideoApiRedirectError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
     VideoJobError,
@@ -116,20 +117,51 @@ class _Broken:
 
 
 class TestRedirects:
-    @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
-    @pytest.mark.parametrize("location", ["/v1/jobs/1", "http://[bad", "http://x:bad/"])
-    def test_a_redirected_create_may_have_had_its_effect(self, local_api: LocalApi, status: int, location: str) -> None:
-        local_api.on("POST", "/v1/jobs", Answer(status=status, headers={"Location": location}))
+    @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+    @pytest.mark.parametrize("status", [301, 302, 307, 308])
+    @pytest.mark.parametrize(
+        ("location", "named"),
+        [
+            ("https://app.acme.example/v1/jobs?key=feed", "https://app.acme.example."),
+            ("https://feed:feed@app.acme.example/", "https://app.acme.example."),
+            ("/v1/jobs/", "http://127.0.0.1"),
+            ("http://[bad", "malformed"),
+            (None, "http://127.0.0.1"),
+        ],
+    )
+    def test_a_redirect_is_a_fault_of_the_connection_and_nothing_was_bought(
+        self, local_api: LocalApi, method: str, status: int, location: str | None, named: str
+    ) -> None:
+        local_api.on(method, "/v1/jobs", Answer(status=status, headers={"Location": location} if location else {}))
+        with pytest.raises(VideoConfigurationError, match="host of the Airflow connection") as caught:
+            make_client(local_api.url).call(method, "/jobs", endpoint=f"{method} /jobs")
+        error = caught.value
+        assert isinstance(error, VideoApiRedirectError)
+        assert not error.outcome_unknown
+        assert error.status == status
+        assert named in str(error)
+        assert "feed" not in str(error)
+        assert local_api.count() == 1
+
+    def test_the_target_in_raw_utf_8(self, local_api: LocalApi) -> None:
+        location = "https://app.acme.example/jöbs".encode().decode("latin-1")
+        local_api.on("POST", "/v1/jobs", Answer(status=308, headers={"Location": location}))
+        error = post(make_client(local_api.url))
+        assert isinstance(error, VideoApiRedirectError)
+        assert "https://app.acme.example" in str(error)
+
+    @pytest.mark.parametrize("status", [300, 303, 304])
+    def test_see_other_says_that_the_job_is_made(self, local_api: LocalApi, status: int) -> None:
+        local_api.on("POST", "/v1/jobs", Answer(status=status, headers={"Location": "/v1/jobs/1"}))
         error = post(make_client(local_api.url))
         assert isinstance(error, VideoApiUnreadableAnswerError)
         assert error.outcome_unknown
         assert local_api.count() == 1
 
-    def test_a_redirected_get_had_none(self, local_api: LocalApi) -> None:
-        local_api.on("GET", "/v1/jobs", Answer(status=302, headers={"Location": "/"}))
-        with pytest.raises(VideoApiUnreadableAnswerError) as caught:
+    def test_see_other_of_a_get_is_a_redirect(self, local_api: LocalApi) -> None:
+        local_api.on("GET", "/v1/jobs", Answer(status=303, headers={"Location": "/"}))
+        with pytest.raises(VideoApiRedirectError):
             make_client(local_api.url).get_json("/jobs", endpoint="GET /jobs")
-        assert not caught.value.outcome_unknown
 
 
 class TestErrorBodies:
@@ -199,11 +231,11 @@ class TestLogOfTheLibrary:
         assert "GET /v1/?***" in caplog.text
         assert "feed" not in caplog.text
 
-    def test_one_filter_however_many_clients(self) -> None:
-        for _ in range(3):
-            make_client("http://api.invalid")
-            HttpSource(ClientSettings())
-        assert len(logging.getLogger("urllib3.connectionpool").filters) == 1
+    def test_the_log_of_others_is_left_alone(self) -> None:
+        make_client("http://api.invalid")
+        HttpSource(ClientSettings())
+        for name in ("urllib3", "urllib3.connectionpool", "urllib3.util.retry"):
+            assert logging.getLogger(name).filters == []
 
     def test_thirty_threads_need_no_more_connections_than_there_are(
         self, local_api: LocalApi, caplog: pytest.LogCaptureFixture
