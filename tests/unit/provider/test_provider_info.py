@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
-import sys
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -72,19 +70,3 @@ def test_every_module_and_class_that_is_named_exists():
         importlib.import_module(entry["python-module"])
     for path in [*INFO["extra-links"], *(decorator["class-name"] for decorator in INFO["task-decorators"])]:
         import_string(path)
-
-
-def test_a_dag_file_pays_for_no_heavy_import():
-    code = """
-import sys
-from airflow.sdk import DAG, BaseOperator, BaseSensorOperator
-before = set(sys.modules)
-import airflow_video_providers.operators.video_job
-import airflow_video_providers.sensors.video_job
-import airflow_video_providers.transfers.video_to_object_storage
-import airflow_video_providers.transfers.object_storage_to_video
-heavy = {"requests", "boto3", "botocore", "fastapi", "av", "PIL", "google", "azure", "defusedxml"}
-print(sorted(heavy & ({name.split(".")[0] for name in sys.modules} - {name.split(".")[0] for name in before})))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n")[-2] == "[]"

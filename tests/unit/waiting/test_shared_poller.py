@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 
 import pytest
@@ -60,33 +58,3 @@ def test_a_connection_that_airflow_does_not_give_counts_as_failed_looks(monkeypa
     with pytest.raises(VideoPollingError, match="Connection c was not given within"):
         asyncio.run(asyncio.wait_for(wait(), 30))
     assert asked == ["c", "c"]
-
-
-HOOKS_AT_ONCE = """
-import threading
-from airflow.sdk import Connection
-from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
-from airflow_video_providers.hooks import base
-
-ProvidersManagerTaskRuntime()
-kinds = ("colossyan", "hourone", "oxolo", "xvid")
-barrier, made = threading.Barrier(len(kinds)), []
-
-def make(kind):
-    barrier.wait()
-    made.append(base._hook_of(Connection(conn_id=kind, conn_type=kind)).conn_type)
-
-threads = [threading.Thread(target=make, args=(kind,)) for kind in kinds]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-print(sorted(made))
-"""
-
-
-def test_the_first_hooks_of_a_triggerer_are_made_one_at_a_time():
-    done = subprocess.run(
-        [sys.executable, "-c", HOOKS_AT_ONCE], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.stdout.splitlines()[-1:] == ["['colossyan', 'hourone', 'oxolo', 'xvid']"], done.stderr[-3000:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,24 +14,23 @@ import pytest
 import requests
 
 from tests.support.simulator import Simulator
+from tests.unit.simulator.conftest import CLIENTS
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_everything_survives_sigkill(tmp_path):
     arguments = ("--port", "0", "--state", str(tmp_path / "state"))
-    first = Simulator(*arguments)
+    first, vendor = Simulator(*arguments), next(iter(CLIENTS))
     try:
-        base, key = first.base_url("colossyan"), {"authorization": "Bearer simulator"}
-        made = requests.post(
-            f"{base}/video-generation-jobs", json={"videoCreative": {"scenes": []}}, headers=key, timeout=20
-        ).json()
-        first.move(made["id"], finish=True)
-        first.settings(xvid={"file_bytes": 1_000_000})
-        first.fault("hourone", "list", status=503, times=3)
-        link = requests.get(f"{base}/generated-videos/{made['videoId']}", headers=key, timeout=20).json()["publicUrl"]
+        client = CLIENTS[vendor](first)
+        job_id = client.create()
+        first.move(job_id, finish=True)
+        first.settings(**{vendor: {"link_seconds": 1000}})
+        first.fault("*", "list", status=503, times=3)
+        link = client.video_url(job_id)
         film = requests.get(link, timeout=20).content
-        jobs, counts = first.jobs(), first.counts("colossyan")
+        jobs, counts = first.jobs(), first.counts(vendor)
     finally:
         os.kill(first.process.pid, signal.SIGKILL)
         first.process.wait(10)
@@ -41,9 +41,9 @@ def test_everything_survives_sigkill(tmp_path):
         assert third.stderr.startswith("The simulator cannot keep its state in")
         assert third.stderr.count("\n") == 1
         assert second.jobs() == jobs
-        assert second.counts("colossyan") == counts
+        assert second.counts(vendor) == counts
         assert requests.get(f"{second.url}/_simulator/faults", timeout=20).json()[0]["times"] == 3
-        assert requests.get(f"{second.url}/_simulator/settings", timeout=20).json()["xvid"]["file_bytes"] == 1_000_000
+        assert requests.get(f"{second.url}/_simulator/settings", timeout=20).json()[vendor]["link_seconds"] == 1000
         assert requests.get(link, timeout=20).content == film
         second.reset()
         assert second.jobs() == []
@@ -55,17 +55,26 @@ def test_everything_survives_sigkill(tmp_path):
 def test_it_stops_in_the_middle_of_a_download_with_code_0(number):
     running = Simulator()
     try:
-        base, key = running.base_url("hourone"), {"api-key": "simulator"}
-        made = requests.post(f"{base}/videos", json={"name": "n"}, headers=key, timeout=20).json()
-        running.move(made["id"], finish=True)
-        running.fault("hourone", "download", bytes_per_second=10)
-        url = requests.get(f"{base}/videos/{made['id']}", headers=key, timeout=20).json()["download_url"]
+        client = next(iter(CLIENTS.values()))(running)
+        job_id = client.create()
+        running.move(job_id, finish=True)
+        running.fault(client.vendor, "download", bytes_per_second=10)
+        url = client.video_url(job_id)
         with requests.get(url, stream=True, timeout=20) as answer:
             assert answer.status_code == 200
             running.process.send_signal(number)
             assert running.process.wait(10) == 0
     finally:
         running.process.kill()
+
+
+def test_the_state_is_for_its_owner_alone(tmp_path):
+    running = Simulator("--port", "0", "--state", str(tmp_path / "state"))
+    running.settings(render_seconds=0)
+    running.stop()
+    found = [tmp_path / "state", *(tmp_path / "state").iterdir()]
+    assert len(found) > 1
+    assert [path for path in found if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
 
 
 def run(*arguments: str, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files and how they are served: ranges, ETags, sizes and sums that are true, and files of any size."""
+"""Xvid's files; with them, how files are served: ranges, ETags, true sizes and sums, and files of any size."""
 
 from __future__ import annotations
 
@@ -114,20 +114,3 @@ def test_the_end_of_a_file_larger_than_four_gib(film, simulator):
     answer = requests.get(url, headers={"range": "bytes=-32"}, timeout=20)
     assert answer.headers["content-range"].endswith(f"/{5 << 30}")
     assert answer.content.endswith(b"video-0")
-
-
-def test_subtitles_and_thumbnails_of_the_others(clients, simulator):
-    oxolo, hourone, colossyan = clients("oxolo"), clients("hourone"), clients("colossyan")
-    for client in (oxolo, hourone, colossyan):
-        simulator.move(client.create("Words to read"), finish=True)
-    ids = [job["job_id"] for job in simulator.jobs()]
-    video = oxolo.get(f"/videos/{ids[0]}")["results"]
-    assert requests.get(video["thumbnail"], timeout=20).content[:3] == b"\xff\xd8\xff"
-    assert "Words to read" in requests.get(video["s3_vtt_path"], timeout=20).text
-    for form, start in (("vtt", "WEBVTT"), ("srt", "1\n")):
-        made = hourone.post(f"/videos/{ids[1]}/subtitles", {"language_code": "en", "format": form})
-        assert requests.get(made["url"], timeout=20).text.startswith(start)
-    video_id = colossyan.get(f"/video-generation-jobs/{ids[2]}")["videoId"]
-    shown = colossyan.get(f"/generated-videos/{video_id}")
-    assert shown["vttSubtitleString"].startswith("WEBVTT")
-    assert shown["videoSizeBytes"] == len(requests.get(shown["publicUrl"], timeout=20).content)
