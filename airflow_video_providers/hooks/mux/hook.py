@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Mux: transcoding and hosting. A job is an asset, and it is done when the files that were asked for are there.
+
+Facts come from the vendor's SDK ``@mux/mux-node`` 15.3, which is made from its OpenAPI document, and from
+``www.mux.com/docs``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, BinaryIO, ClassVar
+
+from requests.auth import HTTPBasicAuth
+
+from airflow_video_providers.api.client import VideoApiClient
+from airflow_video_providers.api.errors import VendorError, parse_error
+from airflow_video_providers.exceptions import SubmissionKeyConflictError, VideoConfigurationError, VideoJobError
+from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
+from airflow_video_providers.hooks.common import cancel_by_deleting, oldest_usable, pages, readable, share_of, state_of
+from airflow_video_providers.hooks.mux.files import MuxFiles
+from airflow_video_providers.hooks.mux.schemas import MuxAsset, MuxUpload
+from airflow_video_providers.hooks.uploads import put_stream
+from airflow_video_providers.jobs import JobError, JobState, VideoJob, VideoOutput
+
+STATES = {"preparing": JobState.RUNNING, "ready": JobState.SUCCEEDED, "errored": JobState.FAILED}
+FILES_PREPARING = "ready, files preparing"
+"""Our word for an asset that can be played, while files that were asked for are still made."""
+
+_LIST = "GET /video/v1/assets"
+_PAGE = 100
+_PAGES_FOR_ALL = 5
+_CLOCK_MARGIN = timedelta(seconds=60)
+_UPLOAD_PAUSE, _UPLOAD_SECONDS = 2.0, 300.0
+
+
+class MuxHook(VideoHook):
+    """
+    Mux's Video API behind one Airflow connection.
+
+    The connection's ``login`` and ``password`` are id and secret of an access token of one environment. Mux gives
+    ``passthrough`` and ``meta`` back in its list of assets, newest first, so a lost job is found surely:
+    ``key_support`` is ``EXACT``.
+
+    :param conn_id: the Airflow connection (default ``mux_default``).
+    """
+
+    conn_type = "mux"
+    hook_name = "Mux"
+    default_conn_name = "mux_default"
+    default_base_url = "https://api.mux.com"
+    key_support: ClassVar[KeySupport] = KeySupport.EXACT
+    can_list = True
+
+    def make_auth(self) -> HTTPBasicAuth:
+        """Return what adds the token to a request."""
+        login = (self.connection.login or "").strip()
+        if not login:
+            raise VideoConfigurationError(f"Connection {self.conn_id!r} has no login. Put the Mux token id there.")
+        return HTTPBasicAuth(login.encode(), self.secret().encode())
+
+    def make_client(self) -> VideoApiClient:
+        """Return a session that reads the vendor's errors, whose texts are in ``error.messages``."""
+        client = super().make_client()
+        client.error_parser = parse_mux_error
+        return client
+
+    @property
+    def files(self) -> MuxFiles:
+        """What makes links to files, signed where the connection holds a signing key."""
+        return MuxFiles.of_extras(self.extras)
+
+    # ------------------------------------------------------------------ jobs
+
+    def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
+        """
+        Create one asset; or, with ``upload_id`` alone, take the asset that a direct upload has made.
+
+        The key goes into ``passthrough`` and ``meta.external_id``, or into the one of them that is free.
+
+        :raises SubmissionKeyConflictError: both are taken.
+        :raises VideoApiError: ``outcome_unknown`` tells whether an asset may exist all the same.
+        """
+        if set(request) == {"upload_id"}:
+            return self._to_job(self._wait_for_asset(str(request["upload_id"])), key=key)
+        return self._to_job(self.create_asset(_with_key(request, key)), key=key)
+
+    def get_job(self, job_id: str) -> VideoJob:
+        """
+        Poll one asset.
+
+        :raises VideoApiNotFoundError: the vendor does not know it, or it was deleted.
+        """
+        return self._to_job(self.get_asset(job_id))
+
+    def get_jobs(self, job_ids: Collection[str]) -> dict[str, VideoJob]:
+        """
+        Poll many assets by the list, newest first: one request for each 100 assets, five at most.
+
+        One that the list does not show by then is left out.
+        """
+        wanted, found = set(job_ids), dict[str, VideoJob]()
+        for number, asset in enumerate(self._listed()):
+            if asset is not None and asset.id in wanted:
+                found[asset.id] = self._to_job(asset)
+            if len(found) == len(wanted) or number + 1 >= _PAGES_FOR_ALL * _PAGE:
+                break
+        return found
+
+    def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
+        """
+        Find the asset whose ``passthrough`` or ``meta.external_id`` is ``key``, among those created since then.
+
+        The list is read down to that time, less a minute for the difference of the clocks. That it begins with the
+        newest is not documented: where it does not, all of it is read.
+
+        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it.
+        """
+        matches: list[VideoJob] = []
+        before: datetime | None = None
+        unread, newest_first = 0, True
+        for asset in self._listed():
+            if asset is None:
+                unread += 1
+                continue
+            if asset.carries(key):
+                matches.append(self._to_job(asset, key=key))
+            if asset.created_at is None:
+                continue
+            if before is not None:
+                newest_first = newest_first and asset.created_at <= before
+                if newest_first and asset.created_at < since - _CLOCK_MARGIN:
+                    break
+            before = asset.created_at
+        if newest_first:
+            matches.reverse()  # their times are whole seconds
+        return oldest_usable(matches, unread=unread, vendor=self.vendor, endpoint=_LIST)
+
+    def cancel_job(self, job_id: str) -> VideoJob | None:
+        """
+        Delete an asset that is still prepared. One that can be played already is left alone: deleting it would delete
+        its files. The vendor does not document whether that gives anything back.
+
+        :return: the job as it was polled before the call; None where the vendor knows it no longer.
+        :raises VideoJobError: the asset is ready, and only files of it are still made.
+        """
+        return cancel_by_deleting(self, job_id, self.delete_asset, running={"preparing"})
+
+    def get_outputs(self, job_id: str) -> list[VideoOutput]:
+        """
+        Return the files of an asset, freshly signed where their playback policy asks for it.
+
+        ``video`` (and ``audio``) for each static rendition, its resolution as ``label`` where there are several; the
+        master as ``video`` with the label ``master``; ``thumbnail``; ``subtitles`` for each text track.
+
+        :raises VideoJobError: the asset is not ready, or failed, or no file of it can be downloaded.
+        :raises VideoConfigurationError: the files are signed, and the connection has no signing key.
+        """
+        asset = self.get_asset(job_id)
+        job = self._to_job(asset)
+        raise_if_unfinished(job)
+        outputs = self.files.outputs(asset)
+        if not any(output.kind in ("video", "audio") for output in outputs):
+            raise VideoJobError(
+                f"{job.describe()}; it has no file to download. Ask for 'static_renditions' in the request, e.g. "
+                '[{"resolution": "highest"}], with a public or signed playback policy, or for "master_access": '
+                '"temporary"',
+                job=job,
+            )
+        return outputs
+
+    def upload_media(
+        self, stream: BinaryIO, *, name: str, size: int, media_type: str | None = None, **options: Any
+    ) -> str:
+        """
+        Upload a source, which makes an asset; return the upload's id, for the request ``{"upload_id": ...}``.
+
+        :param options: ``new_asset_settings``: the body of the asset, as in a request without ``inputs``
+            (default: public, with the highest rendition).
+        :raises SourceError: the stream does not hold ``size`` bytes.
+        """
+        settings = options.pop("new_asset_settings", None)
+        if options:
+            raise VideoConfigurationError(f"Mux's upload knows no option {', '.join(sorted(options))}.")
+        if settings is None:
+            settings = {"playback_policies": ["public"], "static_renditions": [{"resolution": "highest"}]}
+        upload = self.create_upload({"new_asset_settings": settings, "cors_origin": "*"})
+        if not upload.url:
+            raise VideoConfigurationError(f"Mux gave upload {upload.id} no link to send the file to.")
+        put_stream(self.client, upload.url, stream=stream, size=size, media_type=media_type)
+        return upload.id
+
+    def check_connection(self) -> str:
+        """List one asset, which costs nothing."""
+        self.list_assets(limit=1)
+        return "Mux accepted the token; it lists the assets of its environment."
+
+    # ------------------------------------------------------------------ endpoints
+
+    def create_asset(self, body: Mapping[str, Any]) -> MuxAsset:
+        """``POST /video/v1/assets``."""
+        return self.fetch(MuxAsset, "POST", "/video/v1/assets", json=dict(body), envelope="data")
+
+    def get_asset(self, asset_id: str) -> MuxAsset:
+        """``GET /video/v1/assets/{id}``."""
+        return self.fetch(MuxAsset, "GET", "/video/v1/assets/{id}", id=asset_id, envelope="data")
+
+    def list_assets(
+        self, *, limit: int = 25, page: int = 1, upload_id: str | None = None, live_stream_id: str | None = None
+    ) -> list[MuxAsset]:
+        """``GET /video/v1/assets``: one page, newest first; ``limit`` is 100 at most."""
+        params = {"limit": limit, "page": page, "upload_id": upload_id, "live_stream_id": live_stream_id}
+        return [asset for asset in self._page(params) if asset is not None]
+
+    def update_asset(self, asset_id: str, body: Mapping[str, Any]) -> MuxAsset:
+        """``PATCH /video/v1/assets/{id}``: change ``passthrough`` or ``meta``."""
+        return self.fetch(
+            MuxAsset, "PATCH", "/video/v1/assets/{id}", id=asset_id, json=dict(body), envelope="data", repeatable=True
+        )
+
+    def delete_asset(self, asset_id: str) -> None:
+        """``DELETE /video/v1/assets/{id}``, sent once: remove an asset and all its files, whatever its status."""
+        self.fetch(None, "DELETE", "/video/v1/assets/{id}", id=asset_id, once=True)
+
+    def create_static_rendition(self, asset_id: str, resolution: str = "highest") -> dict[str, Any]:
+        """``POST /video/v1/assets/{id}/static-renditions``: ask for one more file of a ready asset."""
+        path, body = "/video/v1/assets/{id}/static-renditions", {"resolution": resolution}
+        return self.fetch(dict[str, Any], "POST", path, id=asset_id, json=body, envelope="data")
+
+    def set_master_access(self, asset_id: str, master_access: str = "temporary") -> MuxAsset:
+        """``PUT /video/v1/assets/{id}/master-access``: ``temporary`` gives the original for 24 hours, ``none`` not."""
+        path, body = "/video/v1/assets/{id}/master-access", {"master_access": master_access}
+        return self.fetch(MuxAsset, "PUT", path, id=asset_id, json=body, envelope="data", repeatable=True)
+
+    def create_upload(self, body: Mapping[str, Any]) -> MuxUpload:
+        """``POST /video/v1/uploads``: a link for one file, which becomes an asset."""
+        return self.fetch(MuxUpload, "POST", "/video/v1/uploads", json=dict(body), envelope="data")
+
+    def get_upload(self, upload_id: str) -> MuxUpload:
+        """``GET /video/v1/uploads/{id}``."""
+        return self.fetch(MuxUpload, "GET", "/video/v1/uploads/{id}", id=upload_id, envelope="data")
+
+    # ------------------------------------------------------------------ from the vendor's words to ours
+
+    def _page(self, params: Mapping[str, Any]) -> list[MuxAsset | None]:
+        """Return the assets of one page of the list; None for one that cannot be read."""
+        items = self.fetch(list[Any], "GET", "/video/v1/assets", params=params, envelope="data")
+        read: list[MuxAsset | None] = []
+        for item in items:
+            good, _ = readable(MuxAsset, [item], vendor=self.vendor, endpoint=_LIST)
+            read += good or [None]
+        return read
+
+    def _listed(self) -> Iterator[MuxAsset | None]:
+        def read(position: int | None) -> tuple[list[MuxAsset | None], int | None]:
+            page = position or 1
+            items = self._page({"limit": _PAGE, "page": page})
+            return items, page + 1 if len(items) == _PAGE else None
+
+        return pages(read, vendor=self.vendor, endpoint=_LIST)
+
+    def _wait_for_asset(self, upload_id: str) -> MuxAsset:
+        """Poll a direct upload until its asset is made, which takes seconds."""
+        deadline = time.monotonic() + _UPLOAD_SECONDS
+        while True:
+            upload = self.get_upload(upload_id)
+            if upload.asset_id:
+                return self.get_asset(upload.asset_id)
+            if upload.status != "waiting" or time.monotonic() >= deadline:
+                raise VideoConfigurationError(
+                    f"Mux upload {upload_id} is {upload.status} and has made no asset. Upload the file again."
+                )
+            time.sleep(_UPLOAD_PAUSE)
+
+    def _to_job(self, asset: MuxAsset, *, key: str | None = None) -> VideoJob:
+        state, status, stage = state_of(self.vendor, asset.status, STATES), asset.status, None
+        if state is JobState.SUCCEEDED and (waits := _files_preparing(asset)):
+            state, status, stage = JobState.RUNNING, FILES_PREPARING, f"waiting for {', '.join(waits)}"
+        error = None
+        if state is JobState.FAILED:
+            errors = asset.errors
+            error = JobError(code=errors and errors.type, message=errors and ("; ".join(errors.messages) or None))
+        done = asset.progress.progress if asset.progress and state is JobState.RUNNING else None
+        return VideoJob(
+            vendor=self.vendor,
+            job_id=asset.id,
+            state=state,
+            vendor_status=status,
+            progress=share_of(done, 100) if done is not None and done >= 0 and stage is None else None,
+            stage=stage or (asset.progress.state if asset.progress else None),
+            name=asset.meta.title if asset.meta else None,
+            key=key or asset.passthrough,
+            error=error,
+            created_at=asset.created_at,
+        )
+
+
+def _files_preparing(asset: MuxAsset) -> list[str]:
+    """Return the names of the files of a ready asset that are still made."""
+    names = [file.name for file in asset.files if file.status in (None, "preparing")]
+    return [*names, *(["the master"] if asset.master and asset.master.status == "preparing" else [])]
+
+
+def _with_key(request: Mapping[str, Any], key: str | None) -> dict[str, Any]:
+    body = dict(request)
+    if key is None:
+        return body
+    meta = body.get("meta") or {}
+    if not isinstance(meta, Mapping):
+        raise VideoConfigurationError("Mux's 'meta' must be an object.")
+    passthrough, external_id = body.get("passthrough") or key, meta.get("external_id") or key
+    if key not in (passthrough, external_id):
+        raise SubmissionKeyConflictError(
+            "The request fills both 'passthrough' and 'meta.external_id'; leave one of them to the submission key."
+        )
+    return {**body, "passthrough": passthrough, "meta": {**meta, "external_id": external_id}}
+
+
+def parse_mux_error(body: Any) -> VendorError:
+    """Read Mux's error form: a type and a list of messages."""
+    error = body.get("error") if isinstance(body, Mapping) else None
+    messages = error.get("messages") if isinstance(error, Mapping) else None
+    if not isinstance(messages, list) or not isinstance(error, Mapping):
+        return parse_error(body)
+    kind = error.get("type")
+    return VendorError(message="; ".join(map(str, messages)) or str(kind), code=None if kind is None else str(kind))
