@@ -54,6 +54,7 @@ class VideoToObjectStorageOperator(BaseOperator):
     :param storage_class: S3 and GCS storage class, Azure access tier.
     :param encryption: S3 server-side encryption, ``AES256`` or ``aws:kms``.
     :param kms_key: S3 KMS key, GCS Cloud KMS key, Azure encryption scope.
+    :param acl: S3 canned ACL, e.g. ``bucket-owner-full-control`` for the bucket of another account.
     :return: a list with one dictionary for each file:
         ``uri kind size sha256 media_type duration_seconds vendor job_id``. ``sha256`` is None only where a file of
         an earlier run was found whose digest nobody kept.
@@ -63,7 +64,7 @@ class VideoToObjectStorageOperator(BaseOperator):
 
     template_fields: Sequence[str] = (
         "conn_id", "job_id", "destination", "outputs", "if_exists", "max_bytes",
-        "content_type", "metadata", "storage_class", "encryption", "kms_key",
+        "content_type", "metadata", "storage_class", "encryption", "kms_key", "acl",
     )  # fmt: skip
     template_fields_renderers: ClassVar[dict[str, str]] = {"metadata": "json", "job_id": "json"}
     ui_color = "#d6ebe0"
@@ -83,6 +84,7 @@ class VideoToObjectStorageOperator(BaseOperator):
         storage_class: str | None = None,
         encryption: str | None = None,
         kms_key: str | None = None,
+        acl: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -98,6 +100,7 @@ class VideoToObjectStorageOperator(BaseOperator):
         self.storage_class = storage_class
         self.encryption = encryption
         self.kms_key = kms_key
+        self.acl = acl
         self._delivered: list[DeliveredFile] = []
         self._running = False
         check_count("streams", streams, least=1)
@@ -178,6 +181,7 @@ class VideoToObjectStorageOperator(BaseOperator):
                 storage_class=self.storage_class,
                 encryption=self.encryption,
                 kms_key=self.kms_key,
+                acl=self.acl,
             ),
             download=DownloadSettings(
                 client=hook.client_settings(),

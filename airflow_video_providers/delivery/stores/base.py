@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from airflow_video_providers.delivery.buffers import PART_BYTES
 from airflow_video_providers.exceptions import DestinationError, VideoConfigurationError
 
 
@@ -28,6 +29,7 @@ class ObjectAttributes:
     :param storage_class: S3 and GCS storage class, Azure access tier.
     :param encryption: server-side encryption: S3 ``AES256`` or ``aws:kms``. Not used by the others.
     :param kms_key: S3 KMS key, GCS Cloud KMS key name, Azure encryption scope.
+    :param acl: canned ACL of S3, such as ``bucket-owner-full-control``. Not used by the others.
     """
 
     content_type: str = "application/octet-stream"
@@ -35,6 +37,7 @@ class ObjectAttributes:
     storage_class: str | None = None
     encryption: str | None = None
     kms_key: str | None = None
+    acl: str | None = None
 
     def refuse(self, store: str, *names: str) -> None:
         """
@@ -45,6 +48,47 @@ class ObjectAttributes:
         asked = [name for name in names if getattr(self, name)]
         if asked:
             raise VideoConfigurationError(f"{store} cannot keep {' and '.join(asked)}: leave it out")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    How large an object may be.
+
+    :param parts: that an object may have.
+    :param part_bytes: that a part may have.
+    :param object_bytes: that an object may have; by default all its parts at their largest.
+    """
+
+    parts: int
+    part_bytes: int
+    object_bytes: int = 0
+
+    def part_size(self, size: int | None) -> int:
+        """
+        Return the bytes in a part of a file of this size: 8 MiB, doubled until the parts are few enough.
+
+        :raises RefusedError: the file is too large.
+        """
+        most = self.object_bytes or self.parts * self.part_bytes
+        if size is not None and size > most:
+            raise RefusedError(f"the file is too large for this store: {size} bytes, at most {most}")
+        part = PART_BYTES
+        while part * self.parts < (size or 0):
+            part *= 2
+        return min(part, self.part_bytes)
+
+    def check_part(self, number: int) -> None:
+        """
+        Check the number of a part, from 0.
+
+        :raises RefusedError: the file, whose size was not known in advance, needs too many parts.
+        """
+        if number >= self.parts:
+            raise RefusedError(
+                f"the file is too large: the source does not say its size, so that it is sent in parts of "
+                f"{PART_BYTES} bytes, and this store takes at most {self.parts} of them"
+            )
 
 
 @dataclass(frozen=True)
@@ -59,6 +103,13 @@ class StoredObject:
 
 class RefusedError(DestinationError):
     """The store said no, so that nothing was written; after any other error a commit may have had its effect."""
+
+
+def clean(text: object) -> str:
+    """Return a store's message as one line of at most 500 characters."""
+    line = " ".join(str(text).split())
+    line = "".join(character for character in line if character.isprintable())
+    return line if len(line) <= 500 else f"{line[:499]}…"
 
 
 def refused(text: str, status: int | None) -> DestinationError:
@@ -103,9 +154,11 @@ class ObjectStore(ABC):
     One bucket, container or file system.
 
     :cvar parallel: how many parts are worth sending at once.
+    :cvar limits: how large an object and its parts may be.
     """
 
     parallel = 1
+    limits: Limits
 
     @abstractmethod
     def head(self, key: str) -> StoredObject | None:
@@ -140,10 +193,12 @@ class ObjectStore(ABC):
         """
 
     def part_size(self, size: int | None) -> int:
-        """Return the bytes in a part for a file of this size (None: not known)."""
-        from airflow_video_providers.delivery.buffers import PART_BYTES
+        """
+        Return the bytes in a part for a file of this size (None: not known).
 
-        return PART_BYTES
+        :raises RefusedError: the store takes no object of this size.
+        """
+        return self.limits.part_size(size)
 
 
-STALE_AFTER_SECONDS = 24 * 3600
+STALE_AFTER_SECONDS = 24 * 3600  # of an unfinished upload that nobody is known to go on with

@@ -21,6 +21,7 @@ from typing import BinaryIO
 
 from airflow_video_providers.delivery.stores.base import (
     STALE_AFTER_SECONDS,
+    Limits,
     ObjectAttributes,
     ObjectStore,
     ObjectWriter,
@@ -43,6 +44,8 @@ def _path(key: str) -> Path:
 
 class LocalStore(ObjectStore):
     """The file system of the worker; a key is an absolute path without its first slash."""
+
+    limits = Limits(parts=1 << 62, part_bytes=1 << 62)  # what a file system takes, it tells when it is written to
 
     def head(self, key: str) -> StoredObject | None:
         """Look at a file."""
@@ -99,7 +102,7 @@ class LocalStore(ObjectStore):
 
 class _LocalWriter(ObjectWriter):
     def __init__(self, path: Path, attributes: ObjectAttributes, *, replace: bool) -> None:
-        attributes.refuse("a local file", "storage_class", "encryption", "kms_key")
+        attributes.refuse("a local file", "storage_class", "encryption", "kms_key", "acl")
         self._path = path
         self._attributes = attributes
         self._replace = replace

@@ -227,7 +227,7 @@ def test_an_abort_waits_for_a_write_and_a_later_write_is_refused(
     assert (len(closed), list(tmp_path.iterdir())) == (1, [])
 
 
-@pytest.mark.parametrize("name", ["storage_class", "encryption", "kms_key"])
+@pytest.mark.parametrize("name", ["storage_class", "encryption", "kms_key", "acl"])
 def test_what_a_file_cannot_keep_is_refused(tmp_path: Path, name: str) -> None:
     asked = ObjectAttributes(**{name: "x"})  # type: ignore[arg-type]  # one of the texts
     with pytest.raises(VideoConfigurationError, match=f"a local file cannot keep {name}"):
@@ -235,12 +235,13 @@ def test_what_a_file_cannot_keep_is_refused(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["encryption", "acl"])
 @pytest.mark.parametrize("store", [AzureStore("c", None), GcsStore.__new__(GcsStore)])
-def test_encryption_that_a_cloud_does_not_know_is_refused(store: ObjectStore) -> None:
-    asked = ObjectAttributes(encryption="AES256")
-    with pytest.raises(VideoConfigurationError, match="cannot keep encryption"):
+def test_what_a_cloud_does_not_know_is_refused(store: ObjectStore, name: str) -> None:
+    asked = ObjectAttributes(**{name: "AES256"})  # type: ignore[arg-type]  # one of the texts
+    with pytest.raises(VideoConfigurationError, match=f"cannot keep {name}"):
         store.begin("v.mp4", asked, replace=True)
-    with pytest.raises(VideoConfigurationError, match="cannot keep encryption"):
+    with pytest.raises(VideoConfigurationError, match=f"cannot keep {name}"):
         store.put("v.mp4", b"", asked, replace=True)
 
 

@@ -7,10 +7,8 @@ import threading
 
 import pytest
 
-from airflow_video_providers.delivery.buffers import PART_BYTES
 from airflow_video_providers.delivery.source.http import BrokenError, Validator, _redirected
 from airflow_video_providers.delivery.source.patience import DownloadSettings, Patience
-from airflow_video_providers.delivery.stores.s3.store import S3Store
 from airflow_video_providers.exceptions import SourceError
 
 
@@ -72,16 +70,3 @@ def test_a_stop_ends_a_wait() -> None:
     stopped.set()
     with pytest.raises(SourceError, match="stopped"):
         Patience(DownloadSettings(backoff=60), stopped).wait(BrokenError("cut", retry_after=100), "at byte 0")
-
-
-@pytest.mark.parametrize(
-    ("size", "part"),
-    [
-        (None, PART_BYTES),
-        (10_000 * PART_BYTES, PART_BYTES),
-        (10_000 * PART_BYTES + 1, 2 * PART_BYTES),
-        (200 * 1024**3, 4 * PART_BYTES),
-    ],
-)
-def test_an_upload_has_at_most_ten_thousand_parts(size: int | None, part: int) -> None:
-    assert S3Store.of_connection("bucket", None).part_size(size) == part

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,25 +19,30 @@ from typing import Any, BinaryIO
 
 from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
 from azure.core import MatchConditions
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobBlock, ContentSettings, StorageErrorCode
 
 from airflow_video_providers.delivery.stores.base import (
+    Limits,
     ObjectAttributes,
     ObjectStore,
     ObjectWriter,
     StoredObject,
+    clean,
     refused,
 )
 from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
 
 _NAME = "Azure Blob Storage"
+_TRAILER = re.compile(r"\s(?=(?:RequestId|Time|ErrorCode|Content): ?)")
+_LIMITS = Limits(parts=50_000, part_bytes=4000 * 1024**2)
 
 
 class AzureStore(ObjectStore):
     """One container, through the ``WasbHook`` of an Airflow connection (default ``wasb_default``)."""
 
     parallel = 2
+    limits = _LIMITS
 
     def __init__(self, container: str, conn_id: str | None) -> None:
         self.container = container
@@ -60,12 +66,12 @@ class AzureStore(ObjectStore):
 
     def begin(self, key: str, attributes: ObjectAttributes, *, replace: bool) -> ObjectWriter:
         """Begin to stage blocks."""
-        attributes.refuse(_NAME, "encryption")
+        attributes.refuse(_NAME, "encryption", "acl")
         return _AzureWriter(self._client.get_blob_client(key), self.container, key, attributes, replace=replace)
 
     def put(self, key: str, data: bytes, attributes: ObjectAttributes, *, replace: bool) -> StoredObject:
         """Write a blob of at most one block."""
-        attributes.refuse(_NAME, "encryption")
+        attributes.refuse(_NAME, "encryption", "acl")
         with _errors(self.container, key):
             answer = self._client.get_blob_client(key).upload_blob(
                 data, blob_type="BlockBlob", overwrite=replace, **_arguments(attributes), **_scope(attributes)
@@ -94,6 +100,7 @@ class _AzureWriter(ObjectWriter):
         self._blocks: dict[int, tuple[str, int]] = {}
 
     def write(self, number: int, offset: int, data: bytearray, length: int) -> None:
+        _LIMITS.check_part(number)
         block_id = base64.b64encode(f"{self.token}-{number:06d}".encode()).decode()
         with _errors(self._container, self._key):
             self._client.stage_block(block_id, bytes(memoryview(data)[:length]), length, **_scope(self._attributes))
@@ -155,21 +162,29 @@ def _scope(attributes: ObjectAttributes) -> dict[str, str]:
     return {"encryption_scope": attributes.kms_key} if attributes.kms_key else {}
 
 
+def _code(error: AzureError) -> str:
+    code = getattr(error, "error_code", None)
+    return str(getattr(code, "value", code) or "")
+
+
 def _reason(error: AzureError) -> str:
-    code = getattr(error, "error_code", None) or getattr(error, "status_code", None)
-    return str(getattr(code, "value", code) or type(error).__name__)
+    """Return the service's code and its message, without the ids and times that follow it."""
+    message = clean(_TRAILER.split(str(getattr(error, "message", "") or error), maxsplit=1)[0])
+    return ": ".join(part for part in (_code(error) or type(error).__name__, message) if part)
 
 
 @contextmanager
 def _errors(container: str, key: str) -> Iterator[None]:
+    uri = f"abfs://{container}/{key}"
     try:
         yield
-    except ResourceExistsError:
-        raise DestinationExistsError(f"abfs://{container}/{key} is already there") from None
     except AzureError as error:
-        if getattr(error, "error_code", None) == StorageErrorCode.INVALID_BLOCK_LIST:
+        code = _code(error)
+        if code in ("BlobAlreadyExists", "ConditionNotMet"):
+            raise DestinationExistsError(f"{uri} is already there") from None
+        if code == StorageErrorCode.INVALID_BLOCK_LIST.value:
             # A commit removes the blocks that others have staged for the same blob. What is there now may be our file.
             raise DestinationError(
-                f"abfs://{container}/{key}: another task wrote this blob at the same time; a retry settles it"
+                f"{uri}: another task wrote this blob at the same time; a retry settles it"
             ) from None
-        raise refused(f"abfs://{container}/{key}: {_reason(error)}", getattr(error, "status_code", None)) from None
+        raise refused(f"{uri}: {_reason(error)}", getattr(error, "status_code", None)) from None

@@ -23,19 +23,24 @@ from google.cloud.storage.fileio import BlobWriter
 
 from airflow_video_providers.delivery.buffers import PART_BYTES
 from airflow_video_providers.delivery.stores.base import (
+    Limits,
     ObjectAttributes,
     ObjectStore,
     ObjectWriter,
     StoredObject,
+    clean,
     refused,
 )
-from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
+from airflow_video_providers.exceptions import DestinationExistsError, SourceError
 
 _ERRORS = (GoogleAPIError, GoogleAuthError, InvalidResponse, DataCorruption, requests.RequestException)
+_ANY = 1 << 62  # chunks of one resumable upload are not counted
 
 
 class GcsStore(ObjectStore):
     """One bucket, through the ``GCSHook`` of an Airflow connection (default ``google_cloud_default``)."""
+
+    limits = Limits(parts=_ANY, part_bytes=_ANY, object_bytes=5 * 1024**4)
 
     def __init__(self, bucket: str, conn_id: str | None) -> None:
         self.bucket = bucket
@@ -83,7 +88,7 @@ class GcsStore(ObjectStore):
         return io.BufferedReader(_GcsReader(file, f"gs://{self.bucket}/{key}"), 1024 * 1024), _stored(blob)
 
     def _blob(self, key: str, attributes: ObjectAttributes) -> Any:
-        attributes.refuse("Google Cloud Storage", "encryption")
+        attributes.refuse("Google Cloud Storage", "encryption", "acl")
         blob = self._bucket.blob(key, chunk_size=PART_BYTES, kms_key_name=attributes.kms_key)
         blob.metadata = dict(attributes.metadata)
         if attributes.storage_class:
@@ -156,21 +161,26 @@ def _stored(blob: Any) -> StoredObject:
 
 
 def _message(error: Exception) -> str:
-    return getattr(error, "message", None) or type(error).__name__
+    """Return the store's own message; that of the client can carry the address of an upload, which is a secret."""
+    response = getattr(error, "response", None)
+    with suppress(Exception):  # a body that is not the documented one
+        return clean(response.json()["error"]["message"])  # type: ignore[union-attr]
+    if response is not None:
+        return f"the store answers {response.status_code}"
+    return clean(getattr(error, "message", None) or f"{type(error).__name__}: {error}")
+
+
+def _status(error: Exception) -> int | None:
+    status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "code", None)
+    return status if isinstance(status, int) else None
 
 
 @contextmanager
 def _errors(bucket: str, key: str) -> Iterator[None]:
     try:
         yield
-    except PreconditionFailed:
-        raise DestinationExistsError(f"gs://{bucket}/{key} is already there") from None
-    except InvalidResponse as error:
-        if error.response.status_code == requests.codes.precondition_failed:
-            raise DestinationExistsError(f"gs://{bucket}/{key} is already there") from None
-        status = error.response.status_code
-        raise refused(f"gs://{bucket}/{key}: the store answers {status}", status) from None
-    except NotFound:
-        raise DestinationError(f"gs://{bucket}/{key}: there is no such bucket") from None
     except _ERRORS as error:
-        raise refused(f"gs://{bucket}/{key}: {_message(error)}", getattr(error, "code", None)) from None
+        status = _status(error)
+        if status == requests.codes.precondition_failed:
+            raise DestinationExistsError(f"gs://{bucket}/{key} is already there") from None
+        raise refused(f"gs://{bucket}/{key}: {_message(error)}", status) from None

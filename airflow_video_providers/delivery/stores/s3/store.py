@@ -10,48 +10,46 @@ from __future__ import annotations
 
 import io
 import logging
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from functools import cached_property
 from typing import Any, BinaryIO
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_video_providers.delivery.buffers import PART_BYTES
 from airflow_video_providers.delivery.stores.base import (
     STALE_AFTER_SECONDS,
+    Limits,
     ObjectAttributes,
     ObjectStore,
     ObjectWriter,
     StoredObject,
-    refused,
 )
+from airflow_video_providers.delivery.stores.s3.bucket import Bucket, UnsupportedError, code_of, status_of
+from airflow_video_providers.delivery.stores.s3.reader import S3Reader
 from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
 
 log = logging.getLogger(__name__)
 
-_MOST_PARTS = 10_000
 _GONE = ("NoSuchUpload", "NoSuchKey", "404", "NotFound")
+_LIMITS = Limits(parts=10_000, part_bytes=5 * 1024**3)
 
 
 class S3Store(ObjectStore):
     """
     One bucket.
 
-    Bodies are not hashed a second time for the signature: TLS protects them, and a connection whose endpoint is plain
-    http gave that up. Any of this can be set otherwise in the connection's ``config_kwargs``.
+    Settings in the connection's ``config_kwargs`` go before those of transfers.
 
     :param make_client: makes the boto3 client, given the settings that transfers want.
     """
 
     parallel = 3
+    limits = _LIMITS
 
     def __init__(self, bucket: str, make_client: Callable[[Config], Any]) -> None:
-        self.bucket = bucket
-        self._make_client = make_client
+        self.bucket = Bucket(bucket, make_client, connections=self.parallel + 2)
 
     @classmethod
     def of_connection(cls, bucket: str, conn_id: str | None) -> S3Store:
@@ -64,61 +62,93 @@ class S3Store(ObjectStore):
             lambda ours: hook.get_client_type(region_name=hook.region_name, config=ours.merge(hook.config)),
         )
 
-    @cached_property
-    def client(self) -> Any:
-        """The boto3 client."""
-        ours = Config(
-            connect_timeout=10,
-            read_timeout=60,
-            retries={"mode": "standard", "max_attempts": 6},
-            max_pool_connections=self.parallel + 2,
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={"payload_signing_enabled": False},
-        )
-        return self._make_client(ours)
-
     def head(self, key: str) -> StoredObject | None:
-        """Look at an object; where the credentials may not look, say so in the log and assume that there is none."""
+        """Return what is stored under a key; where the credentials may not ask, log it and return None."""
+        bucket = self.bucket
         try:
-            answer = self.client.head_object(Bucket=self.bucket, Key=key)
-        except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            if status == 404:
-                return None
+            answer = bucket.client.head_object(Bucket=bucket.name, Key=key)
+        except (ClientError, BotoCoreError) as error:
+            status = status_of(error) if isinstance(error, ClientError) else None
             if status == 403:
-                log.warning("May not look whether s3://%s/%s is there already (403); writing it", self.bucket, key)
+                log.warning("May not ask whether s3://%s/%s is there already (403); writing it", bucket.name, key)
+            if status in (403, 404):
                 return None
-            raise _refused(error, self.bucket, key) from None
-        except BotoCoreError as error:
-            raise _refused(error, self.bucket, key) from None
-        return StoredObject(answer["ContentLength"], answer["Metadata"], answer["ETag"], answer.get("ContentType"))
+            raise bucket.error(error, key) from None
+        if "ContentLength" not in answer:
+            raise DestinationError(f"s3://{bucket.name}/{key}: the response to HeadObject gives no length")
+        return StoredObject(
+            answer["ContentLength"], answer.get("Metadata", {}), answer.get("ETag", ""), answer.get("ContentType")
+        )
 
     def begin(self, key: str, attributes: ObjectAttributes, *, replace: bool) -> ObjectWriter:
         """Begin a multipart upload."""
-        return _S3Writer(self.client, self.bucket, key, attributes, replace=replace)
+        answer = self.bucket.call("create_multipart_upload", key, **_arguments(attributes))
+        if not answer.get("UploadId"):
+            raise DestinationError(
+                f"s3://{self.bucket.name}/{key}: the response to CreateMultipartUpload names no upload; "
+                "is this the endpoint of an S3 API?"
+            )
+        return _S3Writer(self, key, attributes, answer["UploadId"], replace=replace)
 
     def put(self, key: str, data: bytes, attributes: ObjectAttributes, *, replace: bool) -> StoredObject:
-        """Write an object of at most one part."""
-        with _errors(self.bucket, key):
-            answer = self.client.put_object(
-                Bucket=self.bucket, Key=key, Body=data, **_arguments(attributes), **_condition(replace)
-            )
-        return StoredObject(len(data), attributes.metadata, answer["ETag"], attributes.content_type)
+        """Write an object in one request."""
+        arguments = _arguments(attributes)
+        answer = self.make(
+            key, lambda condition: self.bucket.send("put_object", key, data, **arguments, **condition), replace=replace
+        )
+        return self.made(key, answer, len(data), attributes)
+
+    def make(self, key: str, request: Callable[[dict[str, str]], dict[str, Any]], *, replace: bool) -> dict[str, Any]:
+        """
+        Send the request that makes an object visible, with a condition where it must replace nothing.
+
+        Not every store knows the condition; some ignore it. So it is asked first whether something is there, which
+        leaves a gap of one request in a store without the condition.
+        """
+        if replace:
+            return request({})
+        if self.head(key) is not None:
+            raise DestinationExistsError(f"s3://{self.bucket.name}/{key} is already there")
+        try:
+            return request({"IfNoneMatch": "*"})
+        except UnsupportedError as error:
+            log.warning("%s; this store has no conditional writes: writing what was not there a moment ago", error)
+            return request({})
+
+    def made(self, key: str, answer: dict[str, Any], size: int, attributes: ObjectAttributes) -> StoredObject:
+        """Return what is stored now; the response of a store need not name the version."""
+        version = answer.get("ETag")
+        if not version:
+            stored = self.head(key)
+            version = stored.version if stored else ""
+        return StoredObject(size, attributes.metadata, version, attributes.content_type)
 
     def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
         """Abort the named uploads, and those of this key that are older than a day where they can be listed."""
         stale = set()
         long_ago = datetime.now(timezone.utc) - timedelta(seconds=STALE_AFTER_SECONDS)
         with suppress(ClientError, BotoCoreError):  # not everybody may list uploads; our own is known anyway
-            pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=key)
-            for page in pages:
+            pages = self.bucket.client.get_paginator("list_multipart_uploads")
+            for page in pages.paginate(Bucket=self.bucket.name, Prefix=key):
                 for upload in page.get("Uploads", ()):
                     if upload["Key"] == key and upload["Initiated"] < long_ago:
                         stale.add(upload["UploadId"])
         for upload in stale.difference(tokens):
-            _abort(self.client, self.bucket, key, upload)
-        return [token for token in tokens if not _abort(self.client, self.bucket, key, token)]
+            self.abort(key, upload)
+        return [token for token in tokens if not self.abort(key, token)]
+
+    def abort(self, key: str, upload: str) -> bool:
+        """Abort an upload; return whether it is gone."""
+        bucket = self.bucket
+        try:
+            bucket.client.abort_multipart_upload(Bucket=bucket.name, Key=key, UploadId=upload)
+        except (ClientError, BotoCoreError) as error:
+            if isinstance(error, ClientError) and code_of(error) in _GONE:
+                return True
+            log.warning("Could not abort an unfinished upload of s3://%s/%s: %s", bucket.name, key, error)
+            return False
+        log.info("Aborted an unfinished upload of s3://%s/%s", bucket.name, key)
+        return True
 
     def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
         """Open an object; a broken read goes on from where it stopped, as long as the object stays the same."""
@@ -127,109 +157,59 @@ class S3Store(ObjectStore):
         except DestinationError as error:
             raise SourceError(str(error)) from None
         if stored is None:
-            raise SourceError(f"there is no object s3://{self.bucket}/{key}, or it may not be read")
-        return io.BufferedReader(_S3Reader(self.client, self.bucket, key, stored), 1024 * 1024), stored
-
-    def part_size(self, size: int | None) -> int:
-        """Return 8 MiB, or more where 10,000 parts would not do; a file of unknown size can have 78 GiB."""
-        part = PART_BYTES
-        while part * _MOST_PARTS < (size or 0):
-            part *= 2
-        return part
+            raise SourceError(f"there is no object s3://{self.bucket.name}/{key}, or it may not be read")
+        return io.BufferedReader(S3Reader(self.bucket, key, stored), 1024 * 1024), stored
 
 
 class _S3Writer(ObjectWriter):
-    def __init__(self, client: Any, bucket: str, key: str, attributes: ObjectAttributes, *, replace: bool) -> None:
-        self._client, self._bucket, self._key = client, bucket, key
+    def __init__(self, store: S3Store, key: str, attributes: ObjectAttributes, upload: str, *, replace: bool) -> None:
+        self._store, self._key = store, key
         self._attributes, self._replace = attributes, replace
-        self._parts: dict[int, str] = {}
-        self._size = 0
-        self._lock = threading.Lock()
+        self.token = upload
+        self._parts: dict[int, tuple[str, int]] = {}  # each thread sets its own number
         self._done = False
-        with _errors(bucket, key):
-            answer = client.create_multipart_upload(Bucket=bucket, Key=key, **_arguments(attributes))
-        self.token = answer["UploadId"]
 
     def write(self, number: int, offset: int, data: bytearray, length: int) -> None:
-        with _errors(self._bucket, self._key):
-            answer = self._client.upload_part(
-                Bucket=self._bucket,
-                Key=self._key,
-                UploadId=self.token,
-                PartNumber=number + 1,
-                Body=data if length == len(data) else data[:length],
+        _LIMITS.check_part(number)
+        answer = self._store.bucket.send(
+            "upload_part",
+            self._key,
+            data if length == len(data) else data[:length],
+            UploadId=self.token,
+            PartNumber=number + 1,
+        )
+        if not answer.get("ETag"):
+            raise DestinationError(
+                f"s3://{self._store.bucket.name}/{self._key}: the response to UploadPart carries no ETag, "
+                "without which the parts cannot be put together; does a proxy remove it?"
             )
-        with self._lock:
-            self._parts[number + 1] = answer["ETag"]
-            self._size += length
+        self._parts[number] = answer["ETag"], length
 
     def commit(self) -> StoredObject:
-        parts = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(self._parts.items())]
-        with _errors(self._bucket, self._key):
-            answer = self._client.complete_multipart_upload(
-                Bucket=self._bucket,
-                Key=self._key,
+        parts = [{"PartNumber": number + 1, "ETag": etag} for number, (etag, _) in sorted(self._parts.items())]
+
+        def complete(condition: dict[str, str]) -> dict[str, Any]:
+            return self._store.bucket.call(
+                "complete_multipart_upload",
+                self._key,
                 UploadId=self.token,
                 MultipartUpload={"Parts": parts},
-                **_condition(self._replace),
+                **condition,
             )
+
+        answer = self._store.make(self._key, complete, replace=self._replace)
         self._done = True
-        return StoredObject(self._size, self._attributes.metadata, answer["ETag"], self._attributes.content_type)
+        size = sum(length for _, length in self._parts.values())
+        return self._store.made(self._key, answer, size, self._attributes)
 
     def abort(self) -> None:
         if not self._done:
-            _abort(self._client, self._bucket, self._key, self.token)
-
-
-class _S3Reader(io.RawIOBase):
-    def __init__(self, client: Any, bucket: str, key: str, stored: StoredObject) -> None:
-        self._client, self._bucket, self._key, self._stored = client, bucket, key, stored
-        self._position = 0
-        self._body: Any = None
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        wanted = min(len(view), self._stored.size - self._position)
-        for attempt in range(6):
-            if wanted <= 0:
-                return 0
-            try:
-                if self._body is None:
-                    self._body = self._client.get_object(
-                        Bucket=self._bucket,
-                        Key=self._key,
-                        IfMatch=self._stored.version,
-                        **({"Range": f"bytes={self._position}-"} if self._position else {}),
-                    )["Body"]
-                data = self._body.read(wanted)
-                if not data:
-                    raise EOFError("the object ended too early")
-                view[: len(data)] = data
-                self._position += len(data)
-                return len(data)
-            except ClientError as error:
-                refusal = _refused(error, self._bucket, self._key)
-                if isinstance(refusal, DestinationExistsError):  # If-Match does not hold
-                    raise SourceError(f"s3://{self._bucket}/{self._key} was changed while it was read") from None
-                raise SourceError(str(refusal)) from None
-            except (BotoCoreError, OSError, EOFError) as error:
-                self._body = None
-                log.warning(
-                    "Reading s3://%s/%s broke (%s); try %d", self._bucket, self._key, type(error).__name__, attempt
-                )
-        raise SourceError(f"s3://{self._bucket}/{self._key} cannot be read beyond byte {self._position}")
-
-    def close(self) -> None:
-        if self._body is not None:
-            self._body.close()
-        super().close()
+            self._store.abort(self._key, self.token)
 
 
 def _arguments(attributes: ObjectAttributes) -> dict[str, Any]:
     arguments = {
+        "ACL": attributes.acl,
         "ContentType": attributes.content_type,
         "Metadata": dict(attributes.metadata),
         "StorageClass": attributes.storage_class,
@@ -237,38 +217,3 @@ def _arguments(attributes: ObjectAttributes) -> dict[str, Any]:
         "SSEKMSKeyId": attributes.kms_key,
     }
     return {name: value for name, value in arguments.items() if value}
-
-
-def _condition(replace: bool) -> dict[str, str]:
-    return {} if replace else {"IfNoneMatch": "*"}
-
-
-def _abort(client: Any, bucket: str, key: str, upload: str) -> bool:
-    """Abort an upload; return whether it is gone."""
-    try:
-        client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
-        log.info("Aborted an unfinished upload of s3://%s/%s", bucket, key)
-    except (ClientError, BotoCoreError) as error:
-        if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in _GONE:
-            return True
-        log.warning("Could not abort an unfinished upload of s3://%s/%s: %s", bucket, key, error)
-        return False
-    return True
-
-
-@contextmanager
-def _errors(bucket: str, key: str) -> Iterator[None]:
-    try:
-        yield
-    except (ClientError, BotoCoreError) as error:
-        raise _refused(error, bucket, key) from None
-
-
-def _refused(error: ClientError | BotoCoreError, bucket: str, key: str) -> DestinationError:
-    if isinstance(error, ClientError):
-        details = error.response.get("Error", {})
-        if details.get("Code") in ("PreconditionFailed", "412"):
-            return DestinationExistsError(f"s3://{bucket}/{key} is already there")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        return refused(f"s3://{bucket}/{key}: {details.get('Code')}: {details.get('Message')}", status)
-    return DestinationError(f"s3://{bucket}/{key}: {error}")

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Send requests to one S3 bucket, with the proofs of integrity that the bucket demands.
+
+By default a body is not hashed: TLS protects it, and a connection whose endpoint is plain http gave that up. A bucket
+with Object Lock demands a digest in each upload, and a policy can deny bodies that the signature does not cover. Which
+of these holds cannot be asked in advance, so that the first refusal tells.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_video_providers.delivery.stores.base import RefusedError, clean, refused
+from airflow_video_providers.exceptions import DestinationError, DestinationExistsError
+
+log = logging.getLogger(__name__)
+
+_DIGEST_WANTED = re.compile(r"content-md5|checksum", re.IGNORECASE)
+
+
+class UnsupportedError(RefusedError):
+    """The store does not implement something in the request. Internal."""
+
+
+@dataclass(frozen=True)
+class _Demands:
+    """What a request with a body must carry: an MD5 digest, a signature that covers the body."""
+
+    digest: bool = False
+    signed_body: bool = False
+
+    def after(self, error: ClientError) -> _Demands:
+        """Return the demands as far as this refusal tells them."""
+        code, message = code_of(error), error.response.get("Error", {}).get("Message") or ""
+        if code in ("InvalidRequest", "MissingContentMD5") and _DIGEST_WANTED.search(message + code):
+            return replace(self, digest=True)
+        if code in ("AccessDenied", "403"):
+            return replace(self, signed_body=True)
+        return self
+
+    def with_those_of(self, other: _Demands) -> _Demands:
+        """Return the demands of both."""
+        return _Demands(self.digest or other.digest, self.signed_body or other.signed_body)
+
+
+class Bucket:
+    """
+    One bucket.
+
+    :param make_client: makes the boto3 client, given the settings that transfers want.
+    :param connections: that are used at once.
+    """
+
+    def __init__(self, name: str, make_client: Callable[[Config], Any], connections: int) -> None:
+        self.name = name
+        self._make_client = make_client
+        self._connections = connections
+        self._demands = _Demands()
+        self._clients: dict[bool, Any] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client."""
+        return self._client(self._demands.signed_body)
+
+    def _client(self, signed_body: bool) -> Any:
+        with self._lock:  # making a client is not safe in several threads
+            if signed_body not in self._clients:
+                self._clients[signed_body] = self._make_client(
+                    Config(
+                        connect_timeout=10,
+                        read_timeout=60,
+                        retries={"mode": "standard", "max_attempts": 6},
+                        max_pool_connections=self._connections,
+                        request_checksum_calculation="when_required",
+                        response_checksum_validation="when_required",
+                        s3={"payload_signing_enabled": signed_body},
+                    )
+                )
+            return self._clients[signed_body]
+
+    def call(self, operation: str, key: str, **arguments: Any) -> dict[str, Any]:
+        """
+        Return the response of an operation on a key.
+
+        :raises DestinationError: it failed. :raises DestinationExistsError: its condition does not hold.
+        """
+        try:
+            answer: dict[str, Any] = getattr(self.client, operation)(Bucket=self.name, Key=key, **arguments)
+        except (ClientError, BotoCoreError) as error:
+            raise self.error(error, key) from None
+        return answer
+
+    def send(self, operation: str, key: str, body: bytes | bytearray, **arguments: Any) -> dict[str, Any]:
+        """Return the response of an operation that has a body; send it again with what the bucket demands."""
+        while True:
+            demands = self._demands
+            digest = {"ContentMD5": _md5(body)} if demands.digest else {}
+            client = self._client(demands.signed_body)
+            try:
+                answer: dict[str, Any] = getattr(client, operation)(
+                    Bucket=self.name, Key=key, Body=body, **digest, **arguments
+                )
+            except ClientError as error:
+                learnt = demands.after(error)
+                if learnt == demands:
+                    raise self.error(error, key) from None
+                log.info("s3://%s: %s; sending again with %s", self.name, code_of(error), learnt)
+                self._demands = self._demands.with_those_of(learnt)
+            except BotoCoreError as error:
+                raise self.error(error, key) from None
+            else:
+                return answer
+
+    def error(self, error: ClientError | BotoCoreError, key: str) -> DestinationError:
+        """Return the error of this package for one of the client."""
+        uri = f"s3://{self.name}/{key}"
+        if not isinstance(error, ClientError):
+            return DestinationError(f"{uri}: {clean(error)}")
+        code = code_of(error)
+        if code in ("PreconditionFailed", "412"):
+            return DestinationExistsError(f"{uri} is already there")
+        message = error.response.get("Error", {}).get("Message") or f"status {status_of(error)}"
+        text = f"{uri}: {code}: {clean(message)}"
+        return UnsupportedError(text) if code in ("NotImplemented", "501") else refused(text, status_of(error))
+
+
+def code_of(error: ClientError) -> str:
+    """Return S3's error code."""
+    return str(error.response.get("Error", {}).get("Code") or "unknown error")
+
+
+def status_of(error: ClientError) -> int | None:
+    """Return the HTTP status of an error."""
+    status: int | None = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
+
+
+def _md5(body: bytes | bytearray) -> str:
+    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
