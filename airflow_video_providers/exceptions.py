@@ -48,6 +48,7 @@ class VideoApiError(VideoProviderError):
     :param code: the vendor's own error code.
     :param retry_after: seconds that the vendor asked to wait, or None.
     :param outcome_unknown: the call may have had its effect (a job may exist) although no good answer came.
+    :param hint: what the user can do about it; default: the text that the class has of its own.
     """
 
     hint = ""
@@ -62,6 +63,7 @@ class VideoApiError(VideoProviderError):
         code: str | None = None,
         retry_after: float | None = None,
         outcome_unknown: bool = False,
+        hint: str | None = None,
     ) -> None:
         self.message = message
         self.vendor = vendor
@@ -72,7 +74,8 @@ class VideoApiError(VideoProviderError):
         self.outcome_unknown = outcome_unknown
         answer = f" answered {status}" if status is not None else ""
         coded = f" [{code}]" if code else ""
-        hint = f". {self.hint}" if self.hint else ""
+        hint = hint or self.hint
+        hint = f". {hint}" if hint else ""
         super().__init__(f"{vendor}: {endpoint}{answer}:{coded} {message.rstrip('.')}{hint}")
 
 

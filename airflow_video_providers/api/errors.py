@@ -48,6 +48,17 @@ _REDIRECTS = (
     HTTPStatus.PERMANENT_REDIRECT,
 )
 
+_CAUSES: Mapping[int, type[VideoApiError]] = {
+    HTTPStatus.UNAUTHORIZED: VideoApiAuthenticationError,
+    HTTPStatus.PAYMENT_REQUIRED: VideoApiPermissionError,
+    HTTPStatus.FORBIDDEN: VideoApiPermissionError,
+    HTTPStatus.NOT_FOUND: VideoApiNotFoundError,
+    HTTPStatus.GONE: VideoApiNotFoundError,
+    HTTPStatus.REQUEST_TIMEOUT: VideoApiUnavailableError,
+    HTTPStatus.TOO_MANY_REQUESTS: VideoApiQuotaError,
+}
+"""What a status means where the vendor's code says nothing else; 5xx: unavailable, other 4xx: an invalid request."""
+
 
 class Redact(Protocol):
     """Takes secrets out of a text and cuts it to a length."""
@@ -59,15 +70,23 @@ class Redact(Protocol):
 @dataclass(frozen=True)
 class VendorError:
     """
-    What a vendor says in an error answer: its code, its message, its messages by field.
+    What a vendor says in an error response; an ``error_parser`` returns it.
 
-    ``refused_credentials``: the answer blames the key or token, whatever its status; for vendors that use 403 for it.
+    :param message: the vendor's message. :param code: its error code. :param fields: its messages by field.
+    :param cause: what the code or the body says that went wrong, whatever the status says: ``VideoApiQuotaError`` for a
+        400 that means too many renders, ``VideoApiAuthenticationError`` for a 403 that means a wrong key; None: the
+        status decides.
+    :param outcome_unknown: with ``cause``: the call may have had its effect, or may yet have it, such as a 409 "in
+        progress" to a request with an idempotency key (cause ``VideoApiUnavailableError``).
+    :param hint: what the user can do about it, in place of the text that the cause has of its own.
     """
 
     message: str
     code: str | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
-    refused_credentials: bool = False
+    cause: type[VideoApiError] | None = None
+    outcome_unknown: bool = False
+    hint: str | None = None
 
 
 def has_effect(method: str) -> bool:
@@ -125,20 +144,21 @@ def refusal(
         "endpoint": endpoint,
         "status": status,
         "code": None if said.code is None else redact(said.code, longest=_LONGEST_CODE),
-        "retry_after": parse_retry_after(response.headers.get("Retry-After")),
+        "retry_after": _asked_wait(response),
+        "hint": said.hint,
     }
     message = redact(said.message, longest=LONGEST_MESSAGE)
-    if status == HTTPStatus.UNAUTHORIZED or said.refused_credentials:
-        return VideoApiAuthenticationError(message, **arguments)
-    if status in (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN):
-        return VideoApiPermissionError(message, **arguments)
-    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-        return VideoApiNotFoundError(message, **arguments)
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return VideoApiQuotaError(message, **arguments)
-    if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:
-        refused = status == HTTPStatus.SERVICE_UNAVAILABLE and arguments["retry_after"] is not None
-        return VideoApiUnavailableError(message, outcome_unknown=effect and not refused, **arguments)
+    cause = said.cause or _CAUSES.get(status)
+    if cause is None and status >= 500:
+        cause = VideoApiUnavailableError
+    if cause is VideoApiInvalidRequestError:
+        return VideoApiInvalidRequestError(message, fields=_shown(said.fields, redact), **arguments)
+    if cause is not None:
+        unknown = said.outcome_unknown
+        if said.cause is None and cause is VideoApiUnavailableError:
+            refused = status == HTTPStatus.SERVICE_UNAVAILABLE and arguments["retry_after"] is not None
+            unknown = effect and not refused
+        return cause(message, outcome_unknown=unknown, **arguments)
     if status in _REDIRECTS or (status == HTTPStatus.SEE_OTHER and not effect):
         target = _target(response)
         return VideoApiRedirectError(f"redirected to {redact(target, longest=LONGEST_MESSAGE)}", **arguments)
@@ -152,11 +172,36 @@ def refusal(
             redact=redact,
             outcome_unknown=effect,
         )
-    fields = {
+    return VideoApiInvalidRequestError(message, fields=_shown(said.fields, redact), **arguments)
+
+
+def _shown(fields: Mapping[str, str], redact: Redact) -> dict[str, str]:
+    return {
         redact(name, longest=_LONGEST_CODE): redact(text, longest=_LONGEST_FIELD)
-        for name, text in list(said.fields.items())[:_MOST_FIELDS]
+        for name, text in list(fields.items())[:_MOST_FIELDS]
     }
-    return VideoApiInvalidRequestError(message, fields=fields, **arguments)
+
+
+def _asked_wait(response: Response) -> float | None:
+    """Return the seconds that the vendor asks to wait; after a 429 also by the headers of a rate limit."""
+    headers = response.headers
+    asked = parse_retry_after(headers.get("Retry-After"))
+    if asked is None and response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        for name in ("RateLimit-Reset", "X-RateLimit-Reset"):
+            if (value := headers.get(name)) and (reset := _reset(value)) is not None:
+                return reset
+    return asked
+
+
+def _reset(value: str) -> float | None:
+    """Read the end of a rate limit's window: seconds from now, or since 1970."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    if seconds > _LONGEST_WAIT:
+        seconds -= datetime.now(timezone.utc).timestamp()
+    return min(max(0.0, seconds), _LONGEST_WAIT) if math.isfinite(seconds) else None
 
 
 def _target(response: Response) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from abc import abstractmethod
 from collections.abc import Collection, Mapping
 from contextlib import closing
 from datetime import datetime
@@ -41,6 +40,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TEST_SECONDS = 10.0
+_ATTRIBUTES = ("conn_type", "hook_name", "default_conn_name", "default_base_url")
+_METHODS = ("make_auth", "submit_job", "get_job", "get_outputs", "check_connection")
+_OFFERS = {"can_list": "get_jobs", "can_find": "find_job", "can_cancel": "cancel_job", "can_upload": "upload_media"}
 
 
 class KeySupport(str, Enum):
@@ -84,14 +86,34 @@ class VideoHook(BaseHook):
     """How many requests a second the vendor documents for one account; None: not documented."""
     burst: ClassVar[int] = 1
     """How many of them may be sent at once."""
-    can_list: ClassVar[bool] = False
-    """Whether :meth:`get_jobs` asks for many jobs in one request."""
-    can_cancel: ClassVar[bool] = True
-    """Whether the vendor documents a call that ends a running job."""
+    can_list: ClassVar[bool]
+    """Whether :meth:`get_jobs` polls many jobs in one request."""
+    can_find: ClassVar[bool]
+    """Whether :meth:`find_job` can find a job by its submission key."""
+    can_cancel: ClassVar[bool]
+    """Whether :meth:`cancel_job` ends a running job."""
+    can_upload: ClassVar[bool]
+    """Whether :meth:`upload_media` takes source media."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
+        """
+        Read off what the vendor can do: a method that is not overridden is one that it does not offer.
+
+        :param abstract: the class is the base of a vendor's hook and need not be complete.
+        :raises TypeError: a method or attribute that every hook needs is missing; all of them are named.
+        """
         super().__init_subclass__(**kwargs)
-        if not hasattr(cls, "vendor") and hasattr(cls, "conn_type"):
+        for name, method in _OFFERS.items():
+            setattr(cls, name, _is_overridden(cls, method))
+        if abstract:
+            return
+        missing = [name for name in _ATTRIBUTES if not hasattr(cls, name)]
+        missing += [f"{name}()" for name in _METHODS if not _is_overridden(cls, name)]
+        if cls.key_support is not KeySupport.NONE and not cls.can_find:
+            missing.append(f"find_job(), which its key_support {cls.key_support.name} needs")
+        if missing:
+            raise TypeError(f"{cls.__name__} is not a complete VideoHook: it lacks {', '.join(missing)}.")
+        if not hasattr(cls, "vendor"):
             cls.vendor = cls.conn_type
 
     def __init__(self, conn_id: str | None = None, *, retry_deadline: float | None = None) -> None:
@@ -175,9 +197,9 @@ class VideoHook(BaseHook):
             )
         return secret
 
-    @abstractmethod
     def make_auth(self) -> AuthBase:
         """Return what adds the credentials to a request."""
+        raise NotImplementedError
 
     def make_client(self) -> VideoApiClient:
         """Build the HTTP session; a vendor with its own headers or error form overrides this."""
@@ -227,7 +249,6 @@ class VideoHook(BaseHook):
 
     # ------------------------------------------------------------------ jobs
 
-    @abstractmethod
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """
         Buy one render.
@@ -237,20 +258,21 @@ class VideoHook(BaseHook):
         :raises SubmissionKeyConflictError: the field is taken and cannot hold both; raised before anything is sent.
         :raises VideoApiError: ``outcome_unknown`` tells whether a job may exist all the same.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def get_job(self, job_id: str) -> VideoJob:
         """
         Look at one job.
 
         :raises VideoApiNotFoundError: the vendor does not know it, or no longer.
         """
+        raise NotImplementedError
 
     def get_jobs(self, job_ids: Collection[str]) -> dict[str, VideoJob]:
         """
         Look at many jobs; a job that is not found is left out.
 
-        Here one request a job, one after another; a vendor with a list (``can_list``) overrides it with one request for
+        Here one request a job, one after another; a vendor with a list overrides it with one request for
         all, and may leave out jobs that the list does not show.
         """
         found: dict[str, VideoJob] = {}
@@ -277,11 +299,10 @@ class VideoHook(BaseHook):
         End a job that still runs. Look first: a finished job is left alone, since deleting it may delete its files.
 
         :return: the job as it was seen before the call; None where the vendor knows it no longer.
-        :raises VideoConfigurationError: the vendor documents no way to cancel a job (``can_cancel`` is False).
+        :raises VideoConfigurationError: the vendor documents no way to cancel a job.
         """
         raise VideoConfigurationError(f"{self.hook_name} documents no way to cancel a job.")
 
-    @abstractmethod
     def get_outputs(self, job_id: str) -> list[VideoOutput]:
         """
         Return the files of a finished job, links freshly minted or None where they are minted on request.
@@ -289,6 +310,7 @@ class VideoHook(BaseHook):
         :raises VideoApiNotFoundError: the job or its files are gone.
         :raises VideoJobFailedError: the job ended without files.
         """
+        raise NotImplementedError
 
     def refresh_output(self, job_id: str, output: VideoOutput) -> VideoOutput:
         """
@@ -319,17 +341,13 @@ class VideoHook(BaseHook):
         """
         raise VideoConfigurationError(f"{self.hook_name} documents no upload of source media.")
 
-    def job_page_url(self, job_id: str) -> str | None:
-        """Return a page where a person can look at the job, computed without a call; None where there is none."""
-        return None
-
-    @abstractmethod
     def check_connection(self) -> str:
         """
         Make one call that is free of charge and needs the credentials; return what was seen, in a sentence.
 
         :raises VideoProviderError: the connection does not work; the text says what to change.
         """
+        raise NotImplementedError
 
     def test_connection(self) -> tuple[bool, str]:
         """
@@ -354,6 +372,10 @@ class VideoHook(BaseHook):
             return False, f"{error} {advice}"
         except VideoProviderError as error:
             return False, str(error)
+
+
+def _is_overridden(kind: type[VideoHook], method: str) -> bool:
+    return getattr(kind, method) is not getattr(VideoHook, method)
 
 
 def get_video_hook(conn_id: str) -> VideoHook:

@@ -243,7 +243,6 @@ class SubmitVideoJobOperator(BaseOperator):
                 return self.execute(context)
             with self._deciding(context):
                 self._job_id = record.job_id
-                self.job_page_url = self.hook.job_page_url(record.job_id)
                 return self._last_look(record.job_id, error)
 
     def on_kill(self) -> None:

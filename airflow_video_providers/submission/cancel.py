@@ -101,17 +101,15 @@ def cancel_video_job(hook: VideoHook, job_id: str, *, reason: str) -> Cancellati
     Calling it again does no harm.
     """
     name = f"{hook.vendor} job {job_id}"
-    page = hook.job_page_url(job_id)
-    where = f" See {page}." if page else ""
     if not hook.can_cancel:
         error = VideoConfigurationError(f"{hook.hook_name} documents no way to cancel a job.")
-        text = f"{name} was not cancelled ({reason}): {error} It may go on and be charged.{where}"
+        text = f"{name} was not cancelled ({reason}): {error} It may go on and be charged."
         log.warning("%s", text)
         return Cancellation(CancelOutcome.NOT_POSSIBLE, text, error)
     try:
         seen = hook.cancel_job(job_id)
     except VideoProviderError as error:
-        text = f"{name} could not be cancelled ({reason}), it may go on and be charged: {error}{where}"
+        text = f"{name} could not be cancelled ({reason}), it may go on and be charged: {error}"
         log.error("%s", text)
         return Cancellation(CancelOutcome.FAILED, text, error)
     if seen is None:

@@ -307,8 +307,7 @@ class JobSubmission:
     def _name(self, record: SubmissionRecord) -> str:
         if record.job_id is None:
             return f"a render with key {record.key} whose outcome is unknown"
-        page = self.hook.job_page_url(record.job_id) if record.conn_id == self.hook.conn_id else None
-        return f"job {record.job_id} of connection {record.conn_id!r}{f' ({page})' if page else ''}"
+        return f"job {record.job_id} of connection {record.conn_id!r}"
 
 
 def doubtful_job(hook: VideoHook, store: Any, request: Mapping[str, Any]) -> VideoJob | None:

@@ -138,11 +138,11 @@ class FakeHook(VideoHook):
             self.world.cancelled.append(job_id)
         return seen
 
-    def job_page_url(self, job_id: str) -> str | None:
-        return f"https://app.example/{job_id.removeprefix('job-')}"
-
     def get_outputs(self, job_id: str) -> list[VideoOutput]:
         return []
+
+    def check_connection(self) -> str:
+        return "in memory"
 
     def test_connection(self) -> tuple[bool, str]:
         return True, "in memory"

@@ -49,7 +49,6 @@ class CreatomateHook(VideoHook):
     default_conn_name = "creatomate_default"
     default_base_url = "https://api.creatomate.com"
     key_support: ClassVar[KeySupport] = KeySupport.NONE
-    can_cancel = False
     requests_per_second = 3.0  # 30 requests in 10 seconds for an account, whatever they ask for
     burst = 30
 

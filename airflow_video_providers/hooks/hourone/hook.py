@@ -76,7 +76,6 @@ class HourOneHook(VideoHook):
     vendor = "hourone"
     default_base_url = "https://api.makereals.com/api/v1"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
-    can_list: ClassVar[bool] = True
 
     def make_auth(self) -> HeaderAuth:
         """Return what adds the API key to a request."""

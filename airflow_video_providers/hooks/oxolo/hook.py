@@ -58,7 +58,7 @@ class OxoloHook(VideoHook):
 
     The connection's ``password`` is the API key, sent raw as ``authorization``. Oxolo gives no key of ours back, so a
     job is found again by its title or web page among those created since: ``key_support`` is ``BEST_EFFORT``. No way
-    to end a running video is documented, so ``can_cancel`` is False.
+    to end a running video is documented, so a render cannot be cancelled.
 
     :param conn_id: the Airflow connection (default ``oxolo_default``).
     """
@@ -69,7 +69,6 @@ class OxoloHook(VideoHook):
     vendor = "oxolo"
     default_base_url = "https://api.oxolo.com/v1/api"
     key_support: ClassVar[KeySupport] = KeySupport.BEST_EFFORT
-    can_cancel: ClassVar[bool] = False
 
     def make_auth(self) -> HeaderAuth:
         """Return what adds the API key to a request."""

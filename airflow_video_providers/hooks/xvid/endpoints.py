@@ -54,7 +54,7 @@ class ListOptions(AnswerOptions, total=False):
     direction: Literal[1, -1]
 
 
-class XvidEndpoints(VideoHook):
+class XvidEndpoints(VideoHook, abstract=True):
     """
     The calls of the API below the contract of :class:`VideoHook`.
 

@@ -20,6 +20,7 @@ from airflow_video_providers.api.errors import LONGEST_MESSAGE
 from airflow_video_providers.api.settings import seconds
 from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
+    VideoApiAuthenticationError,
     VideoApiNotFoundError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
@@ -70,7 +71,6 @@ class XvidHook(XvidEndpoints):
     vendor = "xvid"
     default_base_url = "https://api.xvid.com/v1"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
-    can_list: ClassVar[bool] = True
 
     # ------------------------------------------------------------------ the connection
 
@@ -323,7 +323,8 @@ class XvidHook(XvidEndpoints):
 def parse_xvid_error(body: Any) -> VendorError:
     """Read Xvid's error form; code 0x0000003, written with or without 0x, is a token that it does not accept."""
     error = parse_error(body)
-    return replace(error, refused_credentials=(error.code or "").lower().removeprefix("0x") == "0000003")
+    refused = (error.code or "").lower().removeprefix("0x") == "0000003"
+    return replace(error, cause=VideoApiAuthenticationError) if refused else error
 
 
 def _content(request: Mapping[str, Any]) -> Mapping[str, Any]:

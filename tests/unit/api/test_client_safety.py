@@ -9,6 +9,7 @@ import io
 import logging
 import pickle
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,12 @@ from airflow_video_providers.api.client import (
 from airflow_video_providers.api.redaction import redact
 from airflow_video_providers.delivery.source.http import HttpSource
 from airflow_video_providers.exceptions import (
+    VideoApiAuthenticationError,
     VideoApiError,
     VideoApiInvalidRequestError,
     VideoApiQuotaError,
     VideoApiRedirectError,
+    VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
     VideoJobError,
@@ -203,6 +206,75 @@ class TestErrorBodies:
             assert "feed" not in shown
             assert SECRET not in shown
             assert len(str(error)) < 4000
+
+
+class TestCauses:
+    """A vendor says by a code what went wrong, whatever the status says."""
+
+    @pytest.mark.parametrize(
+        ("status", "said", "cause", "unknown"),
+        [
+            (400, VendorError("too many renders", cause=VideoApiQuotaError), VideoApiQuotaError, False),
+            (403, VendorError("bad key", cause=VideoApiAuthenticationError), VideoApiAuthenticationError, False),
+            (
+                409,
+                VendorError("in progress", cause=VideoApiUnavailableError, outcome_unknown=True),
+                VideoApiUnavailableError,
+                True,
+            ),
+            (500, VendorError("bad input", cause=VideoApiInvalidRequestError), VideoApiInvalidRequestError, False),
+            (409, VendorError("taken"), VideoApiInvalidRequestError, False),
+            (500, VendorError("down"), VideoApiUnavailableError, True),
+            (408, VendorError("late"), VideoApiUnavailableError, True),
+        ],
+    )
+    def test_the_error_parser_decides(
+        self, local_api: LocalApi, status: int, said: VendorError, cause: type[VideoApiError], unknown: bool
+    ) -> None:
+        local_api.on("POST", "/v1/jobs", Answer(status=status, json={"code": "x"}))
+        client = make_client(local_api.url)
+        client.error_parser = lambda body: said
+        error = post(client, repeatable=False)
+        assert type(error) is cause
+        assert (error.status, error.outcome_unknown) == (status, unknown)
+        assert said.message in str(error)
+
+    def test_a_hint_takes_the_place_of_the_general_one(self, local_api: LocalApi) -> None:
+        local_api.on("POST", "/v1/jobs", Answer(status=403, json={}))
+        client = make_client(local_api.url)
+        client.error_parser = lambda body: VendorError("no", hint="Add the scope 'files'.")
+        error = post(client)
+        assert str(error).endswith("no. Add the scope 'files'.")
+        assert copy.copy(error).args == error.args
+
+    @pytest.mark.parametrize(
+        ("headers", "wait"),
+        [
+            ({"RateLimit-Reset": "30"}, 30),
+            ({"X-RateLimit-Reset": "30"}, 30),
+            ({"RateLimit-Reset": "soon", "X-RateLimit-Reset": "7"}, 7),
+            ({"RateLimit-Reset": "30", "Retry-After": "5"}, 5),
+            ({"RateLimit-Reset": "1000000000"}, 0),
+            ({"RateLimit-Reset": "nan"}, None),
+            ({"RateLimit-Reset": "1e400"}, None),
+            ({}, None),
+        ],
+    )
+    def test_the_end_of_a_rate_limit_is_a_wait(
+        self, local_api: LocalApi, headers: dict[str, str], wait: float | None
+    ) -> None:
+        local_api.on("POST", "/v1/jobs", Answer(status=429, headers=headers))
+        assert post(make_client(local_api.url), once=True).retry_after == wait
+
+    def test_the_end_of_a_rate_limit_as_a_time(self, local_api: LocalApi) -> None:
+        local_api.on("POST", "/v1/jobs", Answer(status=429, headers={"X-RateLimit-Reset": str(time.time() + 100)}))
+        wait = post(make_client(local_api.url), once=True).retry_after
+        assert wait is not None
+        assert 50 < wait <= 100
+
+    def test_a_window_says_nothing_about_a_success_or_another_failure(self, local_api: LocalApi) -> None:
+        local_api.on("POST", "/v1/jobs", Answer(status=500, headers={"RateLimit-Reset": "30"}))
+        assert post(make_client(local_api.url)).retry_after is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import Field
@@ -68,6 +68,61 @@ class AcmeHook(VideoHook):
         return VideoJob(
             vendor=self.vendor, job_id=answer["id"], state=JobState(answer["state"]), vendor_status=answer["state"]
         )
+
+
+class TestClass:
+    """What a hook's class lacks is an error when it is made, and what it offers is read off it."""
+
+    COMPLETE: ClassVar[dict[str, Any]] = {
+        "conn_type": "other",
+        "hook_name": "Other",
+        "default_conn_name": "other_default",
+        "default_base_url": "https://api.other.invalid",
+        "make_auth": AcmeHook.make_auth,
+        "submit_job": AcmeHook.submit_job,
+        "get_job": AcmeHook.get_job,
+        "get_outputs": AcmeHook.get_outputs,
+        "check_connection": AcmeHook.check_connection,
+    }
+
+    @pytest.mark.parametrize("name", COMPLETE)
+    def test_what_is_missing_is_named(self, name: str) -> None:
+        members = {key: value for key, value in self.COMPLETE.items() if key != name}
+        with pytest.raises(TypeError, match=rf"OtherHook .* lacks {name}(\(\))?\."):
+            type("OtherHook", (VideoHook,), members)
+
+    def test_all_that_is_missing_is_named_at_once(self) -> None:
+        with pytest.raises(TypeError, match=r"conn_type, .* make_auth\(\), submit_job\(\), get_job\(\)"):
+            type("OtherHook", (VideoHook,), {})
+
+    def test_a_key_that_can_be_searched_needs_a_search(self) -> None:
+        with pytest.raises(TypeError, match=r"find_job\(\), which its key_support EXACT needs"):
+            type("OtherHook", (VideoHook,), {**self.COMPLETE, "key_support": KeySupport.EXACT})
+
+    def test_the_base_of_a_hook_need_not_be_complete(self) -> None:
+        class Endpoints(VideoHook, abstract=True):
+            def upload_media(self, *args: Any, **kwargs: Any) -> str:
+                return ""
+
+        hook = type("OtherHook", (Endpoints,), self.COMPLETE)
+        assert hook.can_upload
+        assert hook.vendor == "other"
+        with pytest.raises(TypeError, match="get_job"):
+            type("OtherHook", (Endpoints,), {key: self.COMPLETE[key] for key in self.COMPLETE if key != "get_job"})
+
+    @pytest.mark.parametrize(
+        ("method", "offer"),
+        [
+            ("get_jobs", "can_list"),
+            ("find_job", "can_find"),
+            ("cancel_job", "can_cancel"),
+            ("upload_media", "can_upload"),
+        ],
+    )
+    def test_a_hook_offers_what_it_overrides(self, method: str, offer: str) -> None:
+        hook = type("OtherHook", (VideoHook,), {**self.COMPLETE, method: lambda self, *args, **kwargs: None})
+        offers = {name: getattr(hook, name) for name in ("can_list", "can_find", "can_cancel", "can_upload")}
+        assert offers == {**dict.fromkeys(offers, False), offer: True}
 
 
 @pytest.fixture
@@ -150,9 +205,7 @@ class TestConnection:
 class TestDefaults:
     def test_what_a_hook_promises_unless_it_says_otherwise(self, hook: AcmeHook) -> None:
         assert hook.key_support is KeySupport.NONE
-        assert not hook.can_list
-        assert hook.can_cancel
-        assert hook.job_page_url("1") is None
+        assert (hook.can_list, hook.can_find, hook.can_cancel, hook.can_upload) == (False, False, False, False)
 
     def test_many_jobs_one_by_one_without_those_that_are_gone(self, hook: AcmeHook, local_api: LocalApi) -> None:
         local_api.on("GET", "/jobs/1", Answer(json={"id": "1", "state": "running"}))
