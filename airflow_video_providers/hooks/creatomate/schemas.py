@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from airflow_video_providers.hooks.schemas import VendorModel
 
 
@@ -18,8 +20,8 @@ class CreatomateRender(VendorModel):
     id: str
     status: str
     error_message: str | None = None
-    url: str | None = None
-    snapshot_url: str | None = None
+    url: str | None = Field(default=None, repr=False)
+    snapshot_url: str | None = Field(default=None, repr=False)
     template_id: str | None = None
     template_name: str | None = None
     output_format: str | None = None

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from airflow_video_providers.hooks.schemas import Timestamp, VendorModel
 
 
@@ -57,7 +59,7 @@ class MuxMaster(VendorModel):
     """The original as a file, where ``master_access`` is ``temporary``."""
 
     status: str | None = None
-    url: str | None = None
+    url: str | None = Field(default=None, repr=False)
 
 
 class MuxMeta(VendorModel):
@@ -99,5 +101,5 @@ class MuxUpload(VendorModel):
 
     id: str
     status: str
-    url: str | None = None
+    url: str | None = Field(default=None, repr=False)
     asset_id: str | None = None

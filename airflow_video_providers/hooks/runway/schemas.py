@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from airflow_video_providers.hooks.schemas import Timestamp, VendorModel
 
 
@@ -56,6 +58,6 @@ class RunwayOrganization(VendorModel):
 class RunwayUpload(VendorModel):
     """Where an ephemeral upload goes, and the ``runway://`` URI that a request names it by."""
 
-    uploadUrl: str
-    runwayUri: str
+    uploadUrl: str = Field(repr=False)
+    runwayUri: str = Field(repr=False)
     fields: dict[str, str]
