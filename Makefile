@@ -6,6 +6,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c c
 RUN_STAMP := $(VENV)/.run-stamp
 DEV_STAMP := $(VENV)/.dev-stamp
 PEERS_STAMP := $(VENV)/.peers-stamp
+AZURITE := $(VENV)/azurite/node_modules/.bin/azurite-blob
 
 .DEFAULT_GOAL := help
 .PHONY: help demo simulator test lint format chaos bench-import bench-transfers bench-waiting bench-waiting-live build clean
@@ -28,6 +29,13 @@ $(DEV_STAMP): $(RUN_STAMP)
 	$(PIP) -e '.[s3,gcs,azure,simulator]' --group test --group lint
 	@touch $@
 
+$(AZURITE): | $(VENV)/bin/python
+	@if command -v npm >/dev/null; then \
+	  echo "Installing Azurite, the emulator of Azure Blob Storage, into $(VENV)/azurite ..."; \
+	  npm install --silent --no-audit --no-fund --prefix $(VENV)/azurite azurite@3.35.0 \
+	  || echo "Azurite could not be installed: the tests of Azure are skipped."; \
+	else echo "npm is not installed: the tests of Azure are skipped."; fi
+
 $(PEERS_STAMP): $(DEV_STAMP)
 	$(PIP) --group bench
 	@touch $@
@@ -38,7 +46,7 @@ demo: $(RUN_STAMP)  ## render with all four systems on the simulator; the videos
 simulator: $(RUN_STAMP)  ## serve all four APIs on port 8099
 	@exec $(BIN)/python -m airflow_video_providers.simulator --port 8099
 
-test: $(DEV_STAMP)  ## the whole test suite
+test: $(DEV_STAMP) $(AZURITE)  ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV_STAMP)  ## ruff, mypy strict, and the arrows of the house

