@@ -9,39 +9,19 @@ own: the job is polled, the finished file belongs to the video.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-from airflow_video_providers.exceptions import (
-    SubmissionKeyConflictError,
-    VideoApiUnreadableAnswerError,
-    VideoConfigurationError,
-)
-from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
-from airflow_video_providers.hooks.colossyan.schemas import (
-    ColossyanActor,
-    ColossyanActors,
-    ColossyanCreatedActor,
-    ColossyanCreatedJob,
-    ColossyanDeleted,
-    ColossyanDraft,
-    ColossyanJob,
-    ColossyanVideo,
-)
-from airflow_video_providers.hooks.common import (
-    HeaderAuth,
-    cancel_by_deleting,
-    id_in_path,
-    running_statuses,
-    share_of,
-    state_of,
-)
+from airflow_video_providers.exceptions import SubmissionKeyConflictError, VideoConfigurationError
+from airflow_video_providers.hooks import common
+from airflow_video_providers.hooks.base import VideoHook, raise_if_unfinished
+from airflow_video_providers.hooks.colossyan import schemas
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 
 KEY_FIELD = "airflow_submission_key"
-"""The name in ``callbackPayload`` under which the submission key travels, and comes back in the call-back."""
+"""The name in ``callbackPayload`` under which the submission key is sent, and comes back in the callback."""
 
-RESERVED_PAYLOAD_NAMES = frozenset({"url", "videoUrl", "shareUrl", "status"})
-"""What the call-back itself says at the level where ``callbackPayload`` is merged in."""
+RESERVED_NAMES = frozenset({"url", "videoUrl", "shareUrl", "status"})
+"""Fields of the callback itself, into whose body ``callbackPayload`` and ``dynamicVariables`` are merged."""
 
 STATES = {
     "in_queue": JobState.QUEUED,
@@ -58,7 +38,7 @@ class ColossyanHook(VideoHook):
     """
     Colossyan's API behind one Airflow connection.
 
-    The connection's ``password`` is the token of one workspace (plans Business and Enterprise); it is sent as
+    The connection's ``password`` is the token of one workspace (plans Business and Enterprise), sent as
     ``Authorization: Bearer``. Colossyan lists no jobs and takes no idempotency key, so a job whose creation was not
     answered cannot be found again: ``key_support`` is ``NONE``.
 
@@ -68,26 +48,23 @@ class ColossyanHook(VideoHook):
     conn_type = "colossyan"
     hook_name = "Colossyan"
     default_conn_name = "colossyan_default"
-    vendor = "colossyan"
     default_base_url = "https://app.colossyan.com/api/v1"
-    key_support: ClassVar[KeySupport] = KeySupport.NONE
 
-    def make_auth(self) -> HeaderAuth:
+    def make_auth(self) -> common.HeaderAuth:
         """Return what adds the token to a request."""
-        return HeaderAuth("Authorization", f"Bearer {self.secret()}")
+        return common.HeaderAuth("Authorization", f"Bearer {self.secret()}")
 
     # ------------------------------------------------------------------ jobs
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """
-        Buy one render.
+        Submit one render: from a template (``templateJobId``) or from a full definition (``videoCreative``).
 
-        A body with ``templateJobId`` makes a video from a template, one with ``videoCreative`` from a definition. The
-        key goes into ``callbackPayload``, beside what the user has there.
+        The key goes into ``callbackPayload``, beside the user's own fields.
 
-        :raises VideoConfigurationError: the body is neither, its ``callbackPayload`` uses a name of the call-back, or
-            the call-back's address has the name that the other kind of job gives it.
-        :raises SubmissionKeyConflictError: ``callbackPayload`` is no object, or holds another key already.
+        :raises VideoConfigurationError: the body is neither or both, gives the callback's URL the name that the other
+            kind of job has for it, or sends the callback a name that it uses itself.
+        :raises SubmissionKeyConflictError: ``callbackPayload`` is no object, or the key's name is taken.
         :raises VideoApiError: ``outcome_unknown`` tells whether a job may exist all the same.
         """
         from_template = "templateJobId" in request
@@ -96,10 +73,8 @@ class ColossyanHook(VideoHook):
                 "A Colossyan request needs either 'videoCreative' (a full definition) or 'templateJobId' with "
                 f"'dynamicVariables' (a template job), not {'both' if from_template else 'neither'}."
             )
-        body = dict(request)
         payload = _callback_payload(request, key)
-        if payload is not None:
-            body["callbackPayload"] = payload
+        body = {**request, "callbackPayload": payload} if payload else request
         created = self.create_template_job(body) if from_template else self.create_video_generation_job(body)
         return VideoJob(
             vendor=self.vendor,
@@ -112,7 +87,7 @@ class ColossyanHook(VideoHook):
 
     def get_job(self, job_id: str) -> VideoJob:
         """
-        Look at one job.
+        Poll one job.
 
         :raises VideoApiNotFoundError: the vendor does not know it, or no longer.
         """
@@ -120,180 +95,154 @@ class ColossyanHook(VideoHook):
 
     def cancel_job(self, job_id: str) -> VideoJob | None:
         """
-        Delete a job that still runs; a finished one is left alone.
+        Stop a job that still runs by deleting it; a finished one is left alone.
 
-        Colossyan does not say whether a delete stops a running render or gives its minutes back.
+        Whether the minutes of a stopped render are given back is not documented.
 
-        :return: the job as it was seen before the call; None where the vendor knows it no longer.
+        :return: the job as it was polled before the call; None where the vendor knows it no longer.
         """
-        return cancel_by_deleting(self, job_id, self.delete_video_generation_job, running=running_statuses(STATES))
+        return common.cancel_by_deleting(
+            self, job_id, self.delete_video_generation_job, running=common.running_statuses(STATES)
+        )
 
     def get_outputs(self, job_id: str) -> list[VideoOutput]:
         """
-        Return the video, its thumbnail and its subtitles (WebVTT, inline), freshly asked for.
+        Return the video, its thumbnail and its subtitles (WebVTT, inline), with fresh links.
 
         :raises VideoApiNotFoundError: the job or its video is gone.
+        :raises VideoOutputNotReadyError: the job is finished, but names no link yet.
         :raises VideoJobError: the job is not done, or ended without a video.
         """
-        job = self.get_video_generation_job(job_id)
-        raise_if_unfinished(self._to_job(job_id, job))
-        video = self.get_generated_video(self._present(job.videoId, "videoId", "GET /video-generation-jobs/{id}"))
-        shared = {"output_id": video.id or job.videoId, "name": video.name}
-        outputs = [
-            VideoOutput(
-                kind="video",
-                url=self._present(video.publicUrl, "publicUrl", "GET /generated-videos/{videoId}"),
-                size=video.videoSizeBytes,
-                duration_seconds=video.videoDurationSeconds,
-                **shared,
-            )
-        ]
+        found = self.get_video_generation_job(job_id)
+        job = self._to_job(job_id, found)
+        raise_if_unfinished(job)
+        if not found.videoId:
+            raise common.missing_link(job, "videoId", endpoint="GET /video-generation-jobs/{id}")
+        video = self.get_generated_video(found.videoId)
+        if not video.publicUrl:
+            raise common.missing_link(job, "publicUrl", endpoint="GET /generated-videos/{videoId}")
+        shared: dict[str, Any] = {"output_id": video.id or found.videoId, "name": video.name}
+        told = {"size": video.videoSizeBytes, "duration_seconds": video.videoDurationSeconds}
+        outputs = [VideoOutput(kind="video", url=video.publicUrl, **told, **shared)]
         if video.thumbnailUrl:
             outputs.append(VideoOutput(kind="thumbnail", url=video.thumbnailUrl, **shared))
-        if video.vttSubtitleString:
-            outputs.append(
-                VideoOutput(kind="subtitles", content=video.vttSubtitleString, media_type="text/vtt", **shared)
-            )
+        if text := video.vttSubtitleString:
+            outputs.append(VideoOutput(kind="subtitles", content=text, media_type="text/vtt", **shared))
         return outputs
 
     def check_connection(self) -> str:
         """Ask for the avatars, which costs nothing."""
         return f"Colossyan accepted the token; its workspace shows {len(self.get_actors())} avatars."
 
-    def _to_job(self, job_id: str, job: ColossyanJob) -> VideoJob:
+    def _to_job(self, job_id: str, job: schemas.ColossyanJob) -> VideoJob:
         key = (job.callbackPayload or {}).get(KEY_FIELD)
         return VideoJob(
             vendor=self.vendor,
             job_id=job_id,
-            state=state_of(self.vendor, job.status, STATES),
+            state=common.state_of(self.vendor, job.status, STATES),
             vendor_status=job.status,
-            progress=share_of(job.progress, job.maximumProgress),
+            progress=common.share_of(job.progress, job.maximumProgress),
             name=_name(job.videoCreative),
             key=key if isinstance(key, str) else None,
             created_at=job.creationDate,
         )
 
-    def _present(self, value: str | None, name: str, endpoint: str) -> str:
-        if not value:
-            raise VideoApiUnreadableAnswerError(
-                f"the job is finished, but the answer names no {name}", vendor=self.vendor, endpoint=endpoint
-            )
-        return value
-
     # ------------------------------------------------------------------ endpoints
 
-    def create_video_generation_job(self, body: Mapping[str, Any]) -> ColossyanCreatedJob:
-        """``POST /video-generation-jobs``: buy a video from a full definition (the editor can export one)."""
-        return self._create("/video-generation-jobs", body, not_known="callbackUrl", but="callback")
+    def create_video_generation_job(self, body: Mapping[str, Any]) -> schemas.ColossyanCreatedJob:
+        """``POST /video-generation-jobs``: submit a full definition (the editor can export one)."""
+        _check_name_of_url(body, wrong="callbackUrl", right="callback")
+        return self.fetch(schemas.ColossyanCreatedJob, "POST", "/video-generation-jobs", json=dict(body))
 
-    def create_template_job(self, body: Mapping[str, Any]) -> ColossyanCreatedJob:
-        """``POST /video-generation-jobs/template-jobs``: buy a video from ``templateJobId`` and variables."""
-        return self._create("/video-generation-jobs/template-jobs", body, not_known="callback", but="callbackUrl")
+    def create_template_job(self, body: Mapping[str, Any]) -> schemas.ColossyanCreatedJob:
+        """``POST /video-generation-jobs/template-jobs``: submit ``templateJobId`` and ``dynamicVariables``."""
+        _check_name_of_url(body, wrong="callback", right="callbackUrl")
+        return self.fetch(schemas.ColossyanCreatedJob, "POST", "/video-generation-jobs/template-jobs", json=dict(body))
 
-    def _create(self, path: str, body: Mapping[str, Any], *, not_known: str, but: str) -> ColossyanCreatedJob:
-        if not_known in body:
-            raise VideoConfigurationError(
-                f"POST {path} knows no {not_known!r}: Colossyan spells the address of the call-back {but!r} there. "
-                "With the other name the call-back would never come."
-            )
-        endpoint = f"POST {path}"
-        answer = self.client.call_json("POST", path, endpoint=endpoint, json=dict(body))
-        return self.client.parse(ColossyanCreatedJob, answer, endpoint=endpoint, outcome_unknown=True)
-
-    def get_video_generation_job(self, job_id: str) -> ColossyanJob:
+    def get_video_generation_job(self, job_id: str) -> schemas.ColossyanJob:
         """``GET /video-generation-jobs/{id}``; the vendor's page calls the id ``videoId``, but it is the job's."""
-        endpoint = "GET /video-generation-jobs/{id}"
-        answer = self.client.get_json(f"/video-generation-jobs/{id_in_path(job_id)}", endpoint=endpoint)
-        return self.client.parse(ColossyanJob, answer, endpoint=endpoint)
+        return self.fetch(schemas.ColossyanJob, "GET", "/video-generation-jobs/{id}", id=job_id)
 
-    def delete_video_generation_job(self, job_id: str) -> ColossyanDeleted:
-        """``DELETE /video-generation-jobs/{id}``, sent once, whatever the job's status."""
-        return self._delete("/video-generation-jobs/{id}", job_id)
+    def delete_video_generation_job(self, job_id: str) -> schemas.ColossyanDeleted:
+        """``DELETE /video-generation-jobs/{id}``, sent once: stop the job, whatever its status."""
+        return self.fetch(schemas.ColossyanDeleted, "DELETE", "/video-generation-jobs/{id}", id=job_id, once=True)
 
-    def get_generated_video(self, video_id: str) -> ColossyanVideo:
+    def get_generated_video(self, video_id: str) -> schemas.ColossyanVideo:
         """``GET /generated-videos/{videoId}``: the finished video, by the id that its job names."""
-        endpoint = "GET /generated-videos/{videoId}"
-        answer = self.client.get_json(f"/generated-videos/{id_in_path(video_id)}", endpoint=endpoint)
-        return self.client.parse(ColossyanVideo, answer, endpoint=endpoint)
+        return self.fetch(schemas.ColossyanVideo, "GET", "/generated-videos/{videoId}", videoId=video_id)
 
-    def delete_generated_video(self, video_id: str) -> ColossyanDeleted:
+    def delete_generated_video(self, video_id: str) -> schemas.ColossyanDeleted:
         """``DELETE /generated-videos/{videoId}``, sent once: remove a finished video and its files."""
-        return self._delete("/generated-videos/{videoId}", video_id)
+        return self.fetch(
+            schemas.ColossyanDeleted, "DELETE", "/generated-videos/{videoId}", videoId=video_id, once=True
+        )
 
-    def _delete(self, pattern: str, vendor_id: str) -> ColossyanDeleted:
-        endpoint = f"DELETE {pattern}"
-        path = f"{pattern.rsplit('/', 1)[0]}/{id_in_path(vendor_id)}"
-        answer = self.client.call_json("DELETE", path, endpoint=endpoint, once=True)
-        return self.client.parse(ColossyanDeleted, answer or {}, endpoint=endpoint)
-
-    def get_actors(self) -> list[ColossyanActor]:
+    def get_actors(self) -> list[schemas.ColossyanActor]:
         """``GET /assets/actors``: the avatars that the workspace can use."""
-        endpoint = "GET /assets/actors"
-        answer = self.client.get_json("/assets/actors", endpoint=endpoint)
-        return self.client.parse(ColossyanActors, answer, endpoint=endpoint).root
+        return self.fetch(list[schemas.ColossyanActor], "GET", "/assets/actors")
 
     def create_actor(self, *, display_name: str, source_file_url: str, gender: str | None = None) -> str:
         """
-        ``POST /assets/actors``: make an avatar from a picture or a video.
+        ``POST /assets/actors``: make an avatar of a picture or a video; return its name, for a track's ``actor``.
 
         :param source_file_url: where Colossyan fetches the picture or video.
         :param gender: ``Male`` or ``Female``.
-        :return: the avatar's name, for the ``actor`` of a track.
         """
-        endpoint = "POST /assets/actors"
-        body = {"displayName": display_name, "sourceFileUrl": source_file_url}
-        if gender is not None:
-            body["gender"] = gender
-        answer = self.client.call_json("POST", "/assets/actors", endpoint=endpoint, json=body)
-        return self.client.parse(ColossyanCreatedActor, answer, endpoint=endpoint, outcome_unknown=True).name
+        body = {"displayName": display_name, "sourceFileUrl": source_file_url, "gender": gender}
+        body = {name: value for name, value in body.items() if value is not None}
+        return self.fetch(schemas.ColossyanActor, "POST", "/assets/actors", json=body).name
 
     def get_voices(self) -> Any:
         """``GET /assets/voices``: the voices of the workspace, as the vendor gives them; the form is not verified."""
-        return self.client.get_json("/assets/voices", endpoint="GET /assets/voices")
+        return self.fetch(object, "GET", "/assets/voices")
 
     def generate_draft(self, summary: Mapping[str, Any], *, template_id: str | None = None) -> str:
         """
-        ``POST /knowledge-to-draft/generate-draft`` (experimental): make a draft that a person edits; no video.
+        ``POST /knowledge-to-draft/generate-draft`` (experimental): make a draft for people to edit; return its URL.
 
         It lives beside the stable API, at its base URL without ``/v1``.
 
         :param summary: ``title``, ``description`` and ``chapters`` (``title``, ``script``, ``searchTerms``).
-        :return: the address of the draft in Colossyan's editor.
         """
-        endpoint = "POST /knowledge-to-draft/generate-draft"
         base_url = self.base_url.rstrip("/")
         if not base_url.endswith("/v1"):
-            raise VideoConfigurationError(
-                f"Drafts are made at the base URL without its trailing /v1, but {base_url!r} does not end so."
-            )
-        body: dict[str, Any] = {"summary": dict(summary)}
-        if template_id is not None:
-            body["templateId"] = template_id
+            raise VideoConfigurationError(f"Drafts need a base URL that ends in /v1, unlike {base_url!r}.")
+        body = {"summary": dict(summary), **({"templateId": template_id} if template_id is not None else {})}
         url = f"{base_url.removesuffix('/v1')}/knowledge-to-draft/generate-draft"
-        answer = self.client.call_json("POST", url, endpoint=endpoint, json=body)
-        return self.client.parse(ColossyanDraft, answer, endpoint=endpoint, outcome_unknown=True).url
+        return self.fetch(str, "POST", url, envelope="url", json=body)
 
 
-def _callback_payload(request: Mapping[str, Any], key: str | None) -> dict[str, Any] | None:
-    """Return what to send as ``callbackPayload``: the user's object and the key; None where there is neither."""
+def _check_name_of_url(body: Mapping[str, Any], *, wrong: str, right: str) -> None:
+    if wrong in body:
+        raise VideoConfigurationError(
+            f"This kind of Colossyan job has no field {wrong!r}: its callback's URL is {right!r}, the callback would "
+            "never come."
+        )
+
+
+def _callback_payload(request: Mapping[str, Any], key: str | None) -> dict[str, Any]:
+    """Return the ``callbackPayload`` to send: the user's object and the key; empty where there is neither."""
     payload = request.get("callbackPayload")
-    if payload is None:
-        return None if key is None else {KEY_FIELD: key}
-    if not isinstance(payload, Mapping):
+    variables = request.get("dynamicVariables")
+    variables = variables if isinstance(variables, Mapping) else {}
+    if payload is not None and not isinstance(payload, Mapping):
         raise SubmissionKeyConflictError(
             "Colossyan's callbackPayload must be an object: the submission key goes into it beside your own fields."
         )
-    if taken := RESERVED_PAYLOAD_NAMES.intersection(payload):
+    merged = {**({} if payload is None else payload)}
+    has_callback = bool(request.get("callback") or request.get("callbackUrl"))
+    if taken := RESERVED_NAMES.intersection([*merged, *(variables if has_callback else ())]):
         raise VideoConfigurationError(
-            f"callbackPayload must not hold {', '.join(sorted(taken))}: Colossyan's call-back uses these names itself."
+            f"callbackPayload and dynamicVariables must not hold {', '.join(sorted(taken))}: Colossyan merges them "
+            "into the body of its callback, which uses these names itself."
         )
     if key is None:
-        return dict(payload)
-    if payload.get(KEY_FIELD, key) != key:
+        return merged
+    if KEY_FIELD in variables or merged.get(KEY_FIELD, key) != key:
         raise SubmissionKeyConflictError(
-            f"callbackPayload already holds {KEY_FIELD!r}; leave that name to the submission key."
+            f"The request already holds {KEY_FIELD!r}; leave that name to the submission key."
         )
-    return {**payload, KEY_FIELD: key}
+    return {**merged, KEY_FIELD: key}
 
 
 def _name(creative: Any) -> str | None:

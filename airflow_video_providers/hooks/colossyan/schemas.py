@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, RootModel
+from pydantic import Field
 
 from airflow_video_providers.hooks.schemas import Timestamp, VendorModel
 
 
 class ColossyanCreatedJob(VendorModel):
-    """Answer of ``POST /video-generation-jobs`` and of ``POST /video-generation-jobs/template-jobs``."""
+    """Response of both ``POST /video-generation-jobs`` and ``POST /video-generation-jobs/template-jobs``."""
 
     id: str
     videoId: str | None = None
@@ -19,7 +19,7 @@ class ColossyanCreatedJob(VendorModel):
 
 class ColossyanJob(VendorModel):
     """
-    Answer of ``GET /video-generation-jobs/{id}``: the status, and all that the job was made from.
+    Response of ``GET /video-generation-jobs/{id}``: the status, and all that the job was made from.
 
     The vendor marks every field as optional; without a status there is nothing to go by, so that one is required.
     """
@@ -35,7 +35,7 @@ class ColossyanJob(VendorModel):
 
 
 class ColossyanVideo(VendorModel):
-    """Answer of ``GET /generated-videos/{videoId}``. The subtitles are WebVTT text, not a link."""
+    """Response of ``GET /generated-videos/{id}``. The subtitles are WebVTT text, not a link."""
 
     id: str | None = None
     jobId: str | None = None
@@ -43,19 +43,19 @@ class ColossyanVideo(VendorModel):
     createdAt: Timestamp | None = None
     publicUrl: str | None = Field(default=None, repr=False)
     thumbnailUrl: str | None = Field(default=None, repr=False)
-    videoSizeBytes: int | None = None
+    videoSizeBytes: int | None = Field(default=None, ge=0)
     videoDurationSeconds: float | None = None
     vttSubtitleString: str | None = None
 
 
 class ColossyanDeleted(VendorModel):
-    """Answer of both DELETE calls."""
+    """Response of both DELETE calls."""
 
     message: str | None = None
 
 
 class ColossyanActor(VendorModel):
-    """One avatar of ``GET /assets/actors``; ``name`` is what a track's ``actor`` takes."""
+    """An avatar of ``GET`` or ``POST /assets/actors``; ``name`` is what a track's ``actor`` takes."""
 
     name: str
     display_name: str | None = None
@@ -63,19 +63,3 @@ class ColossyanActor(VendorModel):
     gender: str | None = None
     type: str | None = None
     preview_url: str | None = Field(default=None, repr=False)
-
-
-class ColossyanActors(RootModel[list[ColossyanActor]]):
-    """Answer of ``GET /assets/actors``."""
-
-
-class ColossyanCreatedActor(VendorModel):
-    """Answer of ``POST /assets/actors``."""
-
-    name: str
-
-
-class ColossyanDraft(VendorModel):
-    """Answer of ``POST /knowledge-to-draft/generate-draft``: where a person edits the draft."""
-
-    url: str = Field(repr=False)

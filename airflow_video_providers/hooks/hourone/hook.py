@@ -9,7 +9,6 @@ vendor was bought by Wix in 2025; whether its API takes new customers is not ver
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any, ClassVar, Literal
@@ -18,31 +17,17 @@ from airflow_video_providers.api.settings import header_text
 from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
     VideoApiUnreadableAnswerError,
+    VideoConfigurationError,
 )
+from airflow_video_providers.hooks import common
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
-from airflow_video_providers.hooks.common import (
-    HeaderAuth,
-    cancel_by_deleting,
-    id_in_path,
-    not_surely_absent,
-    readable,
-    running_statuses,
-    share_of,
-    state_of,
-)
-from airflow_video_providers.hooks.hourone.schemas import (
-    HourOneAnalyticsSummary,
-    HourOneSubtitles,
-    HourOneVideo,
-    HourOneVideoMetadata,
-    HourOneVideos,
-    HourOneVoicePreview,
-)
+from airflow_video_providers.hooks.hourone import schemas
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 
-log = logging.getLogger(__name__)
-
 LONGEST_CORRELATION_ID = 100
+
+SHORTEST_CUT_LIST = 10
+"""A list of fewer videos is taken to be whole; from here on the server may have cut it, for all that is documented."""
 
 STATES = {
     "not_started": JobState.QUEUED,
@@ -55,6 +40,7 @@ STATES = {
     "cancelled": JobState.CANCELLED,
 }
 
+_PLACES = ("workspace_id", "team_id")
 _SEPARATOR = "|"
 _LIST = "GET /videos"
 
@@ -63,9 +49,10 @@ class HourOneHook(VideoHook):
     """
     Hour One's API behind one Airflow connection.
 
-    The connection's ``password`` is the API key, sent as ``api-key``; its extras ``workspace_id`` and ``team_id`` are
-    sent as headers when a video is created. A job can be found again by its ``correlation_id``, so ``key_support`` is
-    ``EXACT``, as far as the vendor's list shows all videos: it documents no paging.
+    The connection's ``password`` is the API key; the extras ``workspace_id`` and ``team_id`` are sent as headers where
+    the vendor takes them. A job can be found again by its ``correlation_id`` (``key_support`` is ``EXACT``), as far as
+    the list of videos is known to be whole: one of 10 videos or more proves nothing about a key that it does not show,
+    unless the extra ``list_complete_below`` says how many videos the list of this account shows without being cut.
 
     :param conn_id: the Airflow connection (default ``hourone_default``).
     """
@@ -73,100 +60,97 @@ class HourOneHook(VideoHook):
     conn_type = "hourone"
     hook_name = "Hour One"
     default_conn_name = "hourone_default"
-    vendor = "hourone"
     default_base_url = "https://api.makereals.com/api/v1"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
 
-    def make_auth(self) -> HeaderAuth:
+    def make_auth(self) -> common.HeaderAuth:
         """Return what adds the API key to a request."""
-        return HeaderAuth("api-key", self.secret())
+        return common.HeaderAuth("api-key", self.secret())
 
     # ------------------------------------------------------------------ jobs
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """
-        Buy one render.
+        Submit one render.
 
-        A body with ``scenes`` and neither ``type`` nor ``template_id`` is sent with ``"type": "override"``; one
-        without both is the older form and passes through. The key goes into ``correlation_id``, behind the user's own.
+        A missing ``type`` is filled in: ``create`` for a body with ``template_id``, ``workflow`` for one with
+        ``workflow_id``, else ``override``. The key goes into ``correlation_id``, behind the user's own.
 
         :raises SubmissionKeyConflictError: the user's ``correlation_id`` and the key do not fit into 100 characters.
         :raises VideoApiError: ``outcome_unknown`` tells whether a job may exist all the same.
         """
         body = dict(request)
-        if "scenes" in body and "type" not in body and "template_id" not in body:
-            body["type"] = "override"
+        if body.get("type") is None:
+            body["type"] = "create" if "template_id" in body else "workflow" if "workflow_id" in body else "override"
         if key is not None:
             body["correlation_id"] = _correlation_id(request, key)
         return self._to_job(self.create_video(body), key=key)
 
     def get_job(self, job_id: str) -> VideoJob:
         """
-        Look at one job.
+        Poll one job.
 
         :raises VideoApiNotFoundError: the vendor does not know it, or no longer.
         """
         return self._to_job(self.get_video(job_id))
 
     def get_jobs(self, job_ids: Collection[str]) -> dict[str, VideoJob]:
-        """Look at many jobs with one list request; a job that the list does not show is left out."""
+        """Poll many jobs by one list request; a job that the list does not show is left out."""
         wanted = set(job_ids)
-        if not wanted:
-            return {}
-        return {video.id: self._to_job(video) for video in self.get_videos() if video.id in wanted}
+        return {video.id: self._to_job(video) for video in self.get_videos() if video.id in wanted} if wanted else {}
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """
-        Scan the list for a ``correlation_id`` that ends in the key.
+        Search the list for a ``correlation_id`` that ends in the key.
 
         The vendor gives no time of creation, so of several matches the first in the list that has neither failed nor
         been cancelled is taken; the others are named in the log. ``request`` and ``since`` are not needed.
 
-        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it: to say that there
-            is none could buy a second render.
+        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it, or the list may be
+            cut: to say that there is none could buy a second render.
         """
         carried = _carried(key)
-        ours = [item for item in self._list_videos() if _may_carry(item, carried)]
-        videos, unread = readable(HourOneVideo, ours, vendor=self.vendor, endpoint=_LIST)
+        listed = self._list_videos()
+        ours = [item for item in listed if _may_carry(item, carried)]
+        videos, unread = common.readable(schemas.HourOneVideo, ours, vendor=self.vendor, endpoint=_LIST)
         # One that was read may still have an id of ours in a form that was not.
         odd = [video for video in videos if video.correlation_id is None and "correlation_id" in video.model_fields_set]
         jobs = [self._to_job(video, key=key) for video in videos if video.correlation_id is not None]
-        usable = [job for job in jobs if job.state not in (JobState.FAILED, JobState.CANCELLED)]
-        if not usable and (unread or odd):
-            raise not_surely_absent(len(unread) + len(odd), vendor=self.vendor, endpoint=_LIST)
-        if not usable:
-            return None
-        if len(usable) > 1:
-            others = ", ".join(job.job_id for job in usable[1:])
-            log.warning(
-                "hourone: %d videos carry the same key; taking %s, not %s", len(usable), usable[0].job_id, others
+        found = common.oldest_usable(jobs, unread=len(unread) + len(odd), vendor=self.vendor, endpoint=_LIST)
+        if found is None and len(listed) >= self._list_complete_below():
+            raise VideoApiUnreadableAnswerError(
+                f"no video carries the key, but the list of {len(listed)} may be cut, since its paging is not "
+                "documented: the one that was bought may be beyond it. Where you know that the list of your account "
+                "shows more, say how many in the connection's extra 'list_complete_below'",
+                vendor=self.vendor,
+                endpoint=_LIST,
             )
-        return usable[0]
+        return found
 
     def cancel_job(self, job_id: str) -> VideoJob | None:
         """
         Delete a job that still runs; a finished one is left alone.
 
-        Hour One does not say whether a delete stops a running render or gives its cost back.
+        Whether a delete stops a running render or gives its cost back is not documented.
 
-        :return: the job as it was seen before the call; None where the vendor knows it no longer.
+        :return: the job as it was polled before the call; None where the vendor knows it no longer.
         """
-        return cancel_by_deleting(self, job_id, self.delete_video, running=running_statuses(STATES))
+        return common.cancel_by_deleting(self, job_id, self.delete_video, running=common.running_statuses(STATES))
 
     def get_outputs(self, job_id: str) -> list[VideoOutput]:
         """
-        Return the video with a freshly asked link. Subtitles are made on request: :meth:`create_subtitles`.
+        Return the video with a fresh link. Subtitles are made on request: :meth:`create_subtitles`.
 
         :raises VideoApiNotFoundError: the video is gone.
+        :raises VideoOutputNotReadyError: the video is done, but names no link: not yet, or not on this plan.
         :raises VideoJobError: the video is not done, or ended without a file.
         """
         video = self.get_video(job_id)
-        raise_if_unfinished(self._to_job(video))
+        job = self._to_job(video)
+        raise_if_unfinished(job)
         if not video.download_url:
-            raise VideoApiUnreadableAnswerError(
-                f"the video is {video.status}, but the answer names no download_url",
-                vendor=self.vendor,
-                endpoint="GET /videos/{video_id}",
+            raise common.missing_link(
+                job, "download_url (a free plan cannot download)", endpoint="GET /videos/{video_id}"
             )
         return [VideoOutput(kind="video", url=video.download_url, output_id=video.id, name=video.name)]
 
@@ -174,92 +158,66 @@ class HourOneHook(VideoHook):
         """Ask for the videos, which costs nothing, and is what finding a job again needs."""
         return f"Hour One accepted the API key; the account shows {len(self.get_videos())} videos."
 
-    def _to_job(self, video: HourOneVideo, *, key: str | None = None) -> VideoJob:
+    def _to_job(self, video: schemas.HourOneVideo, *, key: str | None = None) -> VideoJob:
         if key is None and video.correlation_id:
             key = video.correlation_id.rsplit(_SEPARATOR, 1)[-1]
         return VideoJob(
             vendor=self.vendor,
             job_id=video.id,
-            state=state_of(self.vendor, video.status, STATES),
+            state=common.state_of(self.vendor, video.status, STATES),
             vendor_status=video.status,
             # The vendor allows -1 and does not say what it means: it is clamped to 0, never read as an error.
-            progress=share_of(video.progress, 100),
+            progress=common.share_of(video.progress, 100),
             name=video.name,
             key=key,
             page_url=video.video_player_url,
         )
 
-    # ------------------------------------------------------------------ endpoints: videos
+    # ------------------------------------------------------------------ endpoints
 
-    def create_video(self, body: Mapping[str, Any]) -> HourOneVideo:
-        """
-        ``POST /videos``: buy a video of ``type`` ``override``, ``create`` or ``workflow``, or in the older form.
+    def create_video(self, body: Mapping[str, Any]) -> schemas.HourOneVideo:
+        """``POST /videos``: submit a video of ``type`` ``override``, ``create`` or ``workflow``."""
+        return self.fetch(schemas.HourOneVideo, "POST", "/videos", json=dict(body), headers=self._place())
 
-        The connection's ``workspace_id`` and ``team_id`` go along as headers.
-        """
-        headers = {}
-        for extra, header in (("workspace_id", "workspace-id"), ("team_id", "team-id")):
-            what = f"Extra {extra!r} of connection {self.conn_id!r}"
-            if value := header_text(self.extras.get(extra) or "", what=what):
-                headers[header] = value
-        endpoint = "POST /videos"
-        answer = self.client.call_json("POST", "/videos", endpoint=endpoint, json=dict(body), headers=headers)
-        return self.client.parse(HourOneVideo, answer, endpoint=endpoint, outcome_unknown=True)
-
-    def get_video(self, video_id: str) -> HourOneVideo:
+    def get_video(self, video_id: str) -> schemas.HourOneVideo:
         """``GET /videos/{video_id}``: its ``download_url`` is there once it is ready."""
-        endpoint = "GET /videos/{video_id}"
-        answer = self.client.get_json(f"/videos/{id_in_path(video_id)}", endpoint=endpoint)
-        return self.client.parse(HourOneVideo, answer, endpoint=endpoint)
+        return self.fetch(schemas.HourOneVideo, "GET", "/videos/{video_id}", video_id=video_id)
 
-    def get_videos(self) -> list[HourOneVideo]:
+    def get_videos(self) -> list[schemas.HourOneVideo]:
         """``GET /videos``: all videos of the account that can be read; no paging, filter or order is documented."""
-        return readable(HourOneVideo, self._list_videos(), vendor=self.vendor, endpoint=_LIST)[0]
+        return common.readable(schemas.HourOneVideo, self._list_videos(), vendor=self.vendor, endpoint=_LIST)[0]
 
     def _list_videos(self) -> list[Any]:
-        return self.client.parse(HourOneVideos, self.client.get_json("/videos", endpoint=_LIST), endpoint=_LIST).root
+        return self.fetch(list[Any], "GET", "/videos")
 
-    def get_video_metadata(self, video_id: str) -> HourOneVideoMetadata:
+    def get_video_metadata(self, video_id: str) -> schemas.HourOneVideoMetadata:
         """``GET /videos/{video_id}/metadata``: the duration of the video and of its scenes, in an unstated unit."""
-        endpoint = "GET /videos/{video_id}/metadata"
-        answer = self.client.get_json(f"/videos/{id_in_path(video_id)}/metadata", endpoint=endpoint)
-        return self.client.parse(HourOneVideoMetadata, answer, endpoint=endpoint)
+        return self.fetch(schemas.HourOneVideoMetadata, "GET", "/videos/{video_id}/metadata", video_id=video_id)
 
     def create_subtitles(
         self, video_id: str, *, language_code: str, format: Literal["vtt", "srt"] = "vtt"
-    ) -> HourOneSubtitles:
+    ) -> schemas.HourOneSubtitles:
         """
         ``POST /videos/{video_id}/subtitles``: make subtitles of a video that is ready.
 
         :param language_code: ``en es de pt it fr nl ja tr pl hu cz he zh hi ru ko ar``.
         """
-        endpoint = "POST /videos/{video_id}/subtitles"
-        answer = self.client.call_json(
-            "POST",
-            f"/videos/{id_in_path(video_id)}/subtitles",
-            endpoint=endpoint,
-            json={"language_code": language_code, "format": format},
-        )
-        return self.client.parse(HourOneSubtitles, answer, endpoint=endpoint, outcome_unknown=True)
+        body = {"language_code": language_code, "format": format}
+        path = "/videos/{video_id}/subtitles"
+        return self.fetch(schemas.HourOneSubtitles, "POST", path, video_id=video_id, json=body)
 
     def delete_video(self, video_id: str) -> None:
         """``DELETE /videos/{video_id}``, sent once, whatever the video's status."""
-        self.client.call("DELETE", f"/videos/{id_in_path(video_id)}", endpoint="DELETE /videos/{video_id}", once=True)
+        self.fetch(None, "DELETE", "/videos/{video_id}", video_id=video_id, once=True)
 
-    # ------------------------------------------------------------------ endpoints: voices and numbers
-
-    def create_voice_preview(self, *, transcript: str, source_draft_id: str) -> HourOneVoicePreview:
+    def create_voice_preview(self, *, transcript: str, source_draft_id: str) -> schemas.HourOneVoicePreview:
         """``POST /voice-preview``: speak at most 500 characters with the voice of a draft."""
-        endpoint = "POST /voice-preview"
         body = {"transcript": transcript, "source_draft_id": source_draft_id}
-        answer = self.client.call_json("POST", "/voice-preview", endpoint=endpoint, json=body)
-        return self.client.parse(HourOneVoicePreview, answer, endpoint=endpoint, outcome_unknown=True)
+        return self.fetch(schemas.HourOneVoicePreview, "POST", "/voice-preview", json=body, headers=self._place())
 
-    def get_voice_preview(self, task_id: str) -> HourOneVoicePreview:
+    def get_voice_preview(self, task_id: str) -> schemas.HourOneVoicePreview:
         """``GET /voice-preview/{task_id}``: ``in_progress``, ``ready`` with a ``url``, or ``failed``."""
-        endpoint = "GET /voice-preview/{task_id}"
-        answer = self.client.get_json(f"/voice-preview/{id_in_path(task_id)}", endpoint=endpoint)
-        return self.client.parse(HourOneVoicePreview, answer, endpoint=endpoint)
+        return self.fetch(schemas.HourOneVoicePreview, "GET", "/voice-preview/{task_id}", task_id=task_id)
 
     def get_analytics_summary(
         self,
@@ -268,19 +226,35 @@ class HourOneHook(VideoHook):
         from_date: date | None = None,
         to_date: date | None = None,
         correlation_id: str | None = None,
-    ) -> HourOneAnalyticsSummary:
-        """``GET /analytics/summary``: how many videos were made, and their total duration."""
-        endpoint = "GET /analytics/summary"
+    ) -> list[schemas.HourOneUsage]:
+        """
+        ``GET /analytics/summary``: how many videos were made in each month, week or day, and their total duration.
+
+        :param breakdown: default ``monthly``; the vendor allows a month of days, and a year of weeks or months.
+        """
         params = {
             "breakdown": breakdown,
             "from_date": from_date and from_date.isoformat(),
             "to_date": to_date and to_date.isoformat(),
             "correlation_id": correlation_id,
         }
-        answer = self.client.get_json(
-            "/analytics/summary", endpoint=endpoint, params={k: v for k, v in params.items() if v is not None}
-        )
-        return self.client.parse(HourOneAnalyticsSummary, answer, endpoint=endpoint)
+        return self.fetch(list[schemas.HourOneUsage], "GET", "/analytics/summary", params=params)
+
+    # ------------------------------------------------------------------ the connection's extras
+
+    def _place(self) -> dict[str, str]:
+        what = f"Extra {{!r}} of connection {self.conn_id!r}"
+        values = {name: header_text(self.extras.get(name) or "", what=what.format(name)) for name in _PLACES}
+        return {name.replace("_", "-"): value for name, value in values.items() if value}
+
+    def _list_complete_below(self) -> int:
+        value = self.extras.get("list_complete_below") or SHORTEST_CUT_LIST
+        try:
+            return int(value)
+        except (TypeError, ValueError, OverflowError):
+            raise VideoConfigurationError(
+                f"Extra 'list_complete_below' of connection {self.conn_id!r} must be a number of videos, not {value!r}."
+            ) from None
 
 
 def _carried(key: str) -> str:

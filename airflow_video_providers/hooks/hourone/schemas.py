@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, RootModel
+from pydantic import Field
 
 from airflow_video_providers.hooks.schemas import VendorModel
 
 
 class HourOneVideo(VendorModel):
     """
-    A video: the answer of ``POST /videos`` and ``GET /videos/{video_id}``, and each item of ``GET /videos``.
+    A video: the response of ``POST /videos`` and ``GET /videos/{video_id}``, and each item of ``GET /videos``.
 
     The vendor promises ``req_id``, ``draft_id`` and ``video_player_url`` too; a paid video must not become unreadable
     for want of them.
@@ -37,10 +37,6 @@ class HourOneVideo(VendorModel):
     correlation_id: str | None = None
 
 
-class HourOneVideos(RootModel[list[Any]]):
-    """Answer of ``GET /videos``: all videos of the account, each to be read by itself; no paging is documented."""
-
-
 class HourOneSceneMetadata(VendorModel):
     """Where one scene lies in the video. The units are not documented; they look like seconds."""
 
@@ -50,14 +46,14 @@ class HourOneSceneMetadata(VendorModel):
 
 
 class HourOneVideoMetadata(VendorModel):
-    """Answer of ``GET /videos/{video_id}/metadata``. The unit of ``duration`` is not documented."""
+    """Response of ``GET /videos/{video_id}/metadata``. The unit of ``duration`` is not documented."""
 
     duration: float | None = None
     scenes_metadata: list[HourOneSceneMetadata] | None = None
 
 
 class HourOneSubtitles(VendorModel):
-    """Answer of ``POST /videos/{video_id}/subtitles``."""
+    """Response of ``POST /videos/{video_id}/subtitles``."""
 
     url: str = Field(repr=False)
     language_code: str | None = None
@@ -66,7 +62,7 @@ class HourOneSubtitles(VendorModel):
 
 class HourOneVoicePreview(VendorModel):
     """
-    A voice preview: the answer of ``POST /voice-preview`` and ``GET /voice-preview/{task_id}``.
+    A voice preview: the response of ``POST /voice-preview`` and ``GET /voice-preview/{task_id}``.
 
     ``status`` is ``in_progress``, ``ready`` or ``failed``; ``url`` is there once it is ready.
     """
@@ -77,13 +73,12 @@ class HourOneVoicePreview(VendorModel):
     url: str | None = Field(default=None, repr=False)
 
 
-class HourOneAnalyticsSummary(VendorModel):
-    """
-    Answer of ``GET /analytics/summary``.
+class HourOneUsage(VendorModel):
+    """An item of ``GET /analytics/summary``: one day, week or month, by the breakdown that was asked for."""
 
-    Its documented values are ``videos_created`` and ``total_duration``; how they lie in the answer when it is broken
-    down by day, week or month is not, so all of it is kept as it comes.
-    """
-
-    videos_created: int | None = None
+    videos_created: int
     total_duration: float | None = None
+    day: Any = None
+    week: Any = None
+    month: Any = None
+    year: Any = None

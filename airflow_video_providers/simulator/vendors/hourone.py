@@ -7,15 +7,18 @@ import functools
 import secrets
 import time
 import uuid
+from collections import defaultdict
+from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, StrictInt, StrictStr, Tag
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from airflow_video_providers.simulator import media
 from airflow_video_providers.simulator.contents import Contents
 from airflow_video_providers.simulator.jobs import Job, Lifecycle
+from airflow_video_providers.simulator.settings import Settings
 from airflow_video_providers.simulator.vendor import (
     KEY,
     Notice,
@@ -47,6 +50,16 @@ ECHOED = (
     "correlation_id", "palette", "global_media_elements",
 )  # fmt: skip
 WEBHOOKS = "hourone.webhooks"
+Place = Annotated[str | None, Header()]
+
+
+class HourOneSettings(Settings):
+    """What only Hour One has."""
+
+    list_shows: int | None = Field(None, ge=0)
+    """The list shows only so many of the newest videos; None: all. Whether the real one is cut is not documented."""
+    plan_has_downloads: bool = True
+    """Whether a video that is ready names its file; on a free plan it may not."""
 
 
 class _Open(BaseModel):
@@ -89,24 +102,7 @@ class _Workflow(_Base):
     variables: list[dict[str, Any]]
 
 
-class _Untyped(_Base):
-    """The older form, of optional fields only."""
-
-    source_draft_id: str | None = None
-    recipe_id: str | None = None
-
-
-def _kind(body: Any) -> str:
-    return str(body.get("type") or "untyped") if isinstance(body, dict) else "untyped"
-
-
-VideoRequest = Annotated[
-    Annotated[_Override, Tag("override")]
-    | Annotated[_Create, Tag("create")]
-    | Annotated[_Workflow, Tag("workflow")]
-    | Annotated[_Untyped, Tag("untyped")],
-    Discriminator(_kind),
-]
+VideoRequest = Annotated[_Override | _Create | _Workflow, Field(discriminator="type")]
 
 
 class _Subtitles(_Open):
@@ -163,6 +159,15 @@ def _sign(secret: str, body: bytes, now: float) -> dict[str, str]:
     return {"x-hourone-signature": hmac_hex(secret, body)}
 
 
+def _span(day: date, breakdown: str) -> tuple[tuple[str, int], ...]:
+    """Return what names a day, week or month in the analytics; their form is not documented."""
+    if breakdown == "daily":
+        return (("year", day.year), ("month", day.month), ("day", day.day))
+    if breakdown == "weekly":
+        return (("year", day.isocalendar().year), ("week", day.isocalendar().week))
+    return (("year", day.year), ("month", day.month))
+
+
 def _progress(job: Job, now: float) -> Any:
     if job.progress is not None:
         return job.progress
@@ -198,7 +203,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
 
     def shown(job: Job, now: float) -> dict[str, Any]:
         fields = _shown(world, job, now)
-        if contents.job_has_files(job, now):
+        if contents.job_has_files(job, now) and world.settings.own(NAME, HourOneSettings).plan_has_downloads:
             fields["download_url"] = contents.link(job, "video")
         return fields
 
@@ -214,19 +219,15 @@ def create_app(world: World, contents: Contents) -> FastAPI:
             request=raw,
             texts=(raw.get("correlation_id"),),
             keys={"correlation_id": raw.get("correlation_id"), "metadata": raw.get("metadata")},
-            extra={
-                "req_id": str(uuid.uuid4()),
-                "draft_id": str(uuid.uuid4()),
-                "workspace_id": request.headers.get("workspace-id"),
-                "team_id": request.headers.get("team-id"),
-            },
+            extra={"req_id": str(uuid.uuid4()), "draft_id": str(uuid.uuid4())},
         )
         return json_answer(shown(job, time.time()), 201)
 
     @app.get("/videos")
     async def list_videos() -> Response:
-        now = time.time()
-        return json_answer([shown(job, now) for job in world.listed_jobs(NAME, now)])
+        now, most = time.time(), world.settings.own(NAME, HourOneSettings).list_shows
+        jobs = world.listed_jobs(NAME, now)
+        return json_answer([shown(job, now) for job in (jobs if most is None else jobs[len(jobs) - most :])])
 
     @app.get("/videos/{video_id}")
     async def get_video(video_id: str) -> Response:
@@ -256,7 +257,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
         return Response(status_code=204)
 
     @app.post("/voice-preview")
-    async def create_preview(body: _VoicePreview) -> Response:
+    async def create_preview(body: _VoicePreview, workspace_id: Place = None, team_id: Place = None) -> Response:
         preview = {"id": str(uuid.uuid4()), "req_id": str(uuid.uuid4()), "created": time.time()}
         world.put("hourone.previews", str(preview["id"]), preview)
         return json_answer({"id": preview["id"], "req_id": preview["req_id"], "status": "in_progress", "url": None})
@@ -274,14 +275,25 @@ def create_app(world: World, contents: Contents) -> FastAPI:
 
     @app.get("/analytics/summary")
     async def get_summary(
-        breakdown: Literal["daily", "weekly", "monthly"] | None = None, correlation_id: str | None = None
+        breakdown: Literal["daily", "weekly", "monthly"] = "monthly",
+        from_date: date | None = None,
+        to_date: date | None = None,
+        correlation_id: str | None = None,
     ) -> Response:
-        jobs = list(world.jobs[NAME].values())
-        if correlation_id is not None:
-            jobs = [job for job in jobs if job.request.get("correlation_id") == correlation_id]
-        now = time.time()
-        total = sum(media.duration_seconds(job.name) for job in jobs if job.succeeded(now))
-        return json_answer({"videos_created": len(jobs), "total_duration": total})
+        now, spans = time.time(), defaultdict[tuple[tuple[str, int], ...], list[Job]](list)
+        for job in world.jobs[NAME].values():
+            day = datetime.fromtimestamp(job.created_at, timezone.utc).date()
+            if (from_date or day) <= day <= (to_date or day) and correlation_id in (None, job.keys["correlation_id"]):
+                spans[_span(day, breakdown)].append(job)
+        summary = [
+            {
+                "videos_created": len(jobs),
+                "total_duration": sum(media.duration_seconds(job.name) for job in jobs if job.succeeded(now)),
+                **dict(span),
+            }
+            for span, jobs in sorted(spans.items())
+        ]
+        return json_answer(summary)
 
     @app.post("/webhooks")
     async def create_webhook(body: _Webhook) -> Response:
@@ -317,6 +329,8 @@ VENDOR = Vendor(
     name=NAME,
     prefix="/hourone/api/v1",
     key_headers=("api-key", "authorization"),
+    settings=HourOneSettings,
+    connection={"password": KEY, "extra": {"list_complete_below": 1_000_000}},
     lifecycle=LIFECYCLE,
     operations=(
         ("POST", "/videos", "create"),

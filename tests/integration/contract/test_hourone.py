@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,10 @@ from airflow_video_providers.exceptions import (
     VideoApiInvalidRequestError,
     VideoApiNotFoundError,
     VideoApiUnavailableError,
+    VideoApiUnreadableAnswerError,
     VideoJobCancelledError,
     VideoJobFailedError,
+    VideoOutputNotReadyError,
 )
 from airflow_video_providers.hooks.hourone import HourOneHook
 from airflow_video_providers.jobs import JobState
@@ -47,9 +50,9 @@ def hook(video_connections: Simulator) -> HourOneHook:
             "scenes": [{"name": "s1", "layout_id": "l"}],
         },
         {"type": "workflow", "workflow_id": "w", "variables": [{"name": "who", "value": "you"}], "name": "Contract"},
-        {"name": "Contract", "source_draft_id": "d1", "character_id": "c", "voice_id": "v"},
+        {"name": "Contract", "template_id": "t", "character_id": "c", "voice_id": "v", "scenes": []},
     ],
-    ids=["override", "create", "workflow", "older"],
+    ids=["override", "create", "workflow", "without a type"],
 )
 def test_each_form_from_the_request_to_its_bytes(hook: HourOneHook, simulator: Simulator, body: dict[str, Any]) -> None:
     job = hook.submit_job(body, key="key-1")
@@ -77,6 +80,32 @@ def test_a_lost_answer_is_found_by_its_key(hook: HourOneHook, simulator: Simulat
     assert found.job_id == first["job_id"]
     assert first["request"]["correlation_id"] == "order-17|key-1"
     assert hook.find_job("key-3", request=request, since=NOW) is None
+
+
+def test_a_video_beyond_a_cut_list_is_not_taken_for_absent(
+    hook: HourOneHook, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        hook.submit_job(OVERRIDE, key=f"key-{number}")
+    simulator.settings(hourone={"list_shows": 10})
+    fields = {**simulator.connection("hourone"), "extra": {}}
+    monkeypatch.setenv("AIRFLOW_CONN_DEFAULTS", json.dumps(fields))
+    defaults = HourOneHook("defaults")
+    with pytest.raises(VideoApiUnreadableAnswerError, match="list of 10 may be cut"):
+        defaults.find_job("key-0", request=OVERRIDE, since=NOW)
+    found = defaults.find_job("key-2", request=OVERRIDE, since=NOW)
+    assert found is not None
+    assert found.key == "key-2"
+    simulator.settings(hourone={"list_shows": None})
+    assert hook.find_job("key-99", request=OVERRIDE, since=NOW) is None  # its connection says that the list is whole
+
+
+def test_a_video_that_is_ready_on_a_plan_without_downloads(hook: HourOneHook, simulator: Simulator) -> None:
+    job = hook.submit_job(OVERRIDE)
+    simulator.settings(hourone={"plan_has_downloads": False})
+    simulator.move(job.job_id, finish=True)
+    with pytest.raises(VideoOutputNotReadyError, match="a free plan cannot download"):
+        hook.get_outputs(job.job_id)
 
 
 @pytest.mark.parametrize("fields", [{"fail": "x"}, {"status": "stopped"}, {"status": "cancelled"}])
@@ -150,7 +179,10 @@ def test_the_other_endpoints(hook: HourOneHook, simulator: Simulator) -> None:
             break
         time.sleep(0.05)
     assert preview.url
-    assert hook.get_analytics_summary(correlation_id="key-1").videos_created == 1
+    for breakdown in ("daily", "weekly", "monthly"):
+        summary = hook.get_analytics_summary(breakdown=breakdown, from_date=NOW.date(), correlation_id="key-1")  # type: ignore[arg-type]
+        assert [span.videos_created for span in summary] == [1]
+    assert hook.get_analytics_summary(correlation_id="key-2") == []
     assert hook.test_connection() == (True, "Hour One accepted the API key; the account shows 1 videos.")
     hook.delete_video(job.job_id)
     with pytest.raises(VideoApiNotFoundError):

@@ -92,6 +92,26 @@ class TestSubmit:
             hook.submit_job({**DEFINITION, "callbackPayload": payload}, key="key-1")
         assert local_api.received == []
 
+    @pytest.mark.parametrize("name", ["url", "videoUrl", "shareUrl", "status"])
+    @pytest.mark.parametrize("base", [DEFINITION, TEMPLATE_JOB], ids=["full", "template"])
+    def test_variables_that_would_overwrite_the_callback_are_refused(
+        self, hook: ColossyanHook, local_api: LocalApi, base: dict[str, Any], name: str
+    ) -> None:
+        body = {**base, "dynamicVariables": {name: "mine"}}
+        with pytest.raises(VideoConfigurationError, match=f"dynamicVariables must not hold {name}"):
+            hook.submit_job(body, key="key-1")
+        assert local_api.received == []
+        local_api.on("POST", JOBS, CREATED)
+        local_api.on("POST", f"{JOBS}/template-jobs", CREATED)
+        silent = {key: value for key, value in body.items() if key not in ("callback", "callbackUrl")}
+        hook.submit_job(silent, key="key-1")  # without a callback there is nothing to overwrite
+        assert local_api.received[0].json()["dynamicVariables"] == {name: "mine"}
+
+    def test_a_variable_of_the_keys_name_is_refused(self, hook: ColossyanHook, local_api: LocalApi) -> None:
+        with pytest.raises(SubmissionKeyConflictError, match=KEY_FIELD):
+            hook.submit_job({**TEMPLATE_JOB, "dynamicVariables": {KEY_FIELD: "x"}}, key="key-1")
+        assert local_api.received == []
+
     @pytest.mark.parametrize("body", [{}, {"name": "x"}, {**DEFINITION, **TEMPLATE_JOB}])
     def test_a_body_of_neither_kind_or_both_is_refused(
         self, hook: ColossyanHook, local_api: LocalApi, body: dict[str, Any]

@@ -15,8 +15,10 @@ from airflow_video_providers.exceptions import (
     VideoApiNotFoundError,
     VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
+    VideoConfigurationError,
     VideoJobError,
     VideoJobFailedError,
+    VideoOutputNotReadyError,
 )
 from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.hooks.hourone import HourOneHook
@@ -28,7 +30,6 @@ VIDEOS = json.loads((DATA / "videos.json").read_text())
 OVERRIDE = {"type": "override", "source_draft_id": "d1", "name": "run-42", "scenes": [{"name": "s1"}]}
 WORKFLOW = {"type": "workflow", "workflow_id": "w1", "variables": [{"name": "who", "value": "you"}]}
 CREATE = {"type": "create", "template_id": "t1", "character_id": "c", "voice_id": "v", "scenes": [{"layout_id": "l"}]}
-OLDER = {"name": "run-42", "source_draft_id": "d1", "character_id": "c", "voice_id": "v"}
 CREATED = Answer(status=201, json={**VIDEOS[3], "id": "v-9"})
 SINCE = datetime(2026, 3, 1, tzinfo=timezone.utc)
 
@@ -45,9 +46,7 @@ def hook(local_api: LocalApi, monkeypatch: pytest.MonkeyPatch) -> HourOneHook:
 
 
 class TestSubmit:
-    @pytest.mark.parametrize(
-        "body", [OVERRIDE, WORKFLOW, CREATE, OLDER], ids=["override", "workflow", "create", "older"]
-    )
+    @pytest.mark.parametrize("body", [OVERRIDE, WORKFLOW, CREATE], ids=["override", "workflow", "create"])
     def test_each_form_passes_through_with_the_key(
         self, hook: HourOneHook, local_api: LocalApi, body: dict[str, Any]
     ) -> None:
@@ -65,29 +64,35 @@ class TestSubmit:
         ("body", "type_"),
         [
             ({"source_draft_id": "d1", "scenes": []}, "override"),
-            ({"source_draft_id": "d1"}, None),
-            ({"template_id": "t1", "scenes": []}, None),
+            ({"source_draft_id": "d1", "character_id": "c"}, "override"),
+            ({"recipe_id": "r", "type": None}, "override"),
+            ({"template_id": "t1", "scenes": []}, "create"),
+            ({"workflow_id": "w1", "variables": []}, "workflow"),
             ({"scenes": [], "type": "create"}, "create"),
+            ({"template_id": "t1", "type": "of tomorrow"}, "of tomorrow"),
         ],
     )
-    def test_a_missing_type_is_filled_in_where_it_is_plain(
-        self, hook: HourOneHook, local_api: LocalApi, body: dict[str, Any], type_: str | None
+    def test_every_shape_is_sent_with_its_type(
+        self, hook: HourOneHook, local_api: LocalApi, body: dict[str, Any], type_: str
     ) -> None:
+        # The vendor's OpenAPI document has it as the discriminator: a body without it is answered 422.
         local_api.on("POST", "/api/v1/videos", CREATED)
         hook.submit_job(body)
-        assert local_api.received[0].json().get("type") == type_
+        assert local_api.received[0].json() == {**body, "type": type_}
         assert "correlation_id" not in local_api.received[0].json()
 
-    def test_workspace_and_team_go_along_when_a_video_is_made(
+    def test_workspace_and_team_are_sent_where_the_vendor_takes_them(
         self, local_api: LocalApi, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         hook = connect(monkeypatch, local_api, workspace_id="w", team_id=7)
         local_api.on("POST", "/api/v1/videos", CREATED)
         local_api.on("GET", "/api/v1/videos", Answer(json=[]))
+        local_api.on("POST", "/api/v1/voice-preview", Answer(json={"id": "t-1", "status": "in_progress"}))
         hook.submit_job(OVERRIDE)
+        hook.create_voice_preview(transcript="Hello", source_draft_id="d1")
         hook.get_videos()
-        created, listed = local_api.received
-        assert (created.headers["workspace-id"], created.headers["team-id"]) == ("w", "7")
+        *made, listed = local_api.received
+        assert [(call.headers["workspace-id"], call.headers["team-id"]) for call in made] == [("w", "7")] * 2
         assert "workspace-id" not in listed.headers
 
     def test_the_users_own_correlation_id_is_kept(self, hook: HourOneHook, local_api: LocalApi) -> None:
@@ -126,7 +131,7 @@ class TestSubmit:
         detail = [{"loc": ["body", "override", "scenes"], "msg": "field required", "type": "value_error.missing"}]
         local_api.on("POST", "/api/v1/videos", Answer(status=422, json={"detail": detail}))
         with pytest.raises(VideoApiInvalidRequestError, match=r"override\.scenes: field required"):
-            hook.submit_job(OLDER)
+            hook.submit_job({"name": "run-42", "source_draft_id": "d1"})
 
     def test_a_lost_answer_is_not_sent_again(self, hook: HourOneHook, local_api: LocalApi) -> None:
         local_api.on("POST", "/api/v1/videos", Answer(status=502))
@@ -160,7 +165,7 @@ class TestFind:
             job = hook.find_job("key-2", request=OVERRIDE, since=SINCE)
         assert job is not None
         assert job.job_id == "v-3"
-        assert "taking v-3, not v-4" in caplog.text
+        assert "taking the oldest, v-3, not v-4" in caplog.text
 
     def test_only_failed_ones_are_none(self, hook: HourOneHook, local_api: LocalApi) -> None:
         dead = [{**VIDEOS[1], "status": status} for status in ("failed", "stopped", "cancelled")]
@@ -209,6 +214,53 @@ class TestFind:
         assert set(hook.get_jobs(["v-1", "v-6"])) == {"v-1"}
         assert "cannot be read (status)" in caplog.text
         assert "feed" not in caplog.text
+
+    @pytest.mark.parametrize(
+        ("extra", "length", "is_proof"),
+        [({}, 9, True), ({}, 10, False), ({}, 100, False)]
+        + [({"list_complete_below": value}, 100, True) for value in (101, "101")]
+        + [({"list_complete_below": 100}, 100, False), ({"list_complete_below": ""}, 10, False)],
+    )
+    def test_a_list_that_may_be_cut_proves_nothing(
+        self,
+        local_api: LocalApi,
+        monkeypatch: pytest.MonkeyPatch,
+        extra: dict[str, Any],
+        length: int,
+        is_proof: bool,
+    ) -> None:
+        hook = connect(monkeypatch, local_api, **extra)
+        others = [{**VIDEOS[0], "id": f"v-{number}", "correlation_id": f"key-{number}"} for number in range(length)]
+        local_api.on("GET", "/api/v1/videos", Answer(json=others))
+        if is_proof:
+            assert hook.find_job("key-lost", request=OVERRIDE, since=SINCE) is None
+        else:
+            with pytest.raises(
+                VideoApiUnreadableAnswerError, match=f"list of {length} may be cut.*list_complete_below"
+            ):
+                hook.find_job("key-lost", request=OVERRIDE, since=SINCE)
+        found = hook.find_job("key-7", request=OVERRIDE, since=SINCE)
+        assert found is not None
+        assert found.job_id == "v-7"
+
+    def test_a_failed_one_of_the_key_in_a_list_that_may_be_cut_proves_nothing(
+        self, hook: HourOneHook, local_api: LocalApi
+    ) -> None:
+        failed = [{**VIDEOS[1], "id": f"v-{number}"} for number in range(10)]
+        local_api.on("GET", "/api/v1/videos", Answer(json=failed))
+        with pytest.raises(VideoApiUnreadableAnswerError, match="may be cut"):
+            hook.find_job("key-2", request=OVERRIDE, since=SINCE)
+
+    @pytest.mark.parametrize("value", ["many", [], {"a": 1}])
+    def test_an_extra_that_is_no_number_is_refused(
+        self, local_api: LocalApi, monkeypatch: pytest.MonkeyPatch, value: Any
+    ) -> None:
+        hook = connect(monkeypatch, local_api, list_complete_below=value)
+        if not value:
+            assert hook.find_job("key-9", request=OVERRIDE, since=SINCE) is None
+            return
+        with pytest.raises(VideoConfigurationError, match="list_complete_below"):
+            hook.find_job("key-9", request=OVERRIDE, since=SINCE)
 
     def test_a_list_that_is_none_proves_nothing(self, hook: HourOneHook, local_api: LocalApi) -> None:
         local_api.on("GET", "/api/v1/videos", Answer(json={"videos": []}))
@@ -278,7 +330,9 @@ class TestOutputs:
 
     def test_a_ready_video_without_a_link(self, hook: HourOneHook, local_api: LocalApi) -> None:
         local_api.on("GET", "/api/v1/videos/v-1", Answer(json={**VIDEOS[0], "download_url": None}))
-        with pytest.raises(VideoApiUnreadableAnswerError, match=r"GET /videos/\{video_id\}.*download_url"):
+        with pytest.raises(
+            VideoOutputNotReadyError, match=r"GET /videos/\{video_id\}.*download_url.*free plan cannot download"
+        ):
             hook.get_outputs("v-1")
 
     @pytest.mark.parametrize(("index", "expected"), [(1, VideoJobFailedError), (2, VideoJobError)])
@@ -329,9 +383,16 @@ class TestEndpoints:
         assert local_api.received[0].json() == {"transcript": "Hello", "source_draft_id": "d1"}
 
     def test_analytics(self, hook: HourOneHook, local_api: LocalApi) -> None:
-        local_api.on("GET", "/api/v1/analytics/summary", Answer(json={"videos_created": 3, "total_duration": 90.5}))
-        summary = hook.get_analytics_summary(breakdown="daily", from_date=date(2026, 1, 2), correlation_id="key-1")
-        assert (summary.videos_created, summary.total_duration) == (3, 90.5)
+        months = [
+            {"videos_created": 3, "total_duration": 90.5, "month": 1, "year": 2026},
+            {"videos_created": 0, "total_duration": 0, "month": 2, "year": 2026},
+        ]
+        local_api.on("GET", "/api/v1/analytics/summary", Answer(json=months))
+        first, second = hook.get_analytics_summary(
+            breakdown="daily", from_date=date(2026, 1, 2), correlation_id="key-1"
+        )
+        assert (first.videos_created, first.total_duration, first.month, first.year) == (3, 90.5, 1, 2026)
+        assert second.videos_created == 0
         assert local_api.received[0].query == {
             "breakdown": ["daily"],
             "from_date": ["2026-01-02"],

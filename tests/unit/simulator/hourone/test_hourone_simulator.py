@@ -14,8 +14,10 @@ import requests
         ({"type": "override"}, "scenes"),
         ({"type": "workflow", "workflow_id": "w"}, "variables"),
         ({"type": "override", "scenes": [{"transcript": "x"}]}, "name"),
-        ({"name": "n", "correlation_id": "k" * 101}, "correlation_id"),
-        ({"name": "n", "metadata": {"a": {"deep": 1}}}, "metadata"),
+        ({"type": "workflow", "workflow_id": "w", "variables": [], "correlation_id": "k" * 101}, "correlation_id"),
+        ({"type": "workflow", "workflow_id": "w", "variables": [], "metadata": {"a": {"deep": 1}}}, "metadata"),
+        ({"name": "of an older page", "source_draft_id": "d"}, "body"),
+        ({"type": "of tomorrow"}, "body"),
     ],
 )
 def test_refuses_with_a_list_of_details(clients, simulator, body, field):
@@ -32,17 +34,17 @@ def test_answers_with_the_whole_object_and_201(clients, simulator):
         {"type": "override", "scenes": [{"name": "s"}], "correlation_id": "k", "metadata": {"a": 1}},
         {"type": "create", "template_id": "t", "character_id": "c", "voice_id": "v", "scenes": []},
         {"type": "workflow", "workflow_id": "w", "variables": [{"name": "n", "value": "v"}]},
-        {"name": "old", "source_draft_id": "d"},
     ]
     answers = [client.call("POST", "/videos", json=body) for body in bodies]
-    assert [answer.status_code for answer in answers] == [201] * 4
+    assert [answer.status_code for answer in answers] == [201] * 3
     videos = [answer.json() for answer in answers]
     assert {"id", "status", "req_id", "draft_id", "video_player_url"} <= videos[0].keys()
     assert "download_url" not in videos[0]
     assert (videos[0]["progress"], videos[0]["correlation_id"], videos[0]["metadata"]) == (-1, "k", {"a": 1})
     assert [video["id"] for video in client.get("/videos")] == [video["id"] for video in videos]
-    assert client.get("/analytics/summary?correlation_id=k")["videos_created"] == 1
-    assert client.get("/analytics/summary?breakdown=daily")["videos_created"] == 4
+    assert [span["videos_created"] for span in client.get("/analytics/summary?correlation_id=k")] == [1]
+    assert [span["videos_created"] for span in client.get("/analytics/summary?breakdown=daily")] == [3]
+    assert client.get("/analytics/summary?to_date=2020-01-01") == []
     assert client.get(f"/videos/{videos[0]['id']}/metadata")["scenes_metadata"][0]["start_time"] == 0
     assert client.call("POST", f"/videos/{videos[0]['id']}/subtitles", json={"language_code": "en"}).status_code == 400
 
