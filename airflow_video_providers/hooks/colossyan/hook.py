@@ -215,8 +215,7 @@ class ColossyanHook(VideoHook):
 def _check_name_of_url(body: Mapping[str, Any], *, wrong: str, right: str) -> None:
     if wrong in body:
         raise VideoConfigurationError(
-            f"This kind of Colossyan job has no field {wrong!r}: its callback's URL is {right!r}, the callback would "
-            "never come."
+            f"This kind of Colossyan job has no {wrong!r}: the callback's URL is {right!r} there. Nothing was sent."
         )
 
 
