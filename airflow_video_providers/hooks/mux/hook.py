@@ -52,7 +52,6 @@ class MuxHook(VideoHook):
     default_conn_name = "mux_default"
     default_base_url = "https://api.mux.com"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
-    can_list = True
 
     def make_auth(self) -> HTTPBasicAuth:
         """Return what adds the token to a request."""

@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Shotstack: videos from a timeline, or from a template with merge fields.
+
+Facts come from the vendor's OpenAPI definition, its pages on limitations and webhooks, and its command line client.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, ClassVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from airflow_video_providers.api.client import VideoApiClient
+from airflow_video_providers.api.errors import VendorError, parse_error
+from airflow_video_providers.exceptions import (
+    SubmissionKeyConflictError,
+    VideoApiAuthenticationError,
+    VideoApiNotFoundError,
+    VideoConfigurationError,
+)
+from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
+from airflow_video_providers.hooks.common import HeaderAuth, missing_link, state_of
+from airflow_video_providers.hooks.shotstack.schemas import (
+    ShotstackAsset,
+    ShotstackQueued,
+    ShotstackRender,
+    ShotstackSource,
+)
+from airflow_video_providers.hooks.uploads import put_stream
+from airflow_video_providers.jobs import JobError, JobState, OutputKind, VideoJob, VideoOutput
+
+STATES = {
+    "queued": JobState.QUEUED,
+    "fetching": JobState.RUNNING,
+    "rendering": JobState.RUNNING,
+    "saving": JobState.RUNNING,
+    "done": JobState.SUCCEEDED,
+    "failed": JobState.FAILED,
+}
+ENVIRONMENTS = ("v1", "stage")
+KEY_PARAMETER = "airflow_submission_key"
+"""The parameter of the ``callback`` address that carries the submission key."""
+
+FILE_LIFE = timedelta(hours=23)
+"""For how long after the end of a render its own links are used: the vendor deletes those files after 24 hours."""
+
+_KINDS: dict[str, OutputKind] = {
+    ".jpg": "image", ".jpeg": "image", ".png": "image", ".bmp": "image", ".gif": "image", ".mp3": "audio",
+}  # fmt: skip
+_UPLOAD_PAUSE, _UPLOAD_SECONDS = 2.0, 600.0
+
+
+class ShotstackHook(VideoHook):
+    """
+    Shotstack's APIs (Edit, Serve, Ingest) behind one Airflow connection.
+
+    The connection's ``password`` is the API key of one environment, sent as ``x-api-key``; the extra ``environment``
+    is ``v1`` (default) or ``stage``. Shotstack lists no renders and takes no idempotency key, so a render whose
+    creation was not answered cannot be found again: ``key_support`` is ``NONE``. It documents no way to cancel one.
+
+    :param conn_id: the Airflow connection (default ``shotstack_default``).
+    """
+
+    conn_type = "shotstack"
+    hook_name = "Shotstack"
+    default_conn_name = "shotstack_default"
+    default_base_url = "https://api.shotstack.io"
+    key_support: ClassVar[KeySupport] = KeySupport.NONE
+    requests_per_second = 5.0  # 300 a minute for a key, half of that in the sandbox
+    burst = 10
+
+    def make_auth(self) -> HeaderAuth:
+        """Return what adds the key to a request."""
+        return HeaderAuth("x-api-key", self.secret())
+
+    def make_client(self) -> VideoApiClient:
+        """Return a session that reads the vendor's errors."""
+        client = super().make_client()
+        client.error_parser = parse_shotstack_error
+        return client
+
+    @property
+    def environment(self) -> str:
+        """
+        The environment of the connection.
+
+        :raises VideoConfigurationError: it is neither ``v1`` nor ``stage``.
+        """
+        environment = self.extras.get("environment") or ENVIRONMENTS[0]
+        if environment not in ENVIRONMENTS:
+            raise VideoConfigurationError(
+                f"The environment of connection {self.conn_id!r} must be v1 or stage, not {environment!r}."
+            )
+        return str(environment)
+
+    # ------------------------------------------------------------------ jobs
+
+    def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
+        """
+        Create one render: of a ``timeline``, or of a template by its ``id``.
+
+        Shotstack gives no field of ours back. Where the request has a ``callback``, the key goes into its query, as
+        ``airflow_submission_key``.
+
+        :raises VideoConfigurationError: the body is neither, or a template with a ``callback``, which Shotstack does
+            not know there: it belongs into the template.
+        :raises SubmissionKeyConflictError: the query of ``callback`` holds another key already.
+        :raises VideoApiError: ``outcome_unknown`` tells whether a render may exist all the same.
+        """
+        from_template = "id" in request
+        if from_template == ("timeline" in request):
+            raise VideoConfigurationError(
+                "A Shotstack request needs either 'timeline' with 'output' or the 'id' of a template, not "
+                f"{'both' if from_template else 'neither'}."
+            )
+        if from_template and "callback" in request:
+            raise VideoConfigurationError(
+                "Shotstack documents no 'callback' beside the 'id' of a template: put it into the template."
+            )
+        body = dict(request)
+        if key is not None and "callback" in body:
+            body["callback"] = _with_key(body["callback"], key)
+        created = self.render_template(body) if from_template else self.render(body)
+        return VideoJob(vendor=self.vendor, job_id=created.id, state=JobState.QUEUED, vendor_status="queued", key=key)
+
+    def get_job(self, job_id: str) -> VideoJob:
+        """
+        Poll one render. The vendor tells no progress.
+
+        :raises VideoApiNotFoundError: the vendor does not know it.
+        """
+        return self._to_job(self.get_render(job_id))
+
+    def get_outputs(self, job_id: str) -> list[VideoOutput]:
+        """
+        Return the file of a finished render, its poster and its thumbnail where the request asked for them.
+
+        Within 23 hours the links are the render's own; later they are those of the vendor's hosting (Serve API).
+
+        :raises VideoApiNotFoundError: the render is gone, or its files are neither there nor hosted any more.
+        :raises VideoJobError: the render is not done, or failed.
+        """
+        render = self._finished(job_id)
+        ended = render.updated or render.created
+        if ended is None or datetime.now(timezone.utc) - ended < FILE_LIFE:
+            return self._outputs(render, dict(render.links()))
+        return self._hosted(render)
+
+    def refresh_output(self, job_id: str, output: VideoOutput) -> VideoOutput:
+        """
+        Return the same output with the link of the vendor's hosting: a render's own link is never given anew.
+
+        :raises VideoApiNotFoundError: the vendor does not host it, or no longer.
+        """
+        for fresh in self._hosted(self._finished(job_id)):
+            if fresh.identity == output.identity:
+                return fresh
+        raise VideoApiNotFoundError(
+            f"render {job_id} has no hosted {output.label or output.kind}", vendor=self.vendor, endpoint="outputs"
+        )
+
+    def upload_media(
+        self, stream: BinaryIO, *, name: str, size: int, media_type: str | None = None, **options: Any
+    ) -> str:
+        """
+        Upload a source (Ingest API), wait until the vendor has taken it in, and return its link for a timeline.
+
+        :raises SourceError: the stream does not hold ``size`` bytes.
+        """
+        if options:
+            raise VideoConfigurationError(f"Shotstack's upload knows no option {', '.join(sorted(options))}.")
+        upload = self.create_upload()
+        if not upload.url:
+            raise VideoConfigurationError(f"Shotstack gave upload {upload.id} no link to send the file to.")
+        put_stream(self.client, upload.url, stream=stream, size=size)
+        deadline = time.monotonic() + _UPLOAD_SECONDS
+        while True:
+            source = self.get_source(upload.id)
+            if source.status == "ready" and source.source:
+                return source.source
+            if source.status in ("failed", "deleted") or time.monotonic() >= deadline:
+                raise VideoConfigurationError(f"Shotstack has not taken in upload {upload.id}: it is {source.status}.")
+            time.sleep(_UPLOAD_PAUSE)
+
+    def check_connection(self) -> str:
+        """Ask for the templates, which costs nothing."""
+        return f"Shotstack accepted the key for {self.environment}; it shows {len(self.get_templates())} templates."
+
+    # ------------------------------------------------------------------ endpoints
+
+    def render(self, body: Mapping[str, Any]) -> ShotstackQueued:
+        """``POST /edit/{environment}/render``: create a render of a timeline."""
+        return self.fetch(ShotstackQueued, "POST", self._path("edit", "/render"), json=dict(body), envelope="response")
+
+    def render_template(self, body: Mapping[str, Any]) -> ShotstackQueued:
+        """``POST /edit/{environment}/templates/render``: create a render of a template."""
+        path = self._path("edit", "/templates/render")
+        return self.fetch(ShotstackQueued, "POST", path, json=dict(body), envelope="response")
+
+    def get_render(self, render_id: str) -> ShotstackRender:
+        """``GET /edit/{environment}/render/{id}?data=false``: without the whole edit."""
+        path, params = self._path("edit", "/render/{id}"), {"data": "false"}
+        return self.fetch(ShotstackRender, "GET", path, id=render_id, params=params, envelope="response")
+
+    def get_templates(self) -> list[dict[str, Any]]:
+        """``GET /edit/{environment}/templates``."""
+        found = self.fetch(dict[str, Any], "GET", self._path("edit", "/templates"), envelope="response")
+        templates = found.get("templates")
+        return templates if isinstance(templates, list) else []
+
+    def get_template(self, template_id: str) -> dict[str, Any]:
+        """``GET /edit/{environment}/templates/{id}``."""
+        path = self._path("edit", "/templates/{id}")
+        return self.fetch(dict[str, Any], "GET", path, id=template_id, envelope="response")
+
+    def get_render_assets(self, render_id: str) -> list[ShotstackAsset]:
+        """``GET /serve/{environment}/assets/render/{renderId}``: the hosted files of a render."""
+        path = self._path("serve", "/assets/render/{renderId}")
+        found = self.fetch(list[dict[str, Any]], "GET", path, renderId=render_id, envelope="data")
+        endpoint = f"GET {path}"
+        return [self.client.parse(ShotstackAsset, item.get("attributes", item), endpoint=endpoint) for item in found]
+
+    def get_asset(self, asset_id: str) -> ShotstackAsset:
+        """``GET /serve/{environment}/assets/{id}``."""
+        path = self._path("serve", "/assets/{id}")
+        found = self.fetch(dict[str, Any], "GET", path, id=asset_id, envelope="data")
+        return self.client.parse(ShotstackAsset, found.get("attributes", found), endpoint=f"GET {path}")
+
+    def delete_asset(self, asset_id: str) -> None:
+        """``DELETE /serve/{environment}/assets/{id}``, sent once: remove a hosted file."""
+        self.fetch(None, "DELETE", self._path("serve", "/assets/{id}"), id=asset_id, once=True)
+
+    def create_upload(self) -> ShotstackSource:
+        """``POST /ingest/{environment}/upload``: a signed link for one PUT."""
+        path = self._path("ingest", "/upload")
+        return self._source(self.fetch(dict[str, Any], "POST", path, envelope="data"), f"POST {path}")
+
+    def create_source(self, url: str) -> ShotstackSource:
+        """``POST /ingest/{environment}/sources``: let the vendor fetch a source."""
+        path = self._path("ingest", "/sources")
+        return self._source(
+            self.fetch(dict[str, Any], "POST", path, json={"url": url}, envelope="data"), f"POST {path}"
+        )
+
+    def get_source(self, source_id: str) -> ShotstackSource:
+        """``GET /ingest/{environment}/sources/{id}``."""
+        path = self._path("ingest", "/sources/{id}")
+        return self._source(self.fetch(dict[str, Any], "GET", path, id=source_id, envelope="data"), f"GET {path}")
+
+    # ------------------------------------------------------------------ from the vendor's words to ours
+
+    def _path(self, api: str, path: str) -> str:
+        return f"/{api}/{self.environment}{path}"
+
+    def _source(self, found: Mapping[str, Any], endpoint: str) -> ShotstackSource:
+        attributes = found.get("attributes")
+        merged = {**found, **attributes} if isinstance(attributes, Mapping) else dict(found)
+        return self.client.parse(ShotstackSource, merged, endpoint=endpoint)
+
+    def _finished(self, job_id: str) -> ShotstackRender:
+        render = self.get_render(job_id)
+        job = self._to_job(render)
+        raise_if_unfinished(job)
+        if not render.url:
+            raise missing_link(job, "url", endpoint="GET /edit/{environment}/render/{id}")
+        return render
+
+    def _outputs(self, render: ShotstackRender, links: Mapping[str | None, str]) -> list[VideoOutput]:
+        outputs: list[VideoOutput] = []
+        for label, link in links.items():
+            suffix = PurePosixPath(urlsplit(link).path).suffix.lower()
+            kind: OutputKind = "thumbnail" if label else _KINDS.get(suffix, "video")
+            seconds = None if label else render.duration
+            outputs.append(VideoOutput(kind=kind, label=label, url=link, duration_seconds=seconds))
+        return outputs
+
+    def _hosted(self, render: ShotstackRender) -> list[VideoOutput]:
+        """Return the outputs by the links of the vendor's hosting: a file is known there by the same name."""
+        names = {_name(link): label for label, link in render.links()}
+        links: dict[str | None, str] = {}
+        for asset in self.get_render_assets(render.id):
+            name = asset.filename or _name(asset.url or "")
+            if asset.status == "ready" and asset.url and name in names:
+                links[names[name]] = asset.url
+        if None not in links:
+            raise VideoApiNotFoundError(
+                f"render {render.id} is older than its files, and the vendor hosts none of them: it was deleted, or "
+                "hosting is off",
+                vendor=self.vendor,
+                endpoint="GET /serve/{environment}/assets/render/{renderId}",
+            )
+        return self._outputs(render, links)
+
+    def _to_job(self, render: ShotstackRender) -> VideoJob:
+        state = state_of(self.vendor, render.status, STATES)
+        return VideoJob(
+            vendor=self.vendor,
+            job_id=render.id,
+            state=state,
+            vendor_status=render.status,
+            error=JobError(message=render.error) if state is JobState.FAILED else None,
+            created_at=render.created,
+            updated_at=render.updated,
+            finished_at=render.updated if state.is_terminal else None,
+        )
+
+
+def _name(link: str) -> str:
+    return PurePosixPath(urlsplit(link).path).name
+
+
+def _with_key(callback: Any, key: str) -> str:
+    if not isinstance(callback, str):
+        raise VideoConfigurationError(f"Shotstack's callback must be an address, not {type(callback).__name__}.")
+    parts = urlsplit(callback)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    if dict(query).get(KEY_PARAMETER, key) != key:
+        raise SubmissionKeyConflictError(
+            f"The query of 'callback' already holds {KEY_PARAMETER}; leave that name free."
+        )
+    query = [(name, value) for name, value in query if name != KEY_PARAMETER]
+    return urlunsplit(parts._replace(query=urlencode([*query, (KEY_PARAMETER, key)])))
+
+
+def parse_shotstack_error(body: Any) -> VendorError:
+    """
+    Read Shotstack's error form: ``message``, and ``response`` as a text or with an ``error`` in it.
+
+    ``Forbidden`` alone is what the gateway before the API says of a wrong key.
+    """
+    if not isinstance(body, Mapping) or "response" not in body:
+        error = parse_error(body)
+        return replace(error, cause=VideoApiAuthenticationError) if error.message == "Forbidden" else error
+    response, message = body.get("response"), str(body.get("message") or "")
+    inner = response.get("error") or response.get("message") if isinstance(response, Mapping) else response
+    return VendorError(message=": ".join(part for part in (message, str(inner or "")) if part) or str(body))
