@@ -18,13 +18,14 @@ from string import Formatter
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from airflow_video_providers.delivery.names import safe_id, safe_name
 from airflow_video_providers.delivery.stores.registry import find_store_type, known_schemes
 from airflow_video_providers.exceptions import VideoConfigurationError
 
 if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoOutput
 
-PLACEHOLDERS = ("vendor", "job_id", "name", "kind", "ext")
+PLACEHOLDERS = ("vendor", "job_id", "name", "kind", "label", "ext")
 
 # By kind, the usual one first. What is not here is no extension: a vendor's name is often a title ("Meet Acme.ai").
 _EXTENSIONS = {
@@ -35,6 +36,8 @@ _EXTENSIONS = {
     "thumbnail": ("jpg", "jpeg", "png", "gif", "webp"),
     "subtitles": ("vtt", "srt"),
     "archive": ("zip", "gz", "tgz", "tar"),
+    "audio": ("mp3", "m4a", "aac", "wav", "flac", "ogg", "opus"),
+    "image": ("png", "jpg", "jpeg", "webp", "gif", "avif", "heic"),
 }  # fmt: skip
 _BY_MEDIA_TYPE = {  # where Python knows none, or one that is not the usual one
     "image/jpeg": "jpg",
@@ -45,9 +48,7 @@ _BY_MEDIA_TYPE = {  # where Python knows none, or one that is not the usual one
     "video/x-matroska": "mkv",
     "application/gzip": "gz",
 }
-_LONGEST_NAME = 150
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*)(.*)", re.DOTALL)  # not urlsplit: a key may hold ? and #
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|#%{}^`~\[\]]+')
 
 
 @dataclass(frozen=True)
@@ -122,20 +123,6 @@ def parse_location(uri: str) -> Location:
     return Location(store_type.schemes[0], unquote(user) or None, bucket, key)
 
 
-def safe_name(name: str | None, fallback: str = "file") -> str:
-    """
-    Make one path segment out of a text that a vendor gave.
-
-    No slash, no ``..``, no control or wildcard character, no leading dot or space, at most 150 bytes of UTF-8.
-    """
-    text = unicodedata.normalize("NFC", name or "")
-    text = "".join(character for character in text if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co"))
-    text = _UNSAFE.sub("_", text).strip(" .")
-    while len(text.encode()) > _LONGEST_NAME:
-        text = text[:-1]
-    return text.strip(" .") or fallback
-
-
 def extension(output: VideoOutput) -> str:
     """
     Return the file extension without its dot: from the vendor's name, else its media type, else its kind.
@@ -155,13 +142,13 @@ def locate(template: str, *, vendor: str, job_id: str, outputs: Sequence[VideoOu
     """
     Return where each output goes.
 
-    ``{name}`` is the vendor's file name without its extension, whole where it has none (a title, an id), or the kind
-    where the vendor names nothing.
+    ``{name}`` is the vendor's file name without its extension, or the whole of a title; ``{label}`` is the output's
+    label; each is the kind where the vendor gives none.
 
-    :raises VideoConfigurationError: two outputs would have the same key.
+    :raises VideoConfigurationError: two outputs would have the same key, or keys that are one in this store.
     """
     check_template(template)
-    locations: list[Location] = []
+    taken: dict[str, Location] = {}
     for output in outputs:
         ext = extension(output)
         name = output.name or ""
@@ -169,17 +156,25 @@ def locate(template: str, *, vendor: str, job_id: str, outputs: Sequence[VideoOu
             name = name[: -len(ext) - 1]
         location = parse_location(
             template.format(
-                vendor=safe_name(vendor),
-                job_id=safe_name(job_id),
+                vendor=safe_id(vendor),
+                job_id=safe_id(job_id),
                 name=safe_name(name, fallback=output.kind),
                 kind=output.kind,
+                label=safe_id(output.label) if output.label else output.kind,
                 ext=ext,
             )
         )
-        if location in locations:
+        other = taken.setdefault(_as_compared(location), location)
+        if other is not location:
             raise VideoConfigurationError(
                 f"{len(outputs)} outputs of {vendor} job {job_id} go to {template!r}, and two of them to "
-                f"{location.uri}: add {{name}}, {{kind}} or {{ext}} to the destination so that each has its own"
+                f"{location.uri}: add {{name}}, {{kind}}, {{label}} or {{ext}} so that each has its own key"
             )
-        locations.append(location)
-    return locations
+    return list(taken.values())
+
+
+def _as_compared(location: Location) -> str:
+    store_type = find_store_type(location.scheme)
+    if store_type is None or not store_type.folds_case:
+        return location.uri
+    return unicodedata.normalize("NFC", location.uri).casefold()

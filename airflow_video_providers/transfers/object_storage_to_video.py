@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_video_providers.delivery.destination import parse_location, safe_name
+from airflow_video_providers.delivery.destination import parse_location
+from airflow_video_providers.delivery.names import safe_name
 from airflow_video_providers.operators.arguments import check_conn_id, check_upload_options, is_final
 
 if TYPE_CHECKING:

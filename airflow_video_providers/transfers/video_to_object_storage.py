@@ -41,7 +41,8 @@ class VideoToObjectStorageOperator(BaseOperator):
     :param conn_id: the Airflow connection of the vendor.
     :param job_id: the job's id, or the mapping that is in the XCom ``video_job``.
     :param destination: ``s3://conn_id@bucket/videos/{vendor}/{job_id}.{ext}``, also ``gs://``, ``abfs://`` and
-        ``file:///``. Placeholders: ``{vendor} {job_id} {name} {kind} {ext}``. Two outputs with one key are an error.
+        ``file:///``. Placeholders: ``{vendor} {job_id} {name} {kind} {label} {ext}``. Two outputs
+        with one key are an error.
     :param outputs: kinds to store: ``video thumbnail subtitles archive``, or ``all``. A kind that the job does not
         offer is an error.
     :param if_exists: ``skip`` (default): this job's own file is left alone, any other object is replaced.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_video_providers.delivery.destination import check_template, extension, locate, parse_location, safe_name
+from airflow_video_providers.delivery.destination import check_template, extension, locate, parse_location
 from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.jobs import VideoOutput
 
@@ -73,34 +73,6 @@ def test_a_broken_template() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "safe"),
-    [
-        ("Summer 2026", "Summer 2026"),
-        ("../../etc/passwd", "_.._etc_passwd"),
-        ("/absolute", "_absolute"),
-        ("..", "file"),
-        ("a\x00b\nc\x7f", "abc"),
-        ("a\u202eb", "ab"),
-        ("C:\\videos\\x", "C_videos_x"),
-        ("what?*", "what_"),
-        ("{job_id}", "_job_id_"),
-        ("Über größe 影片", "Über größe 影片"),
-        ("   ", "file"),
-        (None, "file"),
-        (".hidden", "hidden"),
-    ],
-)
-def test_names_are_made_safe(name: str | None, safe: str) -> None:
-    assert safe_name(name) == safe
-
-
-def test_long_names_are_cut_between_characters() -> None:
-    name = safe_name("影" * 200)
-    assert len(name.encode()) <= 150
-    assert set(name) == {"影"}
-
-
-@pytest.mark.parametrize(
     ("fields", "ext"),
     [
         ({"kind": "video", "name": "a.MOV"}, "mov"),
@@ -120,6 +92,9 @@ def test_long_names_are_cut_between_characters() -> None:
         ({"kind": "subtitles", "name": "Our policy. Part.two"}, "vtt"),
         ({"kind": "video", "media_type": "text/html"}, "mp4"),
         ({"kind": "video", "media_type": "application/octet-stream"}, "mp4"),
+        ({"kind": "audio"}, "mp3"),
+        ({"kind": "audio", "media_type": "audio/x-wav"}, "wav"),
+        ({"kind": "image", "name": "poster.WEBP"}, "webp"),
     ],
 )
 def test_extensions(fields: dict[str, str], ext: str) -> None:
@@ -129,10 +104,33 @@ def test_extensions(fields: dict[str, str], ext: str) -> None:
 def test_each_output_has_its_own_key() -> None:
     outputs = [VideoOutput(kind="video", name="../Large.mp4"), VideoOutput(kind="video", name="Small.mp4")]
     template = "s3://b/{vendor}/{job_id}/{name}.{ext}"
-    keys = [location.key for location in locate(template, vendor="xvid", job_id="j/1", outputs=outputs)]
-    assert keys == ["xvid/j_1/_Large.mp4", "xvid/j_1/Small.mp4"]
-    with pytest.raises(VideoConfigurationError, match=r"two of them to s3://b/j_1\.mp4"):
-        locate("s3://b/{job_id}.{ext}", vendor="xvid", job_id="j/1", outputs=outputs)
+    keys = [location.key for location in locate(template, vendor="xvid", job_id="j1", outputs=outputs)]
+    assert keys == ["xvid/j1/_Large.mp4", "xvid/j1/Small.mp4"]
+    with pytest.raises(VideoConfigurationError, match=r"two of them to s3://b/j1\.mp4"):
+        locate("s3://b/{job_id}.{ext}", vendor="xvid", job_id="j1", outputs=outputs)
+
+
+def test_each_job_has_its_own_key() -> None:
+    def key(job_id: str) -> str:
+        (location,) = locate("s3://b/{job_id}.mp4", vendor="v", job_id=job_id, outputs=[VideoOutput(kind="video")])
+        return location.key
+
+    assert key("a_b") == "a_b.mp4"
+    assert len({key(job_id) for job_id in ("a_b", "a/b", "a:b", "a//b", "a_b.", "a\u200bb", "e\u0301", "é")}) == 8
+
+
+def test_outputs_of_one_kind_have_their_label() -> None:
+    outputs = [VideoOutput(kind="video"), VideoOutput(kind="video", label="captioned")]
+    keys = [location.key for location in locate("s3://b/{label}.{ext}", vendor="v", job_id="1", outputs=outputs)]
+    assert keys == ["video.mp4", "captioned.mp4"]
+
+
+@pytest.mark.parametrize("names", [("Clip", "clip"), ("Straße", "STRASSE")])
+def test_names_that_differ_only_in_case_may_be_one_file(names: tuple[str, str]) -> None:
+    outputs = [VideoOutput(kind="video", name=name) for name in names]
+    assert len(locate("s3://b/{name}.mp4", vendor="v", job_id="1", outputs=outputs)) == 2
+    with pytest.raises(VideoConfigurationError, match="two of them"):
+        locate("file:///videos/{name}.mp4", vendor="v", job_id="1", outputs=outputs)
 
 
 @pytest.mark.parametrize("title", ["Welcome to Acme.ai", "v1.2", "01.ab12f"])
