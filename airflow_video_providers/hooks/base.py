@@ -82,6 +82,8 @@ class VideoHook(BaseHook):
     replay_seconds: ClassVar[float | None] = None
     """For how long the vendor answers a repeated create with the same key by the job of the first one, in seconds;
     None: it does not know idempotency keys."""
+    find_wait: ClassVar[float] = 60.0
+    """For how long the vendor may not show a new job, in seconds; before, a job that is not found proves nothing."""
     requests_per_second: ClassVar[float | None] = None
     """How many requests a second the vendor documents for one account; None: not documented."""
     burst: ClassVar[int] = 1

@@ -56,12 +56,10 @@ from airflow_video_providers.submission.submit import (
     Submission,
     doubtful_job,
 )
+from airflow_video_providers.waiting.in_worker import wait_for_job
 from airflow_video_providers.waiting.outcome import raise_unless_succeeded
-from airflow_video_providers.waiting.schedule import (
-    DEFAULT_MAX_POLL_FAILURES,
-    DEFAULT_POLL_INTERVAL,
-    wait_for_job,
-)
+from airflow_video_providers.waiting.schedule import DEFAULT_POLL_INTERVAL
+from airflow_video_providers.waiting.wait import DEFAULT_MAX_POLL_FAILURES, Limits
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -290,12 +288,14 @@ class SubmitVideoJobOperator(BaseOperator):
             job = wait_for_job(
                 self.hook,
                 job,
-                poll_interval=self.poll_interval,
-                deadline=deadline,
-                seed=seed,
-                max_poll_failures=self.max_poll_failures,
+                Limits(
+                    poll_interval=self.poll_interval,
+                    deadline=deadline,
+                    max_poll_failures=self.max_poll_failures,
+                    seed=seed,
+                ),
                 log=self.log,
-                on_look=lambda seen, _: self._end_if_killed(seen),
+                on_poll=self._end_if_killed,
             )
         except VideoJobTimeoutError as error:
             return self._last_look(job.job_id, error)  # the one at the deadline may have failed

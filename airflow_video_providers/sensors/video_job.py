@@ -19,30 +19,16 @@ from airflow.sdk.exceptions import (
 )
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from airflow_video_providers.exceptions import VideoApiError, VideoJobTimeoutError, VideoPollingError
+from airflow_video_providers.exceptions import VideoApiError, VideoJobTimeoutError
 from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.links import VideoJobLink
 from airflow_video_providers.operators.arguments import check_conn_id, check_count, check_flag, is_final, job_id_of
 from airflow_video_providers.submission.cancel import how_to_cancel
 from airflow_video_providers.submission.record import TaskTry
+from airflow_video_providers.waiting.in_worker import poll, sleep_until_due
 from airflow_video_providers.waiting.outcome import raise_unless_succeeded
-from airflow_video_providers.waiting.schedule import (
-    DEFAULT_MAX_POLL_FAILURES,
-    DEFAULT_POLL_INTERVAL,
-    Pace,
-    deleted,
-    describe_wait,
-    gone_after,
-    may_pass,
-    moved,
-    next_poll,
-    next_try,
-    polling_given_up,
-    timed_out,
-    unseen,
-    wait_for_job,
-    weight,
-)
+from airflow_video_providers.waiting.schedule import DEFAULT_POLL_INTERVAL
+from airflow_video_providers.waiting.wait import DEFAULT_MAX_POLL_FAILURES, Limits, Wait
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -50,7 +36,7 @@ if TYPE_CHECKING:
     from airflow_video_providers.hooks.base import VideoHook
 
 WAIT_KEY = "video_job_wait"
-"""Where the task state store keeps what the wait has seen; a person reads it under Storage in the UI."""
+"""Where the task state store keeps the wait; a user reads it under Storage in the UI."""
 _LATE_TRIGGERER = timedelta(minutes=5)
 _RETRY_SECONDS = 10.0
 
@@ -60,25 +46,27 @@ class VideoJobSensor(BaseSensorOperator):
     Wait until a render has ended, at any vendor.
 
     The three ways to wait (``mode="reschedule"``, ``mode="poke"``, ``deferrable=True``) mean the same: they return the
-    job id, push the job as XCom ``video_job``, and raise the same errors. ``timeout`` counts from the first look on,
+    job id, push the job as XCom ``video_job``, and raise the same errors. ``timeout`` counts from the first poll on,
     across retries and restarts; clearing the task begins anew. The sensor never cancels a render: not at its timeout,
     not when it is killed.
 
     :param conn_id: the Airflow connection of the vendor. (templated)
     :param job_id: the id of the job, or the XCom ``video_job`` of the task that submitted it. (templated)
-    :param mode: ``reschedule`` (default) frees the worker between two looks, ``poke`` keeps it.
+    :param mode: ``reschedule`` (default) frees the worker between two polls, ``poke`` keeps it.
     :param deferrable: wait in the triggerer, where all waits of a connection share one poll; ``mode`` matters then only
-        until a first look has worked. Default: ``[operators] default_deferrable``.
-    :param poll_interval: longest time between two looks, in seconds (default 120). The looks follow the job's progress:
+        until a first poll has worked. Default: ``[operators] default_deferrable``.
+    :param poll_interval: longest time between two polls, in seconds (default 120). The polls follow the job's progress:
         early ones first, and closer ones towards the expected end. ``poke_interval`` is another name for it.
     :param timeout: seconds to wait in all, or a timedelta. Default: ``[sensors] default_timeout``.
     :param soft_fail: a timeout skips the task instead of failing it. A failed render fails it all the same.
-    :param max_poll_failures: how many looks in a row may fail before the wait gives up (default 10).
+    :param max_poll_failures: how many polls in a row may fail before the wait gives up (default 10).
     :raises AirflowSensorTimeout: the time is over; Airflow does not retry that.
     :raises VideoJobFailedError: the render failed; :class:`VideoJobCancelledError` when it was cancelled or deleted.
         Airflow retries neither: another wait would find the same.
-    :raises VideoPollingError: too many looks failed in a row. The job may go on; a retry of the task looks again.
-    :raises VideoApiError: the first look was refused: unknown job, wrong key, no permission.
+    :raises VideoPollingError: too many polls failed in a row. The job may go on; a retry of the task polls again.
+    :raises VideoApiError: the first poll was refused: wrong key, no permission, or a job that the vendor still does not
+        know when its ``find_wait`` (60 s) is over.
+    :raises VideoConfigurationError: an argument or the connection cannot work as it is.
     """
 
     template_fields: Sequence[str] = ("conn_id", "job_id")
@@ -115,28 +103,29 @@ class VideoJobSensor(BaseSensorOperator):
         self.conn_id = conn_id
         self.job_id = job_id
         self.deferrable = deferrable
-        self._seen: VideoJob | None = None
         self.max_poll_failures = max_poll_failures
-
-    @property
-    def job_page_url(self) -> str | None:
-        """The job's page at its vendor, for the button in the UI; None until the job was seen."""
-        return self._seen.page_url if self._seen else None
+        self.job_page_url: str | None = None  # what the button in the UI leads to
 
     # ------------------------------------------------------------------ Airflow's entry points
 
     def execute(self, context: Context) -> str:
-        """Look once; then finish, or wait in the way that was chosen."""
-        wait = Wait.load(context, job_id=job_id_of(self.job_id))
-        self._seen = wait.job
-        try:
-            return self._finish(context, self._look(context, wait))
-        except VideoJobTimeoutError as error:
-            self._publish(context)
-            self._time_out(str(error), error)
-        except VideoPollingError:
-            self._publish(context)
-            raise
+        """Poll once; then finish, or wait in the way that was chosen."""
+        wait = self._load(context)
+        hook = self._open_hook()
+        if wait is None:
+            now = time.time()
+            wait = Wait.begin_unseen(hook.vendor, job_id_of(self.job_id), now, self._limits(context, now))
+        while True:
+            wait = poll(hook, wait, log=self.log)
+            self._save(context, wait)
+            if wait.end is not None:
+                return self._finish(context, wait)
+            if self.deferrable and wait.is_seen and not wait.failures:
+                self._defer(context, wait)
+            if self.reschedule:
+                date = datetime.fromtimestamp(wait.due, timezone.utc)
+                raise AirflowRescheduleException(date)  # type: ignore[no-untyped-call]  # untyped in Airflow
+            sleep_until_due(wait)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """
@@ -146,31 +135,28 @@ class VideoJobSensor(BaseSensorOperator):
         """
         from airflow_video_providers.triggers.video_job import job_from_event
 
-        job = VideoJob.from_xcom(event["job"])
-        wait = Wait.load(context, job_id=job_id_of(self.job_id))
-        if wait.job is None or wait.job_id != job.job_id:
+        job, wait = VideoJob.from_xcom(event["job"]), self._load(context)
+        if wait is None or wait.job.job_id != job.job_id:
             self.log.warning("The trigger of an earlier try reported %s; this try polls anew.", job.describe())
             return self.execute(context)
-        self._seen = job
-        self._publish(context)
+        self._publish(context, job)
         try:
             return job_from_event(event, final=True).job_id
         except VideoJobTimeoutError as error:
-            return self._last_look(context, str(error), error)
+            return self._poll_last(context, str(error), error)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Keep Airflow from skipping on a failed render or a broken trigger: only a timeout is softened."""
-        self._seen = Wait.load(context, job_id=job_id_of(self.job_id)).job
         try:
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
         except (TaskDeferralTimeout, TaskDeferralError) as error:
-            if self._seen is None:
+            if self._load(context) is None:
                 self.log.warning("The deferral of an earlier try has ended (%s); this try polls anew.", error)
                 return self.execute(context)
             if not isinstance(error, TaskDeferralTimeout):
                 raise
             text = f"The time to wait for the render is over; no triggerer took note of it ({error})."
-            return self._last_look(context, text, error)
+            return self._poll_last(context, text, error)
 
     def on_kill(self) -> None:
         """Say that the render goes on, and how to end it."""
@@ -178,120 +164,77 @@ class VideoJobSensor(BaseSensorOperator):
         how = how_to_cancel(self.conn_id, job_id, self.job_page_url)
         self.log.warning("The task is being stopped. Job %s goes on: a sensor never cancels. %s", job_id, how)
 
-    # ------------------------------------------------------------------ one look, and what follows
+    # ------------------------------------------------------------------ what is kept between two runs of the task
 
-    def _look(self, context: Context, wait: Wait) -> VideoJob:
-        """Look once; return the ended job, or wait on in the way that was chosen."""
-        hook = self._open_hook()
-        deadline = wait.since + self.timeout
-        while True:
-            try:
-                job = hook.get_job(wait.job_id)
-                break
-            except VideoApiError as error:
-                if wait.job is None and not may_pass(error):
-                    raise
-                wait = wait.missed(error)
-                if wait.failures > self.max_poll_failures:
-                    wait.forgiven().save(context)
-                    if wait.job is not None and wait.gone > self.max_poll_failures:
-                        return deleted(wait.job)
-                    raise polling_given_up(wait.job_id, error) from error
-                wait.save(context)
-                self.log.warning("%s", error)
-                last = wait.job or unseen(hook.vendor, wait.job_id)
-                self._pause(last, deadline, next_try(wait.failures, error, **self._beat(context)))
-        pace = wait.pace.observe(job, time.time()) if wait.pace else Pace.begin(job, time.time())
-        if wait.job is None or moved(job) != moved(wait.job):
-            self.log.info("%s", describe_wait(job, pace, since=wait.since))
-        wait = wait.saw(job, pace)
-        wait.save(context)
-        self._seen = job
-        if job.state.is_terminal:
-            return job
-        if time.time() >= deadline:
-            raise timed_out(job)
-        if self.deferrable:
-            self._defer(job, pace, deadline, context)
-        if self.reschedule:
-            self._pause(job, deadline, next_poll(job, pace, **self._beat(context)))
+    def _load(self, context: Context) -> Wait | None:
+        """Return the wait of an earlier run of this task; None: there was none, or the task was cleared since."""
+        wait = WaitRecord.load(context, job_id=job_id_of(self.job_id))
+        if wait is None:
+            return None
+        self.job_page_url = wait.job.page_url
+        return wait.model_copy(update={"limits": self._limits(context, wait.since)})
 
-        def remember(job: VideoJob, pace: Pace) -> None:
-            self._seen = job
-            wait.saw(job, pace).save(context)
+    def _save(self, context: Context, wait: Wait) -> None:
+        self.job_page_url = wait.job.page_url
+        WaitRecord.save(context, wait)
 
-        return wait_for_job(
-            hook,
-            job,
-            deadline=deadline,
+    def _limits(self, context: Context, since: float) -> Limits:
+        ti = context["ti"]
+        return Limits(
+            poll_interval=self.poke_interval,
+            deadline=since + self.timeout,
             max_poll_failures=self.max_poll_failures,
-            log=self.log,
-            pace=pace,
-            on_look=remember,
-            **self._beat(context),
+            seed=f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}",
         )
 
-    def _beat(self, context: Context) -> dict[str, Any]:
-        """Return what the schedule depends on beside the looks themselves."""
-        ti = context["ti"]
-        seed = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}"
-        return {"poll_interval": self.poke_interval, "seed": seed}
+    # ------------------------------------------------------------------ how a wait goes on, and ends
 
-    def _pause(self, last: VideoJob, deadline: float, delay: float) -> None:
-        """Wait until the next look, in this worker or in none; a first look that failed does not end in a deferral."""
-        left = deadline - time.time()
-        if left <= 0:
-            raise timed_out(last)
-        delay = min(delay, left)
-        self.log.info("Looking again in %.0f s", delay)
-        if self.reschedule:
-            date = datetime.now(timezone.utc) + timedelta(seconds=delay)
-            raise AirflowRescheduleException(date)  # type: ignore[no-untyped-call]  # untyped in Airflow
-        time.sleep(delay)
-
-    def _defer(self, job: VideoJob, pace: Pace, deadline: float, context: Context) -> NoReturn:
+    def _defer(self, context: Context, wait: Wait) -> NoReturn:
         from airflow_video_providers.triggers.video_job import VideoJobTrigger, may_end_from_trigger
 
-        self._publish(context)
+        assert wait.pace is not None
+        assert wait.limits.deadline is not None
+        self._publish(context, wait.job)
         self.defer(
             trigger=VideoJobTrigger(
                 conn_id=self.conn_id,
-                job=job.to_xcom(),
-                deadline=deadline,
-                max_poll_failures=self.max_poll_failures,
+                job=wait.job.to_xcom(),
                 do_xcom_push=self.do_xcom_push,
                 end_from_trigger=may_end_from_trigger(self),
-                pace=pace.to_json(),
-                **self._beat(context),
+                pace=wait.pace.to_json(),
+                **wait.limits.model_dump(),
             ),
             method_name="execute_complete",
             # The trigger keeps the deadline; this is for the case that no triggerer runs then.
-            timeout=timedelta(seconds=max(deadline - time.time(), 0)) + _LATE_TRIGGERER,
+            timeout=timedelta(seconds=max(wait.limits.deadline - time.time(), 0)) + _LATE_TRIGGERER,
         )
 
-    def _finish(self, context: Context, job: VideoJob) -> str:
-        """Leave the same XComs whichever way the task waited."""
-        self._seen = job
-        self._publish(context)
-        return raise_unless_succeeded(job, final=True).job_id
+    def _finish(self, context: Context, wait: Wait) -> str:
+        """Leave the same XComs, and raise the same errors, whichever way the task has waited."""
+        if wait.is_seen:
+            self._publish(context, wait.job)
+        try:
+            return raise_unless_succeeded(wait.result(), final=True).job_id
+        except VideoJobTimeoutError as error:
+            self._time_out(str(error), error)
 
-    def _publish(self, context: Context) -> None:
-        """Say in XCom what was last seen of the job, however the wait ends."""
-        if self.do_xcom_push and self._seen is not None:
-            context["ti"].xcom_push(key="video_job", value=self._seen.to_xcom())
-
-    def _last_look(self, context: Context, text: str, error: Exception) -> str:
-        """Look once more where the triggerer did not at the end of the time: other ways to wait look then."""
+    def _poll_last(self, context: Context, text: str, error: Exception) -> str:
+        """Poll once more where the triggerer did not at the end of the time: other ways to wait do."""
         try:
             job = self._open_hook().get_job(job_id_of(self.job_id))
         except VideoApiError as failure:
-            self.log.warning("No last look at the job: %s", failure)
+            self.log.warning("The last poll failed: %s", failure)
         else:
-            self._seen = job
+            self._publish(context, job)
             if job.state.is_terminal:
-                return self._finish(context, job)
-            self._publish(context)
+                return raise_unless_succeeded(job, final=True).job_id
         return self._time_out(text, error)
+
+    def _publish(self, context: Context, job: VideoJob) -> None:
+        """Show in XCom what the last poll has told, however the wait ends."""
+        self.job_page_url = job.page_url
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key="video_job", value=job.to_xcom())
 
     def _time_out(self, text: str, error: Exception) -> NoReturn:
         text = f"{text} The job goes on: a sensor never cancels."
@@ -308,60 +251,39 @@ class VideoJobSensor(BaseSensorOperator):
         return hook
 
 
-class Wait(BaseModel):
+class WaitRecord(BaseModel):
     """
-    What a wait remembers between two runs of its task, and what a person can read of it meanwhile.
+    The wait in the task state store: what a run of the task leaves to the next one, and what a user can read meanwhile.
 
-    :param since: seconds of the epoch of the first look.
     :param max_tries: as the last run saw it, which was part of try ``last_try``; the two tell a retry, which waits on,
         from a clear, which begins anew.
-    :param failures: how many looks in a row failed, and ``gone``: how many of the last ones found no such job.
-    :param last_look: one line on the job, for a person.
+    :param last_poll: one line on the job, for a user.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    job_id: str
-    since: float
     max_tries: int
-    last_try: int = 1
-    failures: int = 0
-    gone: int = 0
-    last_look: str | None = None
-    job: VideoJob | None = None
-    pace: Pace | None = None
+    last_try: int
+    last_poll: str
+    wait: Wait
 
     @classmethod
-    def load(cls, context: Context, *, job_id: str) -> Wait:
-        """Go on with the wait of an earlier run, or begin one."""
+    def load(cls, context: Context, *, job_id: str) -> Wait | None:
+        """Return the wait for this job, if the task was not cleared since; a new try begins with no failed polls."""
         this = TaskTry.of(context)
-        stored = context["task_state_store"].get(WAIT_KEY)
         try:
-            wait = cls.model_validate(stored)
+            record = cls.model_validate(context["task_state_store"].get(WAIT_KEY))
         except ValidationError:
-            wait = None
-        if (
-            wait is None
-            or wait.job_id != job_id
-            or this.cleared_since(last_try=wait.last_try, max_tries=wait.max_tries)
-        ):
-            return cls(job_id=job_id, since=time.time(), max_tries=this.max_tries, last_try=this.try_number)
-        return wait.model_copy(update={"last_try": this.try_number})
+            return None
+        if record.wait.job.job_id != job_id or this.cleared_since(last_try=record.last_try, max_tries=record.max_tries):
+            return None
+        if record.last_try < this.try_number:
+            return record.wait.model_copy(update={"failures": 0, "gone": 0})
+        return record.wait
 
-    def saw(self, job: VideoJob, pace: Pace) -> Wait:
-        """Take in a look."""
-        last_look = describe_wait(job, pace, since=self.since)
-        return self.model_copy(update={"failures": 0, "gone": 0, "job": job, "pace": pace, "last_look": last_look})
-
-    def missed(self, error: Exception) -> Wait:
-        """Take in a look that failed."""
-        failures = self.failures + weight(error)
-        return self.model_copy(update={"failures": failures, "gone": gone_after(self.gone, error)})
-
-    def forgiven(self) -> Wait:
-        """Let the next try of the task begin with no failures."""
-        return self.model_copy(update={"failures": 0, "gone": 0})
-
-    def save(self, context: Context) -> None:
-        """Keep this for the next run of the task."""
-        context["task_state_store"].set(WAIT_KEY, self.model_dump(mode="json"))
+    @classmethod
+    def save(cls, context: Context, wait: Wait) -> None:
+        """Keep the wait for the next run of the task."""
+        this = TaskTry.of(context)
+        record = cls(max_tries=this.max_tries, last_try=this.try_number, last_poll=wait.describe(), wait=wait)
+        context["task_state_store"].set(WAIT_KEY, record.model_dump(mode="json"))

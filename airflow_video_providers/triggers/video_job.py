@@ -13,33 +13,32 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from airflow_video_providers.exceptions import VideoJobTimeoutError, VideoPollingError
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.links import link_xcoms
 from airflow_video_providers.submission.cancel_in_triggerer import handle_kill
-from airflow_video_providers.waiting.in_triggerer import waits_here, watch
-from airflow_video_providers.waiting.outcome import raise_unless_succeeded
-from airflow_video_providers.waiting.schedule import (
-    DEFAULT_MAX_POLL_FAILURES,
-    Pace,
-    describe_wait,
-    moved,
-)
-from airflow_video_providers.waiting.wait import Waiter
+from airflow_video_providers.waiting.in_triggerer import Waiter, count_waits, watch
+from airflow_video_providers.waiting.outcome import event_of, job_from_event
+from airflow_video_providers.waiting.schedule import Pace
+from airflow_video_providers.waiting.wait import DEFAULT_MAX_POLL_FAILURES, Limits, Wait
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
+__all__ = ["VideoJobTrigger", "job_from_event", "may_end_from_trigger"]
+
 _SETTLING_SECONDS = 10.0
-"""How long after the last look before the deferral a task is resumed at the soonest: a scheduler that has not yet taken
-notice of the deferral would take the resumed task for one that its executor lost, and fail it."""
+"""
+How long after the last poll before the deferral a task is resumed at the soonest.
+
+A scheduler that has not yet taken note of the deferral would take the resumed task for one that its executor has lost,
+and fail it.
+"""
 _SHOW_INTERVAL = 60.0
 _MOST_SHOWS = 1.0
 """
 The XCom that shows a deferred task's job is updated at most once in so many seconds, and all those of a triggerer
 together so many times a second: each update is a request to the API server and a write to Airflow's database.
 """
-_STATUS = {JobState.SUCCEEDED: "success", JobState.FAILED: "failed", JobState.CANCELLED: "cancelled"}
 
 
 class VideoJobTrigger(BaseTrigger):
@@ -51,17 +50,17 @@ class VideoJobTrigger(BaseTrigger):
     which :func:`job_from_event` turns into the job or the exception.
 
     :param conn_id: the Airflow connection.
-    :param job: the last look at the job, as :meth:`VideoJob.to_xcom` gives it.
-    :param poll_interval: longest time between two looks, in seconds.
+    :param job: as last polled, as :meth:`VideoJob.to_xcom` gives it.
+    :param poll_interval: longest time between two polls, in seconds.
     :param deadline: seconds of the epoch at which the wait is over, or None. It survives a restart of the triggerer.
     :param seed: names the task instance, map index included.
     :param cancel_on_kill: cancel the render when a user clears, fails or succeeds the waiting task. The job is polled
         first; a finished one is left alone. Never on a restart of the triggerer, nor when another triggerer takes the
         wait over, nor at the deadline.
-    :param max_poll_failures: how many looks in a row may fail.
+    :param max_poll_failures: how many polls in a row may fail.
     :param do_xcom_push: as of the waiting task; False pushes nothing, and the task is resumed on a worker.
     :param end_from_trigger: False resumes the task on a worker even when all is well, as a task with outlets needs.
-    :param pace: what the looks so far have told, as :meth:`Pace.to_json` gives it; default: this is the first one.
+    :param pace: what the polls so far have told, as :meth:`Pace.to_json` gives it; default: this is the first one.
     """
 
     def __init__(
@@ -108,40 +107,32 @@ class VideoJobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire one event."""
-        waiter = Waiter(
-            VideoJob.from_xcom(self.job),
-            Pace(**self.pace),
+        limits = Limits(
             poll_interval=self.poll_interval,
             deadline=self.deadline,
-            seed=self.seed,
             max_poll_failures=self.max_poll_failures,
+            seed=self.seed,
         )
-        status, message, retry_after = "timeout", None, None
-        logged, show_from = None, time.time() + _pause_of_shows()  # the worker has just shown the job
-        try:
-            async with contextlib.aclosing(watch(self.conn_id, waiter)) as looks:
-                async for job in looks:
-                    if moved(job) != logged:
-                        logged = moved(job)
-                        self.log.info("%s", describe_wait(job, waiter.pace))
-                    waiter.show_from = show_from
-                    if not job.state.is_terminal and time.time() >= show_from:
-                        waiter.show_from, show_from = math.inf, time.time() + _pause_of_shows()
-                        await self._push("video_job", job.to_xcom())
-            status = _STATUS[waiter.job.state]
-        except VideoJobTimeoutError as error:
-            message = str(error)
-        except VideoPollingError as error:
-            status, message, retry_after = "polling_failed", str(error), error.retry_after
-        job = waiter.job
+        wait = Wait.begin(VideoJob.from_xcom(self.job), Pace(**self.pace), limits)
+        waiter, logged = Waiter(wait), None
+        show_from = time.time() + _pause_between_shows()  # the worker has just shown the job
+        async with contextlib.aclosing(watch(self.conn_id, waiter)) as polls:
+            async for wait in polls:
+                if logged is None or wait.has_moved(logged):
+                    logged = wait
+                    self.log.info("%s", wait.describe())
+                waiter.show_from = show_from
+                if wait.end is None and time.time() >= show_from:
+                    waiter.show_from, show_from = math.inf, time.time() + _pause_between_shows()
+                    await self._push("video_job", wait.job.to_xcom())
+        job, error = wait.job, wait.error
         # `dag.test()` runs triggers without a task instance, and does not know events that end the task.
-        if status == "success" and self.end_from_trigger and await self._publish(job):
+        if error is None and job.state is JobState.SUCCEEDED and self.end_from_trigger and await self._publish(job):
             yield TaskSuccessEvent()
         else:
             if self.task_instance is not None:
-                await asyncio.sleep(max(0.0, self.pace["looked"] + _SETTLING_SECONDS - time.time()))
-            event = {"status": status, "job": job.to_xcom(), "message": message, "retry_after": retry_after}
-            yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # untyped in Airflow
+                await asyncio.sleep(max(0.0, self.pace["polled"] + _SETTLING_SECONDS - time.time()))
+            yield TriggerEvent(event_of(job, error))  # type: ignore[no-untyped-call]  # untyped in Airflow
 
     async def _publish(self, job: VideoJob) -> bool:
         """
@@ -177,8 +168,8 @@ class VideoJobTrigger(BaseTrigger):
         await handle_kill(self.conn_id, VideoJob.from_xcom(self.job), self.task_instance, cancel=self.cancel_on_kill)
 
 
-def _pause_of_shows() -> float:
-    return max(_SHOW_INTERVAL, (waits_here() + 1) / _MOST_SHOWS)
+def _pause_between_shows() -> float:
+    return max(_SHOW_INTERVAL, (count_waits() + 1) / _MOST_SHOWS)
 
 
 def may_end_from_trigger(task: BaseOperator) -> bool:
@@ -189,20 +180,3 @@ def may_end_from_trigger(task: BaseOperator) -> bool:
     # Airflow 3.3 drops the success callback of a task that ends in the triggerer.
     needs_worker = task.outlets or task.returns_dag_result or has_hook or task.on_success_callback
     return task.do_xcom_push and not needs_worker
-
-
-def job_from_event(event: dict[str, Any], *, final: bool = False) -> VideoJob:
-    """
-    Turn the event of a :class:`VideoJobTrigger` into the job that succeeded.
-
-    :param final: let Airflow not retry a render that failed or was cancelled, see :func:`raise_unless_succeeded`.
-    :raises VideoJobFailedError: the render failed; :class:`VideoJobCancelledError` when it was cancelled.
-    :raises VideoJobTimeoutError: the deadline passed. The trigger left the job as it was.
-    :raises VideoPollingError: the vendor could not be asked. The trigger left the job as it was.
-    """
-    job = VideoJob.from_xcom(event["job"])
-    if event["status"] == "timeout":
-        raise VideoJobTimeoutError(event["message"], job=job)
-    if event["status"] == "polling_failed":
-        raise VideoPollingError(event["message"], retry_after=event.get("retry_after"))
-    return raise_unless_succeeded(job, final=final)

@@ -4,9 +4,10 @@ One poll for all the waits of a connection in a triggerer.
 
 A triggerer runs all its triggers in one event loop. The waits of one connection in one loop share a
 :class:`SharedPoller`: where the vendor can list, one list request tells all of them how their jobs are doing, and a job
-that the list does not show is asked for by its id; where it cannot, each job is asked for when it is due, never more
-than :data:`MOST_IN_FLIGHT` at a time. The calls run in the poller's own few threads, never in the loop. What a vendor
-asks for by Retry-After holds for the whole connection.
+that the list does not show is polled by its id; where it cannot, each job is polled when it is due, the longest overdue
+first, never more than :data:`MOST_IN_FLIGHT` at a time. The calls run in the poller's own few threads, never in the
+loop. A vendor's Retry-After, and a pause after failures, hold for the whole connection; one call alone finds out
+whether they are over.
 """
 
 from __future__ import annotations
@@ -31,15 +32,14 @@ from airflow_video_providers.exceptions import (
     VideoApiUnreadableAnswerError,
 )
 from airflow_video_providers.hooks.base import VideoHook, aget_video_hook
-from airflow_video_providers.jobs import VideoJob
+from airflow_video_providers.waiting.outcome import describe_failure, polling_given_up
 from airflow_video_providers.waiting.schedule import (
     DEFAULT_POLL_INTERVAL,
     SHORTEST_INTERVAL,
-    next_try,
-    polling_given_up,
-    retry_after_of,
+    pause_after_failure,
+    usable_retry_after,
 )
-from airflow_video_providers.waiting.wait import Waiter
+from airflow_video_providers.waiting.wait import Wait
 
 log = logging.getLogger(__name__)
 
@@ -52,20 +52,49 @@ SHARE_OF_TIME = 0.1
 """Most of the time that list requests may take: after a slow list, the next one waits longer."""
 _TOGETHER = SHORTEST_INTERVAL / 2
 _CHECK_DEADLINES = 15.0
+_LAST_POLL_SECONDS = 60.0
+"""How long the poll at the deadline may take before the wait ends without it."""
 _LOOK_UP_SECONDS = 30.0
 """How long Airflow may take to give the connection."""
 _AT_ONCE = 100
 
 
-async def watch(conn_id: str, waiter: Waiter) -> AsyncGenerator[VideoJob, None]:
+class Waiter:
     """
-    Yield a job each time it has moved, and at last in its terminal state.
+    One wait among those that a poller serves.
 
-    :raises VideoJobTimeoutError: the deadline passed.
-    :raises VideoPollingError: too many looks failed in a row.
+    :ivar wait: as the last poll left it.
+    :ivar news: set when the wait has ended or its job has moved.
+    :ivar show_from: seconds of the epoch from which on a poll is news even if the job did not move.
+    :ivar queued: for when the poller has it in its queue; None: it is not there.
     """
+
+    __slots__ = ("given_up_at", "news", "queued", "show_from", "wait")
+
+    def __init__(self, wait: Wait) -> None:
+        self.wait = wait
+        self.news = asyncio.Event()
+        self.show_from = math.inf
+        self.queued: float | None = None
+        deadline = wait.limits.deadline
+        self.given_up_at = math.inf if deadline is None else max(deadline, time.time()) + _LAST_POLL_SECONDS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to wait for."""
+        return self.wait.end is not None
+
+    def move_to(self, wait: Wait, now: float) -> None:
+        """Take the wait after a poll."""
+        if wait.end is not None or wait.has_moved(self.wait) or now >= self.show_from:
+            self.news.set()
+        self.wait = wait
+
+
+async def watch(conn_id: str, waiter: Waiter) -> AsyncGenerator[Wait, None]:
+    """Yield the wait each time its job has moved, and at last when it has ended."""
     if waiter.is_over:
-        yield waiter.job
+        yield waiter.wait
         return
     key = (asyncio.get_running_loop(), conn_id)
     if key not in _pollers:
@@ -73,19 +102,15 @@ async def watch(conn_id: str, waiter: Waiter) -> AsyncGenerator[VideoJob, None]:
     poller = _pollers[key]
     poller.join(waiter)
     try:
-        while True:
+        while not waiter.is_over:
             await waiter.news.wait()
             waiter.news.clear()
-            if waiter.error is not None:
-                raise waiter.error
-            yield waiter.job
-            if waiter.job.state.is_terminal:
-                return
+            yield waiter.wait
     finally:
         poller.leave(waiter)
 
 
-def waits_here() -> int:
+def count_waits() -> int:
     """Return how many waits this event loop holds, of all connections."""
     loop = asyncio.get_running_loop()
     return sum(len(poller._waiters) for (of, _), poller in _pollers.items() if of is loop)
@@ -96,7 +121,7 @@ _pollers: dict[tuple[asyncio.AbstractEventLoop, str], SharedPoller] = {}
 
 
 class SharedPoller:
-    """Asks one connection about all the jobs that are waited for in this event loop; ends with the last of them."""
+    """Polls one connection about all the jobs that are waited for in this event loop; ends with the last of them."""
 
     def __init__(self, conn_id: str) -> None:
         self.conn_id = conn_id
@@ -109,21 +134,22 @@ class SharedPoller:
         self._calls: set[asyncio.Task[None]] = set()
         self._hook: VideoHook | None = None
         self._threads = ThreadPoolExecutor(MOST_IN_FLIGHT, thread_name_prefix=f"poll-{conn_id}")
-        self._failures = 0
+        self._most_in_flight = MOST_IN_FLIGHT
+        self._failures = 0  # calls in a row
         self._stopped = False
-        self._ask_from = 0.0
+        self._poll_from = 0.0
         self._list_from = 0.0
         # In an empty context: otherwise the log lines of this task would go to the log of the wait that came first.
         self._task = contextvars.Context().run(self._loop.create_task, self._run())
 
     def join(self, waiter: Waiter) -> None:
-        """Begin to ask about a job."""
+        """Begin to poll a job."""
         self._waiters.add(waiter)
         self._enqueue(waiter)
         self._wake.set()
 
     def leave(self, waiter: Waiter) -> None:
-        """Ask no more about a job; the last one to leave stops the poller."""
+        """Poll a job no more; the last one to leave stops the poller."""
         self._waiters.discard(waiter)
         if not self._waiters:
             self._stop()
@@ -139,11 +165,12 @@ class SharedPoller:
         self._close_hook()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _break(self, error: BaseException) -> None:
-        """End all waits: better than to let them hang if the poll itself has a fault."""
-        log.error("The poll of connection %s broke", self.conn_id, exc_info=error)
+    def _break(self, error: Exception) -> None:
+        """End all waits: better than to let them hang if the poller itself has a fault."""
+        log.error("The poller of connection %s has a fault", self.conn_id, exc_info=error)
         for waiter in self._waiters:
-            waiter.fail(polling_given_up(waiter.job.job_id, error))
+            given_up = polling_given_up(waiter.wait.job.job_id, error)
+            waiter.move_to(waiter.wait.model_copy(update={"error": given_up}), time.time())
 
     # ------------------------------------------------------------------ the loop
 
@@ -154,13 +181,13 @@ class SharedPoller:
                 self._wake.clear()
                 now = time.time()
                 if now >= deadlines_checked + _CHECK_DEADLINES:
-                    # Beside the looks: a vendor that does not answer must not hold a wait beyond its time.
+                    # Beside the polls: a vendor that does not answer must not hold a wait beyond its time.
                     deadlines_checked = now
                     for waiter in self._waiters:
                         if now >= waiter.given_up_at:
-                            waiter.check_deadline(now)
-                if now >= self._ask_from:
-                    await self._ask_the_due(now)
+                            waiter.move_to(waiter.wait.expire(now), now)
+                if now >= self._poll_from:
+                    await self._poll_the_due(now)
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), self._idle(time.time()))
         except Exception as error:
@@ -168,23 +195,28 @@ class SharedPoller:
         finally:
             self._stop()
 
+    def _free_calls(self) -> int:
+        """Return how many calls may be started now: one less for each that has failed in a row, one at least."""
+        return max(1, self._most_in_flight - self._failures) - len(self._calls)
+
     def _idle(self, now: float) -> float:
         """Return how long there is nothing to do, unless a call ends or a wait begins."""
-        if not self._queue or len(self._calls) >= MOST_IN_FLIGHT:
+        if not (self._queue or self._not_listed) or self._free_calls() <= 0:
             return _CHECK_DEADLINES
-        return min(max(max(self._queue[0][0], self._ask_from, self._list_from) - now, 0.01), _CHECK_DEADLINES)
+        due = now if self._not_listed else max(self._queue[0][0], self._list_from)
+        return min(max(due - now, self._poll_from - now, 0.01), _CHECK_DEADLINES)
 
-    async def _ask_the_due(self, now: float) -> None:
+    async def _poll_the_due(self, now: float) -> None:
         if self._hook is None and (self._not_listed or (self._queue and self._queue[0][0] <= now)):
             await self._open_hook()
         if self._hook is None or self._stopped:
             return
-        while self._not_listed and len(self._calls) < MOST_IN_FLIGHT:
-            self._start(self._ask(self._not_listed.popleft(), self._hook))
+        while self._not_listed and self._free_calls() > 0:
+            self._start(self._poll(self._not_listed.popleft(), self._hook))
         if not self._hook.can_list or len(self._waiters) == 1:
-            for waiter in self._pop_due(now, most=MOST_IN_FLIGHT - len(self._calls)):
-                self._start(self._ask(waiter, self._hook))
-        elif now >= self._list_from and (due := self._pop_due(now + _TOGETHER)):
+            for waiter in self._pop_due(now, most=self._free_calls()):
+                self._start(self._poll(waiter, self._hook))
+        elif now >= self._list_from and self._free_calls() > 0 and (due := self._pop_due(now + _TOGETHER)):
             self._list_from = math.inf
             self._start(self._list(due, self._hook))
 
@@ -196,15 +228,15 @@ class SharedPoller:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._calls.discard(task)
         self._wake.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._break(error)
 
     def _enqueue(self, waiter: Waiter) -> None:
         if waiter.is_over or waiter not in self._waiters:
             return
-        if waiter.queued is None or waiter.due < waiter.queued:
-            waiter.queued = waiter.due
-            heapq.heappush(self._queue, (waiter.due, next(self._numbers), waiter))
+        if waiter.queued is None or waiter.wait.due < waiter.queued:
+            waiter.queued = waiter.wait.due
+            heapq.heappush(self._queue, (waiter.queued, next(self._numbers), waiter))
 
     def _pop_due(self, until: float, most: float = math.inf) -> list[Waiter]:
         due: list[Waiter] = []
@@ -213,7 +245,7 @@ class SharedPoller:
             if queued != waiter.queued:
                 continue
             waiter.queued = None
-            if waiter.due > until:
+            if waiter.wait.due > until:
                 self._enqueue(waiter)
             elif waiter in self._waiters and not waiter.is_over:
                 due.append(waiter)
@@ -221,64 +253,73 @@ class SharedPoller:
 
     # ------------------------------------------------------------------ the calls
 
-    async def _ask(self, waiter: Waiter, hook: VideoHook) -> None:
-        """Ask for one job by its id."""
+    async def _poll(self, waiter: Waiter, hook: VideoHook) -> None:
+        """Poll one job by its id."""
         if waiter not in self._waiters or waiter.is_over:
             return
+        began = time.time()
         try:
-            job = await self._in_thread(hook.get_job, waiter.job.job_id)
+            job = await self._in_thread(hook.get_job, waiter.wait.job.job_id)
         except Exception as error:
             await self._failed(error, [waiter], calls=1, hook=hook)
         else:
-            self._failures = 0
-            waiter.saw(job, time.time())
+            self._worked(began)
+            now = time.time()
+            waiter.move_to(waiter.wait.saw(job, now), now)
             self._enqueue(waiter)
 
     async def _list(self, due: list[Waiter], hook: VideoHook) -> None:
-        """Ask for all jobs in one request, and tell all waits; those that are due and not shown are asked for by id."""
+        """Poll all jobs in one request, and tell all waits; those that are due and not shown are polled by their id."""
         waiters = list(self._waiters)
-        ids = {waiter.job.job_id for waiter in waiters}
-        began = time.monotonic()
-        self._list_from = time.time() + min(SHORTEST_INTERVAL, *(waiter.poll_interval for waiter in due))
+        ids = {waiter.wait.job.job_id for waiter in waiters}
+        began = time.time()
+        self._list_from = began + min(SHORTEST_INTERVAL, *(waiter.wait.limits.poll_interval for waiter in due))
         try:
             found = await self._in_thread(hook.get_jobs, ids)
         except Exception as error:
             if _concerns_this_call_alone(error):
-                log.warning("%s; asking for each job by its id", error)
+                log.warning("%s; polling each job by its id", describe_failure(error))
                 found = {}
             else:
                 await self._failed(error, due, calls=MOST_IN_FLIGHT, hook=hook)
                 return
         else:
-            self._failures = 0
+            self._worked(began)
         now = time.time()
-        self._list_from = max(self._list_from, now + (time.monotonic() - began) * (1 / SHARE_OF_TIME - 1))
+        self._list_from = max(self._list_from, now + (now - began) * (1 / SHARE_OF_TIME - 1))
         for number, waiter in enumerate(waiters):
-            if job := found.get(waiter.job.job_id):
-                waiter.saw(job, now)
+            if job := found.get(waiter.wait.job.job_id):
+                waiter.move_to(waiter.wait.saw(job, now), now)
                 self._enqueue(waiter)
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-        self._not_listed.extend(waiter for waiter in due if waiter.job.job_id not in found)
+        self._not_listed.extend(waiter for waiter in due if waiter.wait.job.job_id not in found)
+
+    def _worked(self, began: float) -> None:
+        """Take note of a call that has worked; one that was begun before a pause does not end it."""
+        if began >= self._poll_from:
+            self._failures = 0
 
     async def _failed(self, error: Exception, waiters: list[Waiter], *, calls: int, hook: VideoHook | None) -> None:
         """Take in a failed call; a round of them, or the vendor's Retry-After, holds back the whole connection."""
         now = time.time()
-        self._ask_from = max(self._ask_from, now + (retry_after_of(error) or 0.0))
         if not _concerns_this_call_alone(error):
-            self._failures += calls
+            # One that was made alone after a pause stands for all that were not made.
+            in_pause = self._failures >= MOST_IN_FLIGHT or usable_retry_after(error) > 0
+            self._failures += MOST_IN_FLIGHT if in_pause else calls
             if self._hook is hook and not isinstance(error, VideoApiQuotaError):
                 # Its host or key may have been set right since: look the connection up again.
                 self._close_hook()
             if self._failures >= MOST_IN_FLIGHT:
-                # Those that are due could not have been asked either: they share the failure.
+                # Those that are due could not have been polled either: they share the failure.
                 waiters = list(dict.fromkeys(waiters + self._pop_due(now)))
-                longest = min((waiter.poll_interval for waiter in waiters), default=DEFAULT_POLL_INTERVAL)
-                pause = next_try(self._failures // MOST_IN_FLIGHT, error, poll_interval=longest)
-                self._ask_from = max(self._ask_from, now + pause)
-        log.warning("%s; connection %s: %s looks failed", error, self.conn_id, len(waiters))
+                shortest = min((each.wait.limits.poll_interval for each in waiters), default=DEFAULT_POLL_INTERVAL)
+                pause = pause_after_failure(self._failures // MOST_IN_FLIGHT, error, poll_interval=shortest)
+                self._poll_from = max(self._poll_from, now + pause)
+        log.warning("%s; connection %s: %s polls failed", describe_failure(error), self.conn_id, len(waiters))
+        find_wait = 0.0 if hook is None else hook.find_wait
         for number, waiter in enumerate(waiters):
-            waiter.missed(error, now)
+            waiter.move_to(waiter.wait.missed(error, now, find_wait=find_wait), now)
             self._enqueue(waiter)
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -288,12 +329,15 @@ class SharedPoller:
             self._hook = await asyncio.wait_for(aget_video_hook(self.conn_id), _LOOK_UP_SECONDS)
         except Exception as error:
             if isinstance(error, asyncio.TimeoutError):  # which has no text
-                error = TimeoutError(f"Connection {self.conn_id} was not given within {_LOOK_UP_SECONDS:.0f} s")
-            not_asked, self._not_listed = list(self._not_listed), deque()
-            await self._failed(error, not_asked, calls=MOST_IN_FLIGHT, hook=None)
-        else:
-            # A failed call is tried again at the next look, for the whole connection; not by the client, for one job.
-            self._hook.retry_deadline = 0.0
+                error = TimeoutError(f"connection {self.conn_id} was not given by Airflow in {_LOOK_UP_SECONDS:.0f} s")
+            not_polled, self._not_listed = list(self._not_listed), deque()
+            await self._failed(error, not_polled, calls=MOST_IN_FLIGHT, hook=None)
+            return
+        # A failed call is repeated by the next poll, for the whole connection; not by the client, for one job.
+        self._hook.retry_deadline = 0.0
+        # More than the vendor's rate would only queue there, and a call that cancels a job behind them.
+        rate = self._hook.requests_per_second
+        self._most_in_flight = MOST_IN_FLIGHT if rate is None else min(MOST_IN_FLIGHT, max(1, math.ceil(rate)))
 
     def _close_hook(self) -> None:
         hook, self._hook = self._hook, None

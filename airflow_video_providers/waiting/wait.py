@@ -1,123 +1,198 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One wait for one job in a triggerer: what its looks have told, and when the next one is due."""
+"""
+One wait for one job, as a state machine: what its polls have told, when the next one is due, how it has ended.
+
+The loop in a worker, the runs of a rescheduled sensor and the shared poller of a triggerer drive the same machine, so
+failed polls, missing jobs and deadlines mean the same in all of them:
+
+| a poll | what follows |
+|---|---|
+| shows the job at work | the next poll, as the schedule says; the counts of failures begin anew |
+| shows the job ended | the wait is over, with the job |
+| fails: ``VideoConfigurationError`` | the wait is over, with that error |
+| finds no such job, within the vendor's ``find_wait`` after the wait began | the next poll; nothing is counted |
+| fails before any poll has shown the job, and not by a passing fault | the wait is over, with that error |
+| finds no such job again and again, more than ``max_poll_failures`` | the wait is over: the job was deleted |
+| fails again and again, more than ``max_poll_failures`` | the wait is over, with ``VideoPollingError`` |
+| is the one at the deadline, and does not end the wait | the wait is over, with ``VideoJobTimeoutError`` |
+
+A poll that finds no such job counts as three failed ones.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import math
-import time
+from typing import Any
 
-from airflow_video_providers.exceptions import VideoJobTimeoutError, VideoPollingError
-from airflow_video_providers.jobs import VideoJob
-from airflow_video_providers.waiting.schedule import (
-    DEFAULT_MAX_POLL_FAILURES,
-    DEFAULT_POLL_INTERVAL,
-    Pace,
-    deleted,
-    gone_after,
-    moved,
-    next_poll,
-    next_try,
-    polling_given_up,
-    timed_out,
-    weight,
+from pydantic import BaseModel, ConfigDict, Field
+
+from airflow_video_providers.exceptions import (
+    VideoApiNotFoundError,
+    VideoApiQuotaError,
+    VideoApiUnavailableError,
+    VideoApiUnreadableAnswerError,
+    VideoConfigurationError,
 )
+from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.waiting.outcome import polling_given_up, timed_out
+from airflow_video_providers.waiting.schedule import DEFAULT_POLL_INTERVAL, Pace, next_poll, pause_after_failure
 
-_LAST_LOOK_SECONDS = 60.0
-"""How long the look at the deadline may take before the wait ends without it."""
+DEFAULT_MAX_POLL_FAILURES = 10
+"""How many polls in a row may fail before a wait gives up."""
 
 
-class Waiter:
+class Limits(BaseModel):
     """
-    One wait for one job.
+    What a wait was told by its task.
 
-    :param job: the last look at it, and ``pace`` what all looks have told.
-    :param poll_interval: longest time between two looks, in seconds.
-    :param deadline: seconds of the epoch at which the wait is over, or None.
-    :param seed: names the waiting task instance.
-    :param max_poll_failures: how many looks in a row may fail.
-    :ivar show_from: seconds of the epoch from which on a look is news even if the job did not move.
+    :param poll_interval: longest time between two polls, in seconds.
+    :param deadline: seconds of the epoch; the poll made then is the last. None: no limit.
+    :param max_poll_failures: how many polls in a row may fail.
+    :param seed: names the waiting task instance, map index included; spreads tasks that start together.
     """
 
-    __slots__ = (
-        "deadline",
-        "due",
-        "error",
-        "failures",
-        "given_up_at",
-        "gone",
-        "job",
-        "max_poll_failures",
-        "news",
-        "pace",
-        "poll_interval",
-        "queued",
-        "seed",
-        "show_from",
-    )
+    model_config = ConfigDict(frozen=True)
 
-    def __init__(
-        self,
-        job: VideoJob,
-        pace: Pace,
-        *,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
-        deadline: float | None = None,
-        seed: str = "",
-        max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES,
-    ) -> None:
-        self.job = job
-        self.pace = pace
-        self.poll_interval = poll_interval
-        self.deadline = deadline
-        self.seed = seed
-        self.max_poll_failures = max_poll_failures
-        self.given_up_at = math.inf if deadline is None else max(deadline, time.time()) + _LAST_LOOK_SECONDS
-        self.failures = self.gone = 0
-        self.error: VideoPollingError | VideoJobTimeoutError | None = None
-        self.news = asyncio.Event()
-        self.show_from = math.inf
-        self.queued: float | None = None
-        self.plan(pace.looked + next_poll(job, pace, poll_interval=poll_interval, seed=seed))
+    poll_interval: float = DEFAULT_POLL_INTERVAL
+    deadline: float | None = None
+    max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES
+    seed: str = ""
+
+
+class Wait(BaseModel):
+    """
+    One wait for one job; frozen: each poll gives a new one. Times are seconds of the epoch.
+
+    :param job: as last polled; a placeholder before a poll has shown it.
+    :param since: when the wait began.
+    :param due: when the next poll is due.
+    :param pace: what the polls have told about the job's speed; None before a poll has shown it.
+    :param failures: how many polls in a row have failed.
+    :param gone: how many of the last ones found no such job, three for each.
+    :param limits: not kept between two processes, like ``error``: the task gives them again.
+    :param error: why the wait is over although the job has not ended.
+    """
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    job: VideoJob
+    since: float
+    due: float
+    pace: Pace | None = None
+    failures: int = 0
+    gone: int = 0
+    limits: Limits = Field(default=Limits(), exclude=True)
+    error: Exception | None = Field(default=None, exclude=True)
+
+    @classmethod
+    def begin(cls, job: VideoJob, pace: Pace, limits: Limits) -> Wait:
+        """Start to wait for a job that has been polled."""
+        wait = cls(job=job, since=pace.since, due=pace.polled, pace=pace, limits=limits)
+        return wait._then(pace.polled + next_poll(job, pace, poll_interval=limits.poll_interval, seed=limits.seed))
+
+    @classmethod
+    def begin_unseen(cls, vendor: str, job_id: str, now: float, limits: Limits) -> Wait:
+        """Start to wait for a job that has not been polled yet; its first poll is due."""
+        return cls(job=placeholder_job(vendor, job_id), since=now, due=now, limits=limits)
 
     @property
-    def is_over(self) -> bool:
-        """Whether there is nothing left to wait for."""
-        return self.error is not None or self.job.state.is_terminal
+    def is_seen(self) -> bool:
+        """Whether a poll has shown the job."""
+        return self.pace is not None
 
-    def plan(self, due: float) -> None:
-        """Set the time of the next look; the deadline's look is the last."""
-        self.due = due if self.deadline is None else min(due, self.deadline)
+    @property
+    def end(self) -> VideoJob | Exception | None:
+        """The job that has ended, or the error that ends the wait before it; None while the wait goes on."""
+        if self.error is not None:
+            return self.error
+        return self.job if self.job.state.is_terminal else None
 
-    def saw(self, job: VideoJob, now: float) -> None:
-        """Take in a look."""
-        if job.state.is_terminal or moved(job) != moved(self.job) or now >= self.show_from:
-            self.news.set()
-        self.failures = self.gone = 0
-        self.pace = self.pace.observe(job, now)
-        self.job = job
-        self.plan(now + next_poll(job, self.pace, poll_interval=self.poll_interval, seed=self.seed))
-        self.check_deadline(now)
+    def saw(self, job: VideoJob, now: float) -> Wait:
+        """Return the wait after a poll that showed the job."""
+        pace = Pace.begin(job, now) if self.pace is None else self.pace.observe(job, now)
+        due = now + next_poll(job, pace, poll_interval=self.limits.poll_interval, seed=self.limits.seed)
+        return self._then(due, job=job, pace=pace, failures=0, gone=0).expire(now)
 
-    def missed(self, error: Exception, now: float) -> None:
-        """Take in a look that failed."""
-        self.failures += weight(error)
-        self.gone = gone_after(self.gone, error)
-        if self.gone > self.max_poll_failures:
-            self.saw(deleted(self.job), now)
-            return
-        if self.failures > self.max_poll_failures:
-            self.fail(polling_given_up(self.job.job_id, error))
-            return
-        self.plan(now + next_try(self.failures, error, poll_interval=self.poll_interval, seed=self.seed))
-        self.check_deadline(now)
+    def missed(self, error: Exception, now: float, *, find_wait: float = 0.0) -> Wait:
+        """
+        Return the wait after a poll that failed.
 
-    def check_deadline(self, now: float) -> None:
-        """End the wait if its time is over."""
-        if self.deadline is not None and now >= self.deadline and not self.is_over:
-            self.fail(timed_out(self.job))
+        :param find_wait: how long the vendor may not show a new job, in seconds.
+        """
+        limits, gone, failures = self.limits, 0, self.failures
+        not_found = isinstance(error, VideoApiNotFoundError)
+        if isinstance(error, VideoConfigurationError):
+            return self._then(now, error=error)
+        if not_found and now < self.since + find_wait:
+            gone = self.gone
+        elif not self.is_seen and not may_pass(error):
+            return self._then(now, error=error)
+        else:
+            failures += failure_weight(error)
+            gone = self.gone + failure_weight(error) if not_found else 0
+        if self.is_seen and gone > limits.max_poll_failures:
+            return self.saw(mark_deleted(self.job), now)
+        if failures > limits.max_poll_failures:
+            return self._then(now, error=polling_given_up(self.job.job_id, error))
+        pause = pause_after_failure(max(failures, 1), error, poll_interval=limits.poll_interval, seed=limits.seed)
+        return self._then(now + pause, failures=failures, gone=gone).expire(now)
 
-    def fail(self, error: VideoPollingError | VideoJobTimeoutError) -> None:
-        """End the wait without an end of the job."""
-        self.error = error
-        self.news.set()
+    def expire(self, now: float) -> Wait:
+        """Return the wait, timed out if its deadline has passed and nothing else has ended it."""
+        deadline = self.limits.deadline
+        if deadline is None or now < deadline or self.end is not None:
+            return self
+        return self._then(now, error=timed_out(self.job))
+
+    def result(self) -> VideoJob:
+        """
+        Return the job that has ended.
+
+        :raises Exception: the error that ended the wait before it.
+        """
+        if self.error is not None:
+            raise self.error
+        if not self.job.state.is_terminal:
+            raise RuntimeError(f"the wait goes on: {self.describe()}")
+        return self.job
+
+    def describe(self) -> str:
+        """Return one line: the job, how long it has been waited for, when it is expected to end."""
+        if self.pace is None:
+            return self.job.describe()
+        text = f"{self.job.describe()}; waited {self.pace.polled - self.since:.0f} s"
+        expected = self.pace.expected_end()
+        if expected is not None and not self.job.state.is_terminal:
+            text += f", expected to end in about {max(0.0, expected[1] - self.pace.polled):.0f} s"
+        return text
+
+    def has_moved(self, before: Wait) -> bool:
+        """Tell whether there is something new to log: another status, another stage, ten more points of progress."""
+        return _shown(self.job) != _shown(before.job)
+
+    def _then(self, due: float, **changes: Any) -> Wait:
+        deadline = self.limits.deadline
+        return self.model_copy(update={"due": due if deadline is None else min(due, deadline), **changes})
+
+
+def _shown(job: VideoJob) -> tuple[str, str | None, int]:
+    return (job.vendor_status, job.stage, int((job.progress or 0.0) * 10))
+
+
+def may_pass(error: Exception) -> bool:
+    """Tell whether a poll may have failed by a passing fault; otherwise a wait for a job not yet seen cannot begin."""
+    return isinstance(error, (VideoApiQuotaError, VideoApiUnavailableError, VideoApiUnreadableAnswerError))
+
+
+def failure_weight(error: Exception) -> int:
+    """Return how many failed polls an error counts for: a job that is not there seldom comes back."""
+    return 3 if isinstance(error, VideoApiNotFoundError) else 1
+
+
+def placeholder_job(vendor: str, job_id: str) -> VideoJob:
+    """Return a placeholder for a job that has not been polled successfully yet."""
+    return VideoJob(vendor=vendor, job_id=job_id, state=JobState.QUEUED, vendor_status="not seen yet")
+
+
+def mark_deleted(job: VideoJob) -> VideoJob:
+    """Return a job that was there and is not found any more as cancelled: somebody deleted it at the vendor."""
+    return job.model_copy(update={"state": JobState.CANCELLED, "vendor_status": "not found any more"})

@@ -14,12 +14,14 @@ from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
 
 from airflow_video_providers.exceptions import (
     VideoApiNotFoundError,
+    VideoConfigurationError,
     VideoJobCancelledError,
     VideoJobFailedError,
     VideoPollingError,
 )
-from airflow_video_providers.hooks.base import get_video_hook
+from airflow_video_providers.hooks.base import VideoHook, get_video_hook
 from airflow_video_providers.sensors.video_job import WAIT_KEY, VideoJobSensor
+from airflow_video_providers.waiting.wait import Limits, Wait
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_db")]
 
@@ -132,30 +134,30 @@ def xcom(dag_run, key, map_index=-1):
 
 
 @pytest.fixture
-def once_looked_at(simulator):
-    """Move a job, held until then, as soon as its vendor has been asked about it."""
+def once_polled(simulator):
+    """Move a job, held until then, as soon as its vendor has been polled about it."""
     threads = []
 
-    def once_looked_at(vendor, job_id, looks=1, **move):
+    def once_polled(vendor, job_id, polls=1, **move):
         simulator.move(job_id, status="running")
 
         def watch():
-            while simulator.counts(vendor)["polls"] + simulator.counts(vendor)["lists"] < looks:
+            while simulator.counts(vendor)["polls"] + simulator.counts(vendor)["lists"] < polls:
                 time.sleep(0.1)
             simulator.move(job_id, **move)
 
         threads.append(threading.Thread(target=watch, daemon=True))
         threads[-1].start()
 
-    yield once_looked_at
+    yield once_polled
     for thread in threads:
         thread.join(5)
 
 
 @pytest.mark.parametrize("vendor", REQUESTS)
-def test_a_render_is_waited_for(vendor, way, submit, once_looked_at, simulator, run):
+def test_a_render_is_waited_for(vendor, way, submit, once_polled, simulator, run):
     job_id = submit(vendor)
-    once_looked_at(vendor, job_id, finish=True)
+    once_polled(vendor, job_id, finish=True)
     dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id=f"{vendor}_default", job_id=job_id, **way))
     assert states(dag_run) == ["success"]
     assert xcom(dag_run, "return_value") == job_id
@@ -166,9 +168,9 @@ def test_a_render_is_waited_for(vendor, way, submit, once_looked_at, simulator, 
 
 
 @pytest.mark.parametrize("soft_fail", [False, True])
-def test_a_failed_render_fails_the_task_softened_or_not(soft_fail, way, submit, once_looked_at, run, errors):
+def test_a_failed_render_fails_the_task_softened_or_not(soft_fail, way, submit, once_polled, run, errors):
     job_id = submit()
-    once_looked_at("xvid", job_id, fail="codec not supported")
+    once_polled("xvid", job_id, fail="codec not supported")
     dag_run = run(
         lambda: VideoJobSensor(
             task_id="wait", conn_id="xvid_default", job_id=job_id, soft_fail=soft_fail, retries=2, **way
@@ -183,9 +185,9 @@ def test_a_failed_render_fails_the_task_softened_or_not(soft_fail, way, submit, 
     assert xcom(dag_run, "video_job")["state"] == "failed"
 
 
-def test_a_cancelled_render_fails_the_task(way, submit, once_looked_at, run, errors):
+def test_a_cancelled_render_fails_the_task(way, submit, once_polled, run, errors):
     job_id = submit("hourone")
-    once_looked_at("hourone", job_id, status="cancelled")
+    once_polled("hourone", job_id, status="cancelled")
     dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="hourone_default", job_id=job_id, retries=2, **way))
     assert states(dag_run) == ["failed"]
     (error,) = errors
@@ -221,7 +223,9 @@ def deferred(submit):
     names = {"dag_id": "d", "run_id": "r", "task_id": "wait", "map_index": -1, "try_number": 1, "max_tries": 0}
     ti = SimpleNamespace(xcom_push=lambda *, key, value: pushed.update({key: value}), **names)
     job = get_video_hook("xvid_default").get_job(sensor.job_id)
-    record = {"job_id": job.job_id, "since": time.time(), "max_tries": 0, "last_try": 1, "job": job.to_xcom()}
+    now = time.time()
+    wait = Wait.begin_unseen("xvid", job.job_id, now, Limits()).saw(job, now).model_dump(mode="json")
+    record = {"max_tries": 0, "last_try": 1, "last_poll": "", "wait": wait}
     dag_run = SimpleNamespace(start_date=None)
     return sensor, {"ti": ti, "task": sensor, "dag_run": dag_run, "task_state_store": {WAIT_KEY: record}}, pushed
 
@@ -232,7 +236,7 @@ def ends_of_time(sensor):
     yield "execute_complete", {"event": {"status": "timeout", "job": job.to_xcom(), "message": "Time is over."}}
 
 
-def test_a_deferred_wait_ends_with_a_last_look(deferred, simulator):
+def test_a_deferred_wait_ends_with_a_last_poll(deferred, simulator):
     sensor, context, pushed = deferred
     ends = list(ends_of_time(sensor))
     for method, arguments in ends:
@@ -258,9 +262,15 @@ def test_without_xcoms_none_is_pushed(deferred, simulator):
     assert pushed == {}
 
 
+@pytest.fixture
+def consistent(monkeypatch):
+    """A vendor that shows each job at once."""
+    monkeypatch.setattr(VideoHook, "find_wait", 0.0)
+
+
 @pytest.mark.parametrize(("unreadable", "kind"), [(0, VideoJobCancelledError), (1, VideoPollingError)])
 def test_a_job_that_is_deleted_while_it_is_waited_for_was_cancelled(
-    unreadable, kind, way, submit, simulator, run, errors
+    unreadable, kind, way, submit, simulator, run, errors, consistent
 ):
     job_id = submit("xvid", status="running")
     if unreadable:
@@ -277,7 +287,25 @@ def test_a_job_that_is_deleted_while_it_is_waited_for_was_cancelled(
     assert xcom(dag_run, "video_job")["state"] == state
 
 
-def test_an_unknown_job_fails_at_the_first_look(way, video_connections, simulator, run, errors):
+def test_a_job_that_is_not_shown_in_its_first_seconds_is_waited_for(way, submit, simulator, run):
+    job_id = submit("xvid", finish=True)
+    simulator.fault("xvid", "status", status=404, times=2)
+    dag_run = run(
+        lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id=job_id, max_poll_failures=0, **way)
+    )
+    assert states(dag_run) == ["success"]
+    assert simulator.counts("xvid")["polls"] == 3
+
+
+def test_an_unknown_job_fails_when_the_vendor_must_know_it(way, video_connections, simulator, run, errors, monkeypatch):
+    monkeypatch.setattr(VideoHook, "find_wait", 1.5)
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id="no-such-job", **way))
+    assert states(dag_run) == ["failed"]
+    assert [type(error) for error in errors] == [VideoApiNotFoundError]
+    assert simulator.counts("xvid")["polls"] >= 2
+
+
+def test_an_unknown_job_fails_at_the_first_poll(way, video_connections, simulator, run, errors, consistent):
     dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id="no-such-job", **way))
     assert states(dag_run) == ["failed"]
     (error,) = errors
@@ -285,7 +313,26 @@ def test_an_unknown_job_fails_at_the_first_look(way, video_connections, simulato
     assert simulator.counts("xvid")["polls"] == 1
 
 
-def test_a_first_look_that_fails_is_followed_by_the_same_in_each_way(way, submit, simulator, run, errors):
+def test_a_connection_that_cannot_work_any_more_ends_the_wait_at_once(way, submit, simulator, run, errors, monkeypatch):
+    job_id = submit("colossyan", status="running")
+    kind, polls = type(get_video_hook("colossyan_default")), []
+    get_job = kind.get_job
+
+    def once(hook, job_id):
+        polls.append(job_id)
+        if len(polls) > 1:
+            raise VideoConfigurationError("the host of the connection was taken away")
+        return get_job(hook, job_id)
+
+    monkeypatch.setattr(kind, "get_job", once)
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="colossyan_default", job_id=job_id, **way))
+    assert states(dag_run) == ["failed"]
+    assert [type(error) for error in errors] == [VideoConfigurationError]
+    assert len(polls) == 2
+    assert xcom(dag_run, "video_job")["state"] == "running"
+
+
+def test_a_first_poll_that_fails_is_followed_by_the_same_in_each_way(way, submit, simulator, run, errors, consistent):
     job_id = submit("colossyan", status="running")
     simulator.fault("colossyan", "status", html=True, times=1)
     simulator.fault("colossyan", "status", status=404, times=None)
@@ -297,9 +344,9 @@ def test_a_first_look_that_fails_is_followed_by_the_same_in_each_way(way, submit
     assert xcom(dag_run, "video_job") is None  # nobody has seen it
 
 
-def test_passing_faults_are_tolerated(way, submit, once_looked_at, simulator, run):
+def test_passing_faults_are_tolerated(way, submit, once_polled, simulator, run):
     job_id = submit("colossyan")
-    once_looked_at("colossyan", job_id, looks=3, finish=True)
+    once_polled("colossyan", job_id, polls=3, finish=True)
     simulator.fault("colossyan", "status", status=503, after=1, times=1)
     dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="colossyan_default", job_id=job_id, **way))
     assert states(dag_run) == ["success"]
@@ -352,13 +399,13 @@ def test_the_timeout_counts_across_retries(submit, simulator, run, errors):
     assert len(errors) == 3
 
 
-def test_what_was_seen_last_can_be_read_while_the_task_waits(submit, once_looked_at, simulator, run, stored):
+def test_what_was_seen_last_can_be_read_while_the_task_waits(submit, once_polled, simulator, run, stored):
     job_id = submit("xvid")
-    once_looked_at("xvid", job_id, looks=2, finish=True)
+    once_polled("xvid", job_id, polls=2, finish=True)
     run(lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id=job_id, poll_interval=1))
-    first = stored[0]
+    first = stored[0]["wait"]
     assert first["job"]["job_id"] == job_id
-    assert job_id in first["last_look"]
+    assert job_id in stored[0]["last_poll"]
     assert first["job"]["state"] == "running"
-    assert stored[-1]["job"]["state"] == "succeeded"
-    assert {value["since"] for value in stored} == {first["since"]}
+    assert stored[-1]["wait"]["job"]["state"] == "succeeded"
+    assert {value["wait"]["since"] for value in stored} == {first["since"]}

@@ -20,13 +20,12 @@ from airflow_video_providers.exceptions import (
     VideoJobTimeoutError,
     VideoPollingError,
 )
-from airflow_video_providers.hooks.base import get_video_hook
+from airflow_video_providers.hooks.base import VideoHook, get_video_hook
 from airflow_video_providers.retry_policy import VideoRetryPolicy
 from airflow_video_providers.submission import cancel_in_triggerer as cancelling
 from airflow_video_providers.triggers import video_job
 from airflow_video_providers.triggers.video_job import VideoJobTrigger, job_from_event
 from airflow_video_providers.waiting import in_triggerer as shared_poller
-from airflow_video_providers.waiting import wait as waiter
 
 REQUESTS = {
     "colossyan": {"templateJobId": "t", "dynamicVariables": {}},
@@ -120,7 +119,8 @@ def test_a_bad_answer_fails_nobody(vendor, operation, triggers, simulator):
     assert {payload["status"] for payload in payloads(many)} == {"success"}
 
 
-def test_jobs_that_are_purged_cost_no_other_wait_a_look(triggers, simulator):
+def test_jobs_that_are_purged_cost_no_other_wait_a_poll(triggers, simulator, monkeypatch):
+    monkeypatch.setattr(VideoHook, "find_wait", 0.0)
     many = triggers("colossyan", 40, move={"status": "running"}, max_poll_failures=5)
     kept = many[36:]
     for trigger in many[:36]:
@@ -201,7 +201,7 @@ def test_the_deadline_is_kept_even_if_the_vendor_is_down(triggers, simulator):
 
 def test_the_deadline_is_kept_even_if_nobody_may_be_asked(triggers, simulator, monkeypatch):
     monkeypatch.setattr(shared_poller, "_CHECK_DEADLINES", 1.0)
-    monkeypatch.setattr(waiter, "_LAST_LOOK_SECONDS", 1.0)
+    monkeypatch.setattr(shared_poller, "_LAST_POLL_SECONDS", 1.0)
     many = triggers("colossyan", 2, move={"status": "running"}, deadline=time.time() + 4)
     simulator.fault("colossyan", "status", status=429, retry_after=600, times=None)
     assert {payload["status"] for payload in payloads(many)} == {"timeout"}
@@ -252,7 +252,7 @@ def test_success_ends_the_task_from_the_triggerer_with_all_its_xcoms(triggers, p
 def test_a_task_whose_xcoms_cannot_be_pushed_is_resumed(triggers):
     (trigger,) = triggers("xvid")
     trigger.task_instance = SimpleNamespace(**WHERE)  # and no supervisor to push them to
-    trigger.pace["looked"] -= 60
+    trigger.pace["polled"] -= 60
     (payload,) = payloads([trigger])
     assert job_from_event(payload).job_id == trigger.job["job_id"]
 
@@ -260,7 +260,7 @@ def test_a_task_whose_xcoms_cannot_be_pushed_is_resumed(triggers):
 def test_a_task_without_xcoms_gets_none(triggers, pushed):
     (trigger,) = triggers("xvid", do_xcom_push=False)
     trigger.task_instance = SimpleNamespace(**WHERE)
-    trigger.pace["looked"] -= 60
+    trigger.pace["polled"] -= 60
     (payload,) = payloads([trigger])
     assert job_from_event(payload).job_id == trigger.job["job_id"]
     assert pushed == []
