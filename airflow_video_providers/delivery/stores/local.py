@@ -29,6 +29,7 @@ from airflow_video_providers.delivery.stores.base import (
     StoredObject,
 )
 from airflow_video_providers.delivery.stores.registry import StoreType
+from airflow_video_providers.delivery.stores.rename import rename_to_new
 from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
 
 log = logging.getLogger(__name__)
@@ -141,8 +142,7 @@ class _LocalWriter(ObjectWriter):
             if self._replace:
                 os.replace(self._part, self._path)
             else:
-                os.link(self._part, self._path)  # unlike a rename, fails where a file is
-                os.unlink(self._part)
+                rename_to_new(self._part, self._path)
         except FileExistsError:
             raise DestinationExistsError(f"{self._path} is already there") from None
         except OSError as error:

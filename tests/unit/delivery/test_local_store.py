@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -17,6 +18,7 @@ from airflow_video_providers.delivery.buffers import BufferPool
 from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules, MemoryJournal
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.stores import local as store_local
+from airflow_video_providers.delivery.stores import rename
 from airflow_video_providers.delivery.stores.azure.store import AzureStore
 from airflow_video_providers.delivery.stores.base import (
     ObjectAttributes,
@@ -268,3 +270,52 @@ def test_a_file_is_not_visible_before_its_commit(tmp_path: Path) -> None:
     assert path.read_bytes() == b"12345678"
     writer.abort()
     assert path.read_bytes() == b"12345678"
+
+
+def cannot_link(*_: object) -> None:
+    """Fail as exFAT does."""
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+@pytest.mark.parametrize("renames", [True, False], ids=["renames", "no renames"])
+def test_fail_replaces_nothing_whatever_the_file_system_can_do(
+    links: bool, renames: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", cannot_link)
+    if not renames:
+        monkeypatch.setattr(rename, "_RENAME_NOREPLACE", 1 << 20)  # a flag that the kernel does not know
+    path, key = tmp_path / "s.vtt", str(tmp_path / "s.vtt").lstrip("/")
+    first, second = (LocalStore().begin(key, ObjectAttributes(), replace=False) for _ in range(2))
+    first.write(0, 0, bytearray(b"first"), 5)
+    first.commit()
+    with pytest.raises(DestinationExistsError, match="already there"):
+        second.commit()
+    second.abort()
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"first", [path])
+
+
+def test_a_part_that_cannot_be_unlinked_does_not_undo_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    path, journal = tmp_path / "s.vtt", MemoryJournal()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", refuse)
+        patched.setattr(Path, "unlink", refuse)
+        assert deliver(path, journal, if_exists="fail").transferred == len(WEBVTT)
+    assert path.read_text() == WEBVTT
+    assert deliver(path, journal, if_exists="fail").transferred == 0
+
+
+def test_other_failures_of_a_link_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(DestinationError, match="No space left"):
+        deliver(tmp_path / "s.vtt", MemoryJournal(), if_exists="fail")
+    assert list(tmp_path.iterdir()) == []
