@@ -112,6 +112,8 @@ class VideoApiClient:
         # A very short one is no secret, and its letters are in every message.
         self.secrets = [secret for secret in secrets if secret and len(secret) >= _SHORTEST_SECRET]
         self.error_parser = error_parser
+        self.causes: dict[int, type[VideoApiError]] = {}
+        """What a status means for this vendor, where that is not the usual: Synthesia's 403 is a wrong key."""
         self.error_decoder = error_decoder
         self.headers = dict(headers or {})
         self.session = _Session()
@@ -299,6 +301,7 @@ class VideoApiClient:
             endpoint=endpoint,
             decode=self.error_decoder,
             parser=self.error_parser,
+            causes=self.causes,
             redact=self.redact,
         )
 

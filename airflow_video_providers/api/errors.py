@@ -129,12 +129,14 @@ def refusal(
     decode: Callable[[bytes], Any],
     parser: Callable[[Any], VendorError],
     redact: Redact,
+    causes: Mapping[int, type[VideoApiError]] | None = None,
 ) -> VideoApiError:
     """
     Return the error that an answer other than 2xx stands for, secrets removed.
 
     :param decode: reads the body; raises ValueError for one in another form, which is then shown as text.
     :param parser: reads the vendor's words from what ``decode`` returned.
+    :param causes: what a status means for this vendor, where that is not the usual.
     """
     status = response.status_code
     effect = has_effect(response.request.method or "")
@@ -148,7 +150,7 @@ def refusal(
         "hint": said.hint,
     }
     message = redact(said.message, longest=LONGEST_MESSAGE)
-    cause = said.cause or _CAUSES.get(status)
+    cause = said.cause or (causes or {}).get(status) or _CAUSES.get(status)
     if cause is None and status >= 500:
         cause = VideoApiUnavailableError
     if cause is VideoApiInvalidRequestError:

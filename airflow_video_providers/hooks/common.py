@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,6 +43,7 @@ __all__ = [
     "pages",
     "readable",
     "running_statuses",
+    "search_list",
     "share_of",
     "state_of",
 ]
@@ -49,6 +51,9 @@ __all__ = [
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item")
 Position = TypeVar("Position", bound=Hashable)
+
+CLOCK_MARGIN = timedelta(seconds=60)
+"""How far a vendor's clock may be behind ours when it says when a job was created."""
 
 _MOST_PAGES = 1000
 _MOST_ITEMS = 100_000
@@ -111,6 +116,42 @@ def pages(
     raise VideoApiUnreadableAnswerError(
         f"the list does not end: {count} items on {len(seen) + 1} pages were read", vendor=vendor, endpoint=endpoint
     )
+
+
+def search_list(
+    items: Iterable[Item | None],
+    *,
+    matches: Callable[[Item], bool],
+    created: Callable[[Item], datetime | None],
+    since: datetime,
+) -> tuple[list[Item], int]:
+    """
+    Search a vendor's list for what was created since a time; return what matches, oldest first, and how many of the
+    items cannot be read.
+
+    A list that begins with the newest is read down to that time, less a minute for the difference of the clocks. No
+    order is trusted: where the times say otherwise, all of the list is read.
+
+    :param items: of the list; None for one that cannot be read.
+    """
+    found: list[Item] = []
+    before: datetime | None = None
+    unread, newest_first = 0, True
+    for item in items:
+        if item is None:
+            unread += 1
+            continue
+        if matches(item):
+            found.append(item)
+        time_ = created(item)
+        if time_ is None:
+            continue
+        if before is not None:
+            newest_first = newest_first and time_ <= before
+            if newest_first and time_ < since - CLOCK_MARGIN:
+                break
+        before = time_
+    return (found[::-1] if newest_first else found), unread
 
 
 def oldest_usable(jobs: Iterable[VideoJob], *, unread: int = 0, vendor: str, endpoint: str) -> VideoJob | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, BinaryIO, ClassVar
 
 from requests.auth import HTTPBasicAuth
@@ -19,7 +19,15 @@ from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import SubmissionKeyConflictError, VideoConfigurationError, VideoJobError
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
-from airflow_video_providers.hooks.common import cancel_by_deleting, oldest_usable, pages, readable, share_of, state_of
+from airflow_video_providers.hooks.common import (
+    cancel_by_deleting,
+    oldest_usable,
+    pages,
+    readable,
+    search_list,
+    share_of,
+    state_of,
+)
 from airflow_video_providers.hooks.mux.files import MuxFiles
 from airflow_video_providers.hooks.mux.schemas import MuxAsset, MuxUpload
 from airflow_video_providers.hooks.uploads import put_stream
@@ -32,7 +40,6 @@ FILES_PREPARING = "ready, files preparing"
 _LIST = "GET /video/v1/assets"
 _PAGE = 100
 _PAGES_FOR_ALL = 5
-_CLOCK_MARGIN = timedelta(seconds=60)
 _UPLOAD_PAUSE, _UPLOAD_SECONDS = 2.0, 300.0
 
 
@@ -117,25 +124,14 @@ class MuxHook(VideoHook):
 
         :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it.
         """
-        matches: list[VideoJob] = []
-        before: datetime | None = None
-        unread, newest_first = 0, True
-        for asset in self._listed():
-            if asset is None:
-                unread += 1
-                continue
-            if asset.carries(key):
-                matches.append(self._to_job(asset, key=key))
-            if asset.created_at is None:
-                continue
-            if before is not None:
-                newest_first = newest_first and asset.created_at <= before
-                if newest_first and asset.created_at < since - _CLOCK_MARGIN:
-                    break
-            before = asset.created_at
-        if newest_first:
-            matches.reverse()  # their times are whole seconds
-        return oldest_usable(matches, unread=unread, vendor=self.vendor, endpoint=_LIST)
+        found, unread = search_list(
+            self._listed(),
+            matches=lambda asset: asset.carries(key),
+            created=lambda asset: asset.created_at,
+            since=since,
+        )
+        jobs = [self._to_job(asset, key=key) for asset in found]
+        return oldest_usable(jobs, unread=unread, vendor=self.vendor, endpoint=_LIST)
 
     def cancel_job(self, job_id: str) -> VideoJob | None:
         """

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Synthesia: videos with avatars, from scenes or from a template.
+
+Facts come from the vendor's OpenAPI document of its API of version 2, and from ``docs.synthesia.io``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from airflow_video_providers.api.client import VideoApiClient
+from airflow_video_providers.api.errors import VendorError, parse_error
+from airflow_video_providers.exceptions import (
+    SubmissionKeyConflictError,
+    VideoApiAuthenticationError,
+    VideoConfigurationError,
+)
+from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
+from airflow_video_providers.hooks.common import (
+    HeaderAuth,
+    missing_link,
+    oldest_usable,
+    pages,
+    readable,
+    search_list,
+    state_of,
+)
+from airflow_video_providers.hooks.synthesia.schemas import SynthesiaVideo, SynthesiaWebhook
+from airflow_video_providers.jobs import JobError, JobState, VideoJob, VideoOutput
+
+STATES = {
+    "in_progress": JobState.RUNNING,
+    "approved": JobState.RUNNING,
+    "complete": JobState.SUCCEEDED,
+    "error": JobState.FAILED,
+    "rejected": JobState.FAILED,
+    "deleted": JobState.CANCELLED,
+}
+EVENTS = ("video.completed", "video.failed")
+
+_LIST = "GET /v2/videos"
+_PAGE = 100
+_PAGES_FOR_ALL = 5
+
+
+class SynthesiaHook(VideoHook):
+    """
+    Synthesia's API (version 2) behind one Airflow connection.
+
+    The connection's ``password`` is the API key of a user, sent raw as ``Authorization``. Synthesia gives
+    ``callbackId`` back in its list of videos, so a lost job is found surely: ``key_support`` is ``EXACT``. It documents
+    no way to cancel a video that is made.
+
+    :param conn_id: the Airflow connection (default ``synthesia_default``).
+    """
+
+    conn_type = "synthesia"
+    hook_name = "Synthesia"
+    default_conn_name = "synthesia_default"
+    default_base_url = "https://api.synthesia.io"
+    key_support: ClassVar[KeySupport] = KeySupport.EXACT
+
+    def make_auth(self) -> HeaderAuth:
+        """Return what adds the key to a request: raw, without ``Bearer``."""
+        return HeaderAuth("Authorization", self.secret())
+
+    def make_client(self) -> VideoApiClient:
+        """Return a session that knows the vendor's errors: 403 is a wrong key."""
+        client = super().make_client()
+        client.error_parser = parse_synthesia_error
+        client.causes[403] = VideoApiAuthenticationError
+        return client
+
+    # ------------------------------------------------------------------ jobs
+
+    def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
+        """
+        Create one video: from scenes (``input``) or from a template (``templateId`` with ``templateData``).
+
+        The key goes into ``callbackId``.
+
+        :raises VideoConfigurationError: the body is neither.
+        :raises SubmissionKeyConflictError: ``callbackId`` is taken.
+        :raises VideoApiError: ``outcome_unknown`` tells whether a video may exist all the same.
+        """
+        from_template = "templateId" in request
+        if from_template == ("input" in request):
+            raise VideoConfigurationError(
+                "A Synthesia request needs either 'input' (scenes) or 'templateId' with 'templateData', not "
+                f"{'both' if from_template else 'neither'}."
+            )
+        body = dict(request)
+        if key is not None:
+            if body.get("callbackId") not in (None, "", key):
+                raise SubmissionKeyConflictError(
+                    "The request fills 'callbackId'; leave it to the submission key, by which a lost video is found."
+                )
+            body["callbackId"] = key
+        return self._to_job(self.create_video_from_template(body) if from_template else self.create_video(body))
+
+    def get_job(self, job_id: str) -> VideoJob:
+        """
+        Poll one video. The vendor tells no progress.
+
+        :raises VideoApiNotFoundError: the vendor does not know it.
+        """
+        return self._to_job(self.get_video(job_id))
+
+    def get_jobs(self, job_ids: Collection[str]) -> dict[str, VideoJob]:
+        """
+        Poll many videos by the list: one request for each 100 videos, five at most.
+
+        One that the list does not show by then is left out.
+        """
+        wanted, found = set(job_ids), dict[str, VideoJob]()
+        for number, video in enumerate(self._listed()):
+            if video is not None and video.id in wanted:
+                found[video.id] = self._to_job(video)
+            if len(found) == len(wanted) or number + 1 >= _PAGES_FOR_ALL * _PAGE:
+                break
+        return found
+
+    def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
+        """
+        Find the video whose ``callbackId`` is ``key``, among those created since then.
+
+        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it.
+        """
+        found, unread = search_list(
+            self._listed(),
+            matches=lambda video: video.callbackId == key,
+            created=lambda video: video.createdAt,
+            since=since,
+        )
+        jobs = [self._to_job(video) for video in found]
+        return oldest_usable(jobs, unread=unread, vendor=self.vendor, endpoint=_LIST)
+
+    def get_outputs(self, job_id: str) -> list[VideoOutput]:
+        """
+        Return the files of a complete video, with fresh links: ``video``; ``subtitles`` with the labels ``vtt`` and
+        ``srt``; ``thumbnail``, and an animated ``image`` with the label ``gif``.
+
+        :raises VideoApiNotFoundError: the video is gone.
+        :raises VideoJobError: it is not complete, or ended without files.
+        """
+        video = self.get_video(job_id)
+        job = self._to_job(video)
+        raise_if_unfinished(job)
+        if not video.download:
+            raise missing_link(job, "download", endpoint="GET /v2/videos/{id}")
+        name, captions, thumbnail = video.title, video.captions, video.thumbnail
+        outputs = [VideoOutput(kind="video", url=video.download, name=name, duration_seconds=video.seconds())]
+        if captions is not None:
+            if captions.vtt:
+                outputs.append(
+                    VideoOutput(kind="subtitles", label="vtt", url=captions.vtt, name=name, media_type="text/vtt")
+                )
+            if captions.srt:
+                outputs.append(
+                    VideoOutput(
+                        kind="subtitles", label="srt", url=captions.srt, name=name, media_type="application/x-subrip"
+                    )
+                )
+        if thumbnail is not None:
+            if thumbnail.image:
+                outputs.append(VideoOutput(kind="thumbnail", url=thumbnail.image, name=name))
+            if thumbnail.gif:
+                outputs.append(
+                    VideoOutput(kind="image", label="gif", url=thumbnail.gif, name=name, media_type="image/gif")
+                )
+        return outputs
+
+    def check_connection(self) -> str:
+        """Ask for one template, which costs nothing."""
+        self.get_templates(limit=1)
+        return "Synthesia accepted the key; it lists the templates of the workspace."
+
+    # ------------------------------------------------------------------ endpoints
+
+    def create_video(self, body: Mapping[str, Any]) -> SynthesiaVideo:
+        """``POST /v2/videos``: create a video from 1 to 25 scenes."""
+        return self.fetch(SynthesiaVideo, "POST", "/v2/videos", json=dict(body))
+
+    def create_video_from_template(self, body: Mapping[str, Any]) -> SynthesiaVideo:
+        """``POST /v2/videos/fromTemplate``."""
+        return self.fetch(SynthesiaVideo, "POST", "/v2/videos/fromTemplate", json=dict(body))
+
+    def get_video(self, video_id: str) -> SynthesiaVideo:
+        """``GET /v2/videos/{id}``."""
+        return self.fetch(SynthesiaVideo, "GET", "/v2/videos/{id}", id=video_id)
+
+    def list_videos(
+        self, *, limit: int = 20, offset: int = 0, source: str | Sequence[str] | None = None
+    ) -> list[SynthesiaVideo]:
+        """
+        ``GET /v2/videos``: one page.
+
+        :param limit: 100 at most. :param source: ``workspace``, ``my_videos``, ``shared_with_me``, or several of them.
+        """
+        items, _ = self._page({"limit": limit, "offset": offset, "source": source})
+        return [video for video in items if video is not None]
+
+    def update_video(self, video_id: str, body: Mapping[str, Any]) -> SynthesiaVideo:
+        """``PATCH /v2/videos/{id}``: change ``title``, ``description``, ``visibility`` or ``ctaSettings``."""
+        path = "/v2/videos/{id}"
+        return self.fetch(SynthesiaVideo, "PATCH", path, id=video_id, json=dict(body), repeatable=True)
+
+    def delete_video(self, video_id: str) -> None:
+        """``DELETE /v2/videos/{id}``, sent once; what that does to a video in the making is not documented."""
+        self.fetch(None, "DELETE", "/v2/videos/{id}", id=video_id, once=True)
+
+    def get_templates(self, *, limit: int = 20, offset: int = 0) -> list[dict[str, Any]]:
+        """``GET /v2/templates``: the templates that videos can be made from."""
+        params = {"limit": limit, "offset": offset}
+        found = self.fetch(dict[str, Any], "GET", "/v2/templates", params=params)
+        templates = found.get("templates")
+        return templates if isinstance(templates, list) else []
+
+    def create_webhook(self, url: str, *, events: Sequence[str] = EVENTS) -> SynthesiaWebhook:
+        """``POST /v2/webhooks``: register an address; the ``secret`` of the response is shown only now."""
+        return self.fetch(SynthesiaWebhook, "POST", "/v2/webhooks", json={"url": url, "events": list(events)})
+
+    # ------------------------------------------------------------------ from the vendor's words to ours
+
+    def _page(self, params: Mapping[str, Any]) -> tuple[list[SynthesiaVideo | None], int | None]:
+        """Return the videos of one page, None for one that cannot be read, and where the next page begins."""
+        found = self.fetch(dict[str, Any], "GET", "/v2/videos", params=params)
+        listed = found.get("videos")
+        items: list[SynthesiaVideo | None] = []
+        for item in self.client.parse(list[Any], listed, endpoint=_LIST):
+            good, _ = readable(SynthesiaVideo, [item], vendor=self.vendor, endpoint=_LIST)
+            items += good or [None]
+        after = found.get("nextOffset")
+        return items, after if isinstance(after, int) and not isinstance(after, bool) else None
+
+    def _listed(self) -> Iterator[SynthesiaVideo | None]:
+        def read(position: int | None) -> tuple[list[SynthesiaVideo | None], int | None]:
+            return self._page({"limit": _PAGE, "offset": position or 0})
+
+        return pages(read, vendor=self.vendor, endpoint=_LIST)
+
+    def _to_job(self, video: SynthesiaVideo) -> VideoJob:
+        state = state_of(self.vendor, video.status, STATES)
+        error = None
+        if video.status == "rejected":
+            error = JobError(code="rejected", message="Synthesia's moderation rejected the video")
+        elif state is JobState.FAILED:
+            error = JobError(code=video.status)  # no field names a reason
+        return VideoJob(
+            vendor=self.vendor,
+            job_id=video.id,
+            state=state,
+            vendor_status=video.status,
+            name=video.title,
+            key=video.callbackId or None,
+            error=error,
+            created_at=video.createdAt,
+            updated_at=video.lastUpdatedAt,
+            finished_at=video.lastUpdatedAt if state.is_terminal else None,
+        )
+
+
+def parse_synthesia_error(body: Any) -> VendorError:
+    """Read Synthesia's error form: ``error``, and ``context`` with more of it."""
+    error = parse_error(body)
+    context = body.get("context") if isinstance(body, Mapping) else None
+    if not isinstance(context, str) or not context:
+        return error
+    return VendorError(message=f"{error.message}: {context}", code=error.code, fields=error.fields)
