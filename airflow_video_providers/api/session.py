@@ -20,8 +20,8 @@ class ClientSettings:
     How a connection talks to its vendor; read from the connection's extras of the same names.
 
     :param connect_timeout: seconds to wait for the connection (default 10).
-    :param read_timeout: seconds to wait for each part of a response (default 60); the whole response of a call, and
-        the headers of a download, may take three times as long.
+    :param read_timeout: seconds to wait for each part of a response, and for the headers of a download (default 60);
+        the whole response of a call may take three times as long.
     :param retry_deadline: seconds over which a repeatable call is tried again in all (default 120).
     :param proxy: URL of a proxy for http and https, or None for the environment's.
     :param verify: True (the environment's ``REQUESTS_CA_BUNDLE`` counts), False, or the path of a CA bundle.

@@ -2,8 +2,8 @@
 """
 The connections beneath a session, with the bounds that requests and urllib3 do not have.
 
-- A response's headers, and where that is asked for its body too, must have arrived within a total time: each byte of a
-  dripped response would start a read timeout anew.
+- A response's headers, and where that is asked for its body too, must have arrived within a total time, and a streamed
+  body must keep a least rate: each byte of a dripped response would start a read timeout anew.
 - Interim responses (1xx) are skipped, at most a few; http.client takes all but 100 for the final one.
 - urllib3 is shown a URL without its query, so that none of its log lines and errors can hold a signature; the request
   line is written from the real one.
@@ -28,7 +28,10 @@ from urllib3.connection import HTTPConnection
 from airflow_video_providers.api.redaction import cut_queries
 
 READ_TIMEOUTS = 3
-"""How many read timeouts a response may take from its first byte to its last."""
+"""How many read timeouts a response may take from its first byte to its last; the headers of a streamed one: 1."""
+
+LEAST_RATE = 1024
+"""How many bytes a second of a streamed body must arrive while it is waited for, over each read timeout."""
 
 _MOST_INTERIM_RESPONSES = 16
 
@@ -55,8 +58,10 @@ class BoundedAdapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send a request; its URL goes out as it is, without a further round of encoding."""
-        proxies = kwargs.get("proxies")
-        token = _call.set(_Call(super().request_url(request, proxies), self._whole))
+        target = super().request_url(request, kwargs.get("proxies"))
+        if target.startswith("/"):
+            target = request.path_url  # requests would shorten a path that begins with two slashes
+        token = _call.set(_Call(target, self._whole))
         try:
             return super().send(request, *args, **kwargs)
         finally:
@@ -83,14 +88,15 @@ def _bounded(kind: type[HTTPConnection]) -> type[HTTPConnection]:
 class _BoundedResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self._reads = _TimedReads(sock, self.fp.detach())
+        call = _call.get()
+        self._whole = call is None or call.whole
+        self._reads = _TimedReads(sock, self.fp.detach(), READ_TIMEOUTS if self._whole else 1)
         self.fp = io.BufferedReader(self._reads)
 
     def begin(self) -> None:
         super().begin()
-        call = _call.get()
-        if call is not None and not call.whole:
-            self._reads.deadline = None
+        if not self._whole:
+            self._reads.stream()
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(_MOST_INTERIM_RESPONSES):
@@ -110,24 +116,41 @@ class _BoundedConnection(HTTPConnection):
 
 
 class _TimedReads(io.RawIOBase):
-    """The bytes of a socket, each read within its timeout and all of them before a deadline."""
+    """The bytes of a socket: each read within its timeout, and all of them before a deadline or at a least rate."""
 
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, timeouts: int) -> None:
         self._sock = sock
         self._raw = raw
         self._timeout = sock.gettimeout()
-        self.deadline = None if self._timeout is None else time.monotonic() + READ_TIMEOUTS * self._timeout
+        self._deadline = None if self._timeout is None else time.monotonic() + timeouts * self._timeout
+        self._waited = 0.0
+        self._received = 0
+
+    def stream(self) -> None:
+        """Ask for a least rate from now on, no longer for an end before the deadline."""
+        self._deadline = None
+        self._sock.settimeout(self._timeout)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        if self.deadline is not None and self._timeout is not None:
-            left = self.deadline - time.monotonic()
-            if left <= 0:
+        if self._timeout is None:
+            return self._raw.readinto(buffer)
+        started = time.monotonic()
+        if self._deadline is not None:
+            if started >= self._deadline:
                 raise TimeoutError("the response is too slow")
-            self._sock.settimeout(min(self._timeout, left))
-        return self._raw.readinto(buffer)
+            self._sock.settimeout(min(self._timeout, self._deadline - started))
+            return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        self._received += count or 0
+        self._waited += time.monotonic() - started  # how long the caller takes in between is not the source's fault
+        if self._waited >= self._timeout and count:
+            if self._received < LEAST_RATE * self._waited:
+                raise TimeoutError("the response is too slow")
+            self._waited, self._received = 0.0, 0
+        return count
 
     def close(self) -> None:
         self._raw.close()

@@ -109,6 +109,7 @@ class VideoToObjectStorageOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Store the files; see the class for what is returned and raised."""
+        from airflow_video_providers.delivery.source.links import wait_for_outputs
         from airflow_video_providers.hooks.base import get_video_hook
 
         self._check_arguments(rendered=True)
@@ -116,8 +117,10 @@ class VideoToObjectStorageOperator(BaseOperator):
         job_id = job_id_of(self.job_id)
         self._running = True
         try:
-            outputs = self._select(hook.get_outputs(job_id), f"{hook.vendor} job {job_id}")
-            self._deliver_all(hook, job_id, outputs, context)
+            rules = self._rules(hook)
+            offered = wait_for_outputs(lambda: hook.get_outputs(job_id), rules.download)
+            outputs = self._select(offered, f"{hook.vendor} job {job_id}")
+            self._deliver_all(hook, job_id, outputs, rules, context)
         finally:
             self._running = False
         files = [delivered.to_xcom() for delivered in self._delivered]
@@ -137,7 +140,9 @@ class VideoToObjectStorageOperator(BaseOperator):
 
     # ------------------------------------------------------------------ steps
 
-    def _deliver_all(self, hook: VideoHook, job_id: str, outputs: list[VideoOutput], context: Context) -> None:
+    def _deliver_all(
+        self, hook: VideoHook, job_id: str, outputs: list[VideoOutput], rules: DeliveryRules, context: Context
+    ) -> None:
         from airflow_video_providers.delivery.delivery import Delivery
         from airflow_video_providers.delivery.journal import open_journal
         from airflow_video_providers.delivery.stores.base import ObjectStore
@@ -145,7 +150,6 @@ class VideoToObjectStorageOperator(BaseOperator):
 
         self._delivered = []
         journal = open_journal(context)
-        rules = self._rules(hook)
         stores: dict[tuple[str, str | None, str], ObjectStore] = {}
         locations = locate(self.destination, vendor=hook.vendor, job_id=job_id, outputs=outputs)
         for output, location in zip(outputs, locations, strict=True):

@@ -29,7 +29,8 @@ class Resource:
     answer in turn is cut (None: not at all); ``always_cut``: every answer. ``cut_how``: fin, reset or stall.
     ``statuses``: answered first, one a request. ``token_uses``: how often a link with this ``?token=`` works (others:
     never).
-    ``before``: called with the resource before each answer.
+    ``before``: called with the resource before each answer. ``most``: bytes that one answer to a Range holds at most.
+    ``connections``: answers that are sent at once; others get 429. ``headers``: sent in place of the usual ones.
     """
 
     body: bytes
@@ -49,7 +50,16 @@ class Resource:
     before: Callable[[Resource], None] | None = None
     delay: float = 0.0
     bytes_per_second: int | None = None
+    most: int | None = None
+    connections: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     hits: int = 0
+    active: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        if self.packed:
+            _packed(self.body)  # before a client waits for it
 
 
 @lru_cache(maxsize=2)
@@ -63,6 +73,7 @@ class FaultyServer:
     def __init__(self) -> None:
         self.resources: dict[str, Resource] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.lines: list[str] = []
         self.stop = threading.Event()
         owner = self
 
@@ -98,6 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         state = self.server_state
         state.requests.append((self.path, dict(self.headers)))
+        state.lines.append(self.requestline)
         resource = state.resources.get(path)
         if resource is None:
             return self._status(404)
@@ -115,7 +127,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self._status(status, **headers)
         if resource.redirect is not None:
             return self._status(302, Location=resource.redirect)
-        return self._file(resource)
+        with resource.lock:
+            resource.active += 1
+            crowded = resource.connections is not None and resource.active > resource.connections
+        try:
+            return self._status(429) if crowded else self._file(resource)
+        finally:
+            with resource.lock:
+                resource.active -= 1
 
     def _status(self, status: int, **headers: str) -> None:
         self.send_response(status)
@@ -132,6 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         if asked and resource.ranges and if_range in (None, resource.etag, resource.modified):
             first, status = int(asked[1]), 206
             last = min(last, int(asked[2])) if asked[2] else last
+            last = min(last, first + resource.most - 1) if resource.most else last
             if first >= len(body):
                 self._status(416, Content_Range=f"bytes */{len(body)}")
                 return
@@ -142,11 +162,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("ETag", resource.etag)
         if resource.modified:
             self.send_header("Last-Modified", resource.modified)
-        if resource.packed:
-            self.send_header("Content-Encoding", "gzip")
+        if resource.packed or "Content-Encoding" in resource.headers:
+            self.send_header("Content-Encoding", resource.headers.get("Content-Encoding", "gzip"))
         if status == 206:
             total = len(body) if resource.declared is None else resource.declared
-            self.send_header("Content-Range", f"bytes {first}-{last}/{total}")
+            written = resource.headers.get("Content-Range", "bytes {first}-{last}/{total}")
+            self.send_header("Content-Range", written.format(first=first, last=last, total=total))
         if resource.framing == "length":
             self.send_header(
                 "Content-Length", str(len(data) if resource.declared is None else resource.declared - first)

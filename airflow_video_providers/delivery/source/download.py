@@ -2,14 +2,16 @@
 """
 A file behind a link that may break, stall, expire or change: its bytes in order, in parts, exactly once.
 
-- Broken connections, stalls, 429 and 5xx: again from where it stopped, with Range and If-Range. Tries in a row without
-  progress are limited, tries with progress are not.
-- 401, 403, 404, 410: a fresh link from the vendor, then on from the same byte.
+- Broken connections, stalls, 429, 5xx, and files that are not there yet (202, 204, 409, 425): again from where it
+  stopped, with Range and If-Range. Tries in a row without progress are limited, tries with progress are not.
+- 401, 403, 404, 410: a fresh link from the vendor, then on from the same byte. A fresh link that is dead too is tried
+  again with the same patience, since the file may not be there yet.
 - A server without Range, one whose ETag changed, or one that tells no version (strong ETag, Last-Modified): read again
   from the start, and go on only if the bytes that were already handed out prove to be the same (their SHA-256); else
   the file changed, which is an error.
+- A host that sends at most so much in one response is asked for the rest at once.
 - Large files of a server that showed 206, the size and a version: several ranges at once, handed out in order. When one
-  of them is answered with another version, or whole, what is left is read in one stream, as above.
+  of them cannot be had, or is responseed with another version, or whole, what is left is read in one stream, as above.
 """
 
 from __future__ import annotations
@@ -21,25 +23,26 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 from airflow_video_providers.delivery.buffers import BufferPool, Part
-from airflow_video_providers.delivery.source.http import (
-    Answer,
+from airflow_video_providers.delivery.source.headers import NO_VERSION
+from airflow_video_providers.delivery.source.http import HttpSource
+from airflow_video_providers.delivery.source.links import Links
+from airflow_video_providers.delivery.source.patience import DownloadSettings, Patience
+from airflow_video_providers.delivery.source.ranges import Ranges
+from airflow_video_providers.delivery.source.response import FileResponse
+from airflow_video_providers.delivery.source.signals import (
     BrokenError,
     DeadLinkError,
-    HttpSource,
     PastTheEndError,
-    Validator,
+    RangesEndedError,
 )
-from airflow_video_providers.delivery.source.patience import DownloadSettings, Patience
-from airflow_video_providers.delivery.source.ranges import OtherVersionError, Ranges
-from airflow_video_providers.exceptions import ContentCheckError, SourceError, SourceLinkExpiredError
+from airflow_video_providers.exceptions import ContentCheckError, SourceError
 
 if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoOutput
 
 log = logging.getLogger(__name__)
 
-_NO_VERSION = Validator(None, None)
-_MOST_RENEWALS = 2  # by one request, which finds each fresh link dead
+_BEFORE_A_BYTE = "before the first byte of a response"
 
 
 class Download:
@@ -67,19 +70,16 @@ class Download:
         """As the server says."""
         self.complete = False
         """Whether the server marked the end of the file itself (or its length is known and was reached)."""
-        self.link_refreshes = 0
         self.resumes = 0
         self.ranges = 1
         self._prefix_digest = prefix_digest
         self._on_bytes = on_bytes
-        self._refresh = refresh
         self._source = HttpSource(settings.client, settings.streams)
-        self._link_lock = threading.Lock()  # held while a link is minted, which takes long: a kill must not wait for it
-        self._link = output.url
+        self._links = Links(output, refresh, plain_http=settings.plain_http)
         self._vendor_size = output.size
-        self._validator = _NO_VERSION
+        self._validator = NO_VERSION
         self._packed = False
-        self._answer: Answer | None = None
+        self._response: FileResponse | None = None
         self._stopped = threading.Event()
         self._patience = Patience(settings, self._stopped)
 
@@ -88,6 +88,11 @@ class Download:
         """How many GETs were sent."""
         return self._source.requests
 
+    @property
+    def link_refreshes(self) -> int:
+        """How many dead links were replaced."""
+        return self._links.refreshes
+
     def open(self) -> None:
         """
         Send the first request: after it, ``size`` and ``media_type`` are what is said of the file.
@@ -95,15 +100,17 @@ class Download:
         :raises SourceError: the file cannot be had. :raises ContentCheckError: its length is not what the vendor says.
         """
         try:
-            self._answer = self._ask(self._patience)
+            self._response = response = self._ask(self._patience)
         except PastTheEndError:
             raise ContentCheckError("the source has a file of 0 bytes") from None
-        self._validator = self._answer.validator
-        self._packed = self._answer.encoded
-        self.media_type = self._answer.media_type
-        if self._answer.start != 0:
+        self._validator = response.validator
+        self._packed = response.packed
+        self.media_type = response.media_type
+        if response.start != 0:
             raise SourceError("the source sent another part of the file than was asked for")
-        self._settle_size(self._answer.size)
+        if response.size is not None and self._vendor_size is not None and response.size != self._vendor_size:
+            raise ContentCheckError(f"the source offers {response.size} bytes, the vendor says {self._vendor_size}")
+        self.size = self._vendor_size if response.size is None else response.size
 
     def parts(self, pool: BufferPool, part_size: int) -> Generator[Part, None, None]:
         """
@@ -111,20 +118,19 @@ class Download:
 
         :raises SourceError: it cannot be read to its end.
         """
-        answer = self._answer
-        if answer is None:
+        response = self._response
+        if response is None:
             raise SourceError("the download is not open")
         offset = 0
-        if self._parallel_is_safe(answer):
-            offset = yield from self._in_ranges(answer, pool, part_size)
+        if self._parallel_is_safe(response):
+            offset = yield from self._in_ranges(response, pool, part_size)
         if not self.complete:
             yield from self._in_one_stream(pool, part_size, offset)
 
     def close(self) -> None:
         """Stop reading and close the connections."""
         self._stopped.set()
-        if self._answer is not None:
-            self._answer.close()
+        self._drop_response()
         self._source.close()
 
     # ------------------------------------------------------------------ one stream
@@ -152,26 +158,26 @@ class Download:
         broke = False
         while True:
             try:
-                if self._answer is None:
+                if self._response is None:
                     filled = self._reopen(start, filled)
                 before = filled
-                answer = self._answer
-                assert answer is not None  # _reopen sets it
-                for now in answer.pieces(view[before:], careful=broke):
+                response = self._response
+                assert response is not None  # _reopen sets it
+                for now in response.pieces(view[before:], careful=broke):
                     self._on_bytes(before + now - filled)
                     filled = before + now
                     self._patience.progress(start + filled)
-                if filled < len(view):
-                    self._check_end(answer, start + filled)
-                return filled
+                if filled == len(view) or self._has_ended(response, start + filled):
+                    return filled
+                self._drop_response()  # to ask for what is left
             except BrokenError as error:
-                self._drop_answer()
+                self._drop_response()
                 self.resumes += 1
                 broke = True
                 self._patience.wait(error, f"at byte {start + filled}")
             except PastTheEndError as error:
-                end = error.size if error.size is not None else self.size
-                if end != start + filled or self._declared_otherwise(end):
+                end = start + filled
+                if error.size not in (None, end) or self.size not in (None, end):
                     raise SourceError(f"the source shrank while it was read: {error}") from None
                 self.complete = True
                 return filled
@@ -179,34 +185,34 @@ class Download:
     def _reopen(self, start: int, filled: int) -> int:
         """Ask for the rest; return how much of the current part stays valid."""
         # A range of a packed body cannot be unpacked; one of a file without a version could be another file's.
-        position = 0 if self._packed or self._validator == _NO_VERSION else start + filled
-        self._answer = answer = self._ask(self._patience, first=position)
-        if answer.size is not None and self.size is not None and answer.size != self.size:
-            raise SourceError(f"the source changed while it was read: {self.size} bytes before, {answer.size} now")
-        self.size = self.size if self.size is not None else answer.size
-        if answer.start != (position if answer.partial else 0) or answer.encoded != self._packed:
+        position = 0 if self._packed or self._validator == NO_VERSION else start + filled
+        self._response = response = self._ask(self._patience, first=position)
+        if response.size is not None and self.size is not None and response.size != self.size:
+            raise SourceError(f"the source changed while it was read: {self.size} bytes before, {response.size} now")
+        self.size = self.size if self.size is not None else response.size
+        if response.start != (position if response.partial else 0) or response.packed != self._packed:
             raise SourceError("the source changed while it was read: it sent another range than was asked for")
-        if answer.partial and position:
-            same = self._validator.same(answer.validator)
+        if response.partial and position:
+            same = self._validator.same(response.validator)
             if same:
                 return filled
             if same is not None:
                 raise SourceError("the source changed while it was read: it sent another version")
-            self._drop_answer()
-            self._validator = _NO_VERSION
+            self._drop_response()
+            self._validator = NO_VERSION
             return self._reopen(start, filled)
         # From the start, or a new version: what was handed out must be its beginning; the current part is read anew.
-        self._skip_prefix(answer, start)
-        self._validator = answer.validator
+        self._skip_prefix(response, start)
+        self._validator = response.validator
         self._on_bytes(-filled)
         return 0
 
-    def _skip_prefix(self, answer: Answer, length: int) -> None:
+    def _skip_prefix(self, response: FileResponse, length: int) -> None:
         digest = hashlib.sha256()
         scratch = memoryview(bytearray(256 * 1024))
         left = length
         while left:
-            count = answer.read_into(scratch[:left])
+            count = response.read_into(scratch[:left])
             if not count:
                 raise SourceError(f"the source changed while it was read: it now ends before byte {length}")
             digest.update(scratch[:count])
@@ -214,39 +220,54 @@ class Download:
         if length and digest.digest() != self._prefix_digest():
             raise SourceError("the source changed while it was read: it now begins differently")
 
-    def _check_end(self, answer: Answer, position: int) -> None:
-        """Accept the end of a body, or find that it was cut."""
-        if self.size is not None and position < self.size:
-            raise BrokenError(f"the source ended at byte {position} of {self.size}")
-        self.complete = answer.framed or answer.encoded or self.size is not None
+    def _has_ended(self, response: FileResponse, position: int) -> bool:
+        """
+        Tell whether the end of a body is that of the file; else the host sends at most so much in one response.
 
-    def _declared_otherwise(self, end: int | None) -> bool:
-        return self.size is not None and end != self.size
+        :raises BrokenError: the body was cut.
+        """
+        if self.size is not None and position >= self.size:
+            self.complete = True
+            return True
+        if response.partial and not response.packed and position != response.end:
+            raise BrokenError(f"the source ended at byte {position} of {response.end}")
+        if response.partial and not response.packed and self._validator != NO_VERSION:
+            return False  # where the size is not known, a response of 416 tells that this was the end
+        if self.size is None:
+            self.complete = (response.framed and not response.partial) or response.packed
+            return True
+        if response.partial and not response.packed:
+            raise SourceError(
+                f"the source sends at most {position - response.start} bytes at once and names no version of the file "
+                "(a strong ETag or Last-Modified): nothing proves that what it sends next is of the same file"
+            )
+        raise BrokenError(f"the source ended at byte {position} of {self.size}")
 
     # ------------------------------------------------------------------ ranges at once
 
-    def _parallel_is_safe(self, answer: Answer) -> bool:
+    def _parallel_is_safe(self, response: FileResponse) -> bool:
         return (
             self.settings.streams > 1
-            and answer.partial
-            and not answer.encoded
-            and self._validator != _NO_VERSION
-            and answer.size is not None
-            and answer.size >= self.settings.parallel_from
+            and response.partial
+            and not response.packed
+            and self._validator != NO_VERSION
+            and response.size is not None
+            and response.size >= self.settings.parallel_from
         )
 
-    def _in_ranges(self, first: Answer, pool: BufferPool, part_size: int) -> Generator[Part, None, int]:
+    def _in_ranges(self, first: FileResponse, pool: BufferPool, part_size: int) -> Generator[Part, None, int]:
         """Yield the parts; return how many bytes they were, fewer than all where ranges did not do to the end."""
         self.ranges = self.settings.streams
-        self._answer = None
+        self._response = None
         ranges = Ranges(first, self._ask, self.settings, self._on_bytes)
         try:
             yield from ranges.parts(pool, part_size)
             self.complete = True
-        except OtherVersionError as error:
-            # Servers behind one name can differ in their ETags, not in the file: its bytes have to prove it.
-            log.warning("%s: on in one stream from byte %d, if the bytes prove the same", error, ranges.handed_out)
-            self._validator = _NO_VERSION
+        except RangesEndedError as error:
+            log.warning("%s; on in one stream from byte %d", error, ranges.handed_out)
+            if error.other_version:
+                # Servers behind one name can differ in their ETags, not in the file: its bytes have to prove it.
+                self._validator = NO_VERSION
             self._patience = Patience(self.settings, self._stopped)
         finally:
             self.resumes += ranges.resumes
@@ -254,57 +275,26 @@ class Download:
 
     # ------------------------------------------------------------------ links
 
-    def _ask(self, patience: Patience, first: int = 0, last: int | None = None) -> Answer:
-        """Send a request until it is answered well, with fresh links where the link is dead."""
+    def _ask(self, patience: Patience, first: int = 0, last: int | None = None) -> FileResponse:
+        """Send a request until a good response comes, with fresh links where the link is dead."""
 
-        def get(link: str) -> Answer:
+        def get(link: str) -> FileResponse:
             return self._source.get(link, first=first, last=last, if_range=self._validator.if_range)
 
-        dead, renewed = None, 0
+        dead: DeadLinkError | None = None
         while True:
             try:
-                with self._link_lock:
-                    link = self._usable_link()
-                    if link == dead:  # else another range has already renewed it
-                        renewed += 1
-                        link = self._renewed_link()
-                        return get(link)  # before any other range: there are links that work only once
-                return get(link)
+                return self._links.use(get, instead_of=dead.link if dead else None)
             except DeadLinkError as error:
-                dead = link
-                if renewed == _MOST_RENEWALS:
-                    raise SourceLinkExpiredError(f"{error}, and so does a fresh one") from None
+                dead = error
+                if error.fresh:  # the file may not be there yet
+                    patience.wait(BrokenError(str(error)), _BEFORE_A_BYTE, instead=self._links.believe(error))
+                else:
+                    log.info("%s: asking the vendor for a fresh one", error)
             except BrokenError as error:
-                patience.wait(error, "before the first byte of an answer")
+                patience.wait(error, _BEFORE_A_BYTE)
 
-    def _usable_link(self) -> str:
-        if self._link is None:
-            self._mint()
-        assert self._link is not None  # _mint raises otherwise
-        if not self.settings.plain_http and self._link[:5].lower() == "http:":
-            raise SourceError("the vendor is reached by https, but the link of the file is plain http: not followed")
-        return self._link
-
-    def _renewed_link(self) -> str:
-        self.link_refreshes += 1
-        log.info("The link of the file is no longer valid: asking the vendor for a fresh one")
-        self._mint()
-        return self._usable_link()
-
-    def _mint(self) -> None:
-        output = self._refresh()
-        if not output.url:
-            raise SourceError("the vendor gives no link for the file")
-        self._link = output.url
-        if self._vendor_size is not None and output.size is not None and output.size != self._vendor_size:
-            raise SourceError(f"the vendor replaced the file: {self._vendor_size} bytes before, {output.size} now")
-
-    def _settle_size(self, size: int | None) -> None:
-        if size is not None and self._vendor_size is not None and size != self._vendor_size:
-            raise ContentCheckError(f"the source offers {size} bytes, the vendor says {self._vendor_size}")
-        self.size = size if size is not None else self._vendor_size
-
-    def _drop_answer(self) -> None:
-        if self._answer is not None:
-            self._answer.close()
-            self._answer = None
+    def _drop_response(self) -> None:
+        if self._response is not None:
+            self._response.close()
+            self._response = None

@@ -8,14 +8,15 @@ import random
 import threading
 from dataclasses import dataclass
 
-from airflow_video_providers.api.client import ClientSettings
-from airflow_video_providers.delivery.source.http import BrokenError
-from airflow_video_providers.exceptions import SourceError
+from airflow_video_providers.api.session import ClientSettings
+from airflow_video_providers.delivery.source.signals import BrokenError
+from airflow_video_providers.exceptions import SourceError, VideoProviderError
 
 log = logging.getLogger(__name__)
 
 PARALLEL_FROM = 64 * 1024 * 1024
 _PROGRESS = 64 * 1024
+_LONGEST_BACKOFF = 30.0
 _LONGEST_WAIT = 120.0
 
 
@@ -41,10 +42,16 @@ class DownloadSettings:
 
 
 class Patience:
-    """Tries in a row without progress, and the waits between them."""
+    """
+    Tries in a row without progress, and the waits between them.
 
-    def __init__(self, settings: DownloadSettings, stopped: threading.Event) -> None:
+    :param stopped: ends a wait.
+    :param attempts: overrides those of the settings.
+    """
+
+    def __init__(self, settings: DownloadSettings, stopped: threading.Event, attempts: int | None = None) -> None:
         self.settings = settings
+        self.attempts = attempts or settings.attempts
         self.failures = 0
         self._furthest = 0
         self._stopped = stopped
@@ -55,18 +62,24 @@ class Patience:
             self._furthest = filled
             self.failures = 0
 
-    def wait(self, error: BrokenError, where: str) -> None:
+    def wait(self, error: BrokenError, where: str, *, instead: VideoProviderError | None = None) -> None:
         """
         Wait before the next try.
 
+        :param instead: raised where there were too many tries, rather than what broke.
         :raises SourceError: there were too many tries without progress, or the transfer was stopped.
         """
         self.failures += 1
-        if self.failures >= self.settings.attempts:
+        if self.failures >= self.attempts:
+            if instead is not None:
+                raise instead from None
             raise SourceError(f"{error} {where}; given up after {self.failures} tries without progress") from None
-        pause = min(30.0, self.settings.backoff * 2 ** (self.failures - 1)) * random.uniform(0.5, 1.0)
-        if error.retry_after is not None:
-            pause = min(_LONGEST_WAIT, max(pause, error.retry_after))
+        pause = self._pause(error)
         log.warning("%s %s; trying again in %.1f s", error, where, pause)
         if self._stopped.wait(pause):
             raise SourceError("the transfer was stopped") from None
+
+    def _pause(self, error: BrokenError) -> float:
+        doublings = 0 if error.stalled else self.failures - 1
+        pause = min(_LONGEST_BACKOFF, self.settings.backoff * 2.0**doublings) * random.uniform(0.5, 1.0)
+        return pause if error.retry_after is None else min(_LONGEST_WAIT, max(pause, error.retry_after))

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +16,7 @@ from airflow_video_providers.api.client import ClientSettings
 from airflow_video_providers.delivery.buffers import BufferPool
 from airflow_video_providers.delivery.source.download import Download
 from airflow_video_providers.delivery.source.patience import DownloadSettings
-from airflow_video_providers.exceptions import SourceError
+from airflow_video_providers.exceptions import SourceError, VideoOutputNotReadyError
 from airflow_video_providers.jobs import VideoOutput
 from tests.support.faulty_server import FaultyServer, Resource
 from tests.support.media import mp4
@@ -108,3 +109,76 @@ def test_bytes_that_ranges_read_in_vain_are_not_counted(
             break
         time.sleep(0.05)
     assert not any(thread.name.startswith("range") for thread in threading.enumerate())
+
+
+def test_a_host_that_sends_little_at_once_is_asked_again_at_once(
+    faulty_server: FaultyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = faulty_server.add("/video", Resource(BODY, most=MB))
+    output = VideoOutput(kind="video", url=url)
+    for settings in (replace(SETTINGS, backoff=60), replace(RANGES, backoff=60)):  # no wait is ever needed
+        digest = hashlib.sha256()
+        download = Download(output, lambda: output, settings, digest.digest)
+        download.open()
+        pool = BufferPool(40 * 1024 * 1024)
+        for part in download.parts(pool, 8 * MB):
+            digest.update(part.view)
+            pool.give(part.buffer)
+        download.close()
+        assert digest.digest() == hashlib.sha256(BODY).digest()
+        assert (download.complete, download.resumes) == (True, 0)
+    assert caplog.records == []
+
+
+def test_a_host_with_one_connection_a_link_is_read_in_one_stream(faulty_server: FaultyServer) -> None:
+    resource = Resource(BODY, connections=1, bytes_per_second=10 * MB)
+    url = faulty_server.add("/video", resource)
+    output = VideoOutput(kind="video", url=url)
+    digest = hashlib.sha256()
+    settings = replace(RANGES, client=ClientSettings(connect_timeout=5, read_timeout=20), attempts=6, backoff=0.05)
+    download = Download(output, lambda: output, settings, digest.digest)
+    download.open()
+    pool = BufferPool(40 * 1024 * 1024)
+    for part in download.parts(pool, MB):
+        digest.update(part.view)
+        pool.give(part.buffer)
+    download.close()
+    assert digest.digest() == hashlib.sha256(BODY).digest()
+    assert pool.lent == 0
+
+
+def test_a_link_is_sent_as_it_was_given(faulty_server: FaultyServer) -> None:
+    """Not encoded anew, at its origin and behind a redirect; with our own name, and without credentials."""
+    odd = "/a//b/../c%2fd%7e;x"  # behind the redirect also with a second slash before it
+    query = "?token=%2f~!$'()*,;:@[]{}|^`\"<>&x=+"
+    faulty_server.add("/go", Resource(b"", redirect=faulty_server.add("/" + odd, Resource(BODY)) + query))
+    faulty_server.add(odd, faulty_server.resources["/" + odd])  # as which the server shows the path
+    output = VideoOutput(kind="video", url=f"{faulty_server.url}/go{query}#fragment")
+    download = Download(output, lambda: output, SETTINGS, lambda: b"")
+    download.open()
+    download.close()
+    assert faulty_server.lines == [f"GET /go{query} HTTP/1.1", f"GET /{odd}{query} HTTP/1.1"]
+    for _, headers in faulty_server.requests:
+        assert headers["User-Agent"].startswith("airflow-video-providers/")
+        assert "Authorization" not in headers
+
+
+def test_a_link_that_is_not_there_yet_is_minted_again(faulty_server: FaultyServer) -> None:
+    url = faulty_server.add("/video", Resource(BODY))
+    fresh = [VideoOutput(kind="video"), VideoOutputNotReadyError("no link", vendor="v", endpoint="e")]
+
+    def refresh() -> VideoOutput:
+        found = fresh.pop(0) if fresh else VideoOutput(kind="video", url=url)
+        if isinstance(found, VideoOutputNotReadyError):
+            raise found
+        return found
+
+    download = Download(VideoOutput(kind="video"), refresh, SETTINGS, lambda: b"")
+    download.open()
+    download.close()
+    assert download.size == len(BODY)
+    fresh += [VideoOutput(kind="video")] * 3
+    download = Download(VideoOutput(kind="video"), refresh, SETTINGS, lambda: b"")
+    with pytest.raises(SourceError, match=r"no link for the file yet .* after 3 tries"):
+        download.open()
+    download.close()

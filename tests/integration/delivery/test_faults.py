@@ -110,6 +110,10 @@ def _once_each() -> dict[str, int]:
     return {str(token): 1 for token in range(100)}
 
 
+def _first(status: int, times: int) -> Callable[[], Resource]:
+    return lambda: Resource(BODY, statuses=[(status, {})] * times)
+
+
 def _page(text: bytes, media_type: str) -> Callable[[], Resource]:
     return lambda: Resource(text, content_type=media_type)
 
@@ -138,10 +142,29 @@ ROWS = [
     Row("every link works once, one cut", lambda: Resource(BODY, token_uses=_once_each(), cuts=[3 * MB]), refreshes=1),
     Row("every link works once, 8 ranges", lambda: Resource(BODY, token_uses=_once_each(), always_cut=2 * MB),
         settings=replace(RANGES, streams=8), refreshes=None),
-    Row("link stays dead", lambda: Resource(BODY, token_uses={}), SourceLinkExpiredError, "so does a fresh one", 2),
+    Row("link stays dead", lambda: Resource(BODY, token_uses={}), SourceError, "nothing says that they have", 3),
+    Row("link dies in the middle and stays dead", lambda: Resource(BODY, token_uses={"0": 1}, cuts=[5 * MB]),
+        SourceLinkExpiredError, "has expired", None),
+    *(Row(f"{status} three times, then healthy", _first(status, 3), refreshes=3)
+      for status in (403, 404)),
+    *(Row(f"{status} twice, then healthy", _first(status, 2))
+      for status in (202, 204, 409, 425, 429)),
+    Row("404 always", lambda: Resource(BODY, statuses=[(404, {})] * 9), SourceError, "does not have the file", 3),
+    Row("409 always", lambda: Resource(BODY, statuses=[(409, {})] * 9), SourceError, "not there yet"),
+    Row("at most 3 MB in one response", lambda: Resource(BODY, most=3 * MB)),
+    Row("at most 3 MB in one response, 4 ranges", lambda: Resource(BODY, most=3 * MB), settings=RANGES),
+    Row("at most 3 MB in one response, size not known",
+        lambda: Resource(BODY, most=3 * MB, headers={"Content-Range": "bytes {first}-{last}/*"})),
+    Row("at most 3 MB in one response, no version", lambda: Resource(BODY, most=3 * MB, etag=None), SourceError,
+        "names no version"),
+    Row("one connection at once, 4 ranges", lambda: Resource(BODY, connections=1, bytes_per_second=20 * MB),
+        settings=RANGES),
+    Row("headers in other spellings", lambda: Resource(
+        BODY, cuts=[9 * MB], headers={"Content-Range": "Bytes  {first} - {last} / {total}",
+                                      "Content-Encoding": "aws-chunked"})),
     Row("410, then a fresh link", lambda: Resource(BODY, statuses=[(410, {})]), refreshes=1),
     Row("503 with Retry-After, then healthy", lambda: Resource(BODY, statuses=[(503, {"Retry_After": "0"})])),
-    Row("400", lambda: Resource(BODY, statuses=[(400, {})] * 9), SourceError, "answers 400"),
+    Row("400", lambda: Resource(BODY, statuses=[(400, {})] * 9), SourceError, "responds with 400"),
     Row("HTML page with 200", _page(b"<!DOCTYPE html><title>Sorry</title>", "text/html"), ContentCheckError, "HTML"),
     Row("JSON with 200", _page(b'{"error": "expired"}', "video/mp4"), ContentCheckError, "JSON"),
     Row("XML with 200", _page(b'<?xml version="1.0"?><Error/>', "video/mp4"), ContentCheckError, "XML"),

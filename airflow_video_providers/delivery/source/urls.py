@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Links, byte for byte as a vendor or a host gave them: a signature may cover the very text.
+
+Only what a request line cannot carry is changed: the fragment is left out, and blanks, control characters and bytes
+beyond ASCII are percent-encoded.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+from airflow_video_providers.exceptions import SourceError
+
+_BLANKS = "".join(map(chr, range(33)))
+_URL = re.compile(r"([a-z][a-z0-9+.-]*):(?://([^/?#\\]*))?([^#]*)", re.IGNORECASE | re.DOTALL)
+_UNSENDABLE = re.compile(rb"[^\x21-\x7e]")
+
+
+@dataclass(frozen=True)
+class FileUrl:
+    """The link of a file: scheme, authority (host and port, with a user where it has one), path and query."""
+
+    scheme: str
+    authority: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.target}"
+
+
+def parse_link(link: str) -> FileUrl:
+    """
+    Split a link.
+
+    :raises SourceError: it is no http or https link. The link itself is not in the text.
+    """
+    match = _URL.fullmatch(link.strip(_BLANKS).partition("#")[0])
+    scheme = match[1].lower() if match else "relative"
+    if match is None or scheme not in ("http", "https"):
+        raise SourceError(f"the link of the file is no http or https link but {scheme}")
+    if not match[2]:
+        raise SourceError("the link of the file names no host")
+    return FileUrl(scheme, match[2], _sendable_target(match[3]))
+
+
+def follow(url: FileUrl, location: str) -> FileUrl:
+    """
+    Return where a redirect leads.
+
+    :param location: the header, each byte of it as one character, as http.client gives it.
+    :raises SourceError: it leads to something else than http or https, or from https to http.
+    """
+    try:
+        text = location.encode("latin-1").decode("utf-8", "surrogateescape").strip(_BLANKS)
+        if text.startswith("//"):
+            text = f"{url.scheme}:{text}"
+        elif text.startswith("/"):
+            text = f"{url.scheme}://{url.authority}{text}"
+        elif not _URL.match(text):
+            text = urljoin(str(url), text)
+    except ValueError:
+        raise SourceError("the source redirects to a malformed link") from None
+    match = _URL.match(text)
+    scheme = match[1].lower() if match else ""
+    if scheme not in ("http", "https"):
+        raise SourceError(f"the source redirects to a {scheme}: link, which is not followed")
+    if url.scheme == "https" and scheme == "http":
+        raise SourceError("the source redirects from https to http, which is not followed")
+    return parse_link(text)
+
+
+def _sendable_target(target: str) -> str:
+    if not target.startswith("/"):
+        target = f"/{target}"
+    try:
+        raw = target.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise SourceError("the link of the file is malformed") from None
+    return _UNSENDABLE.sub(lambda match: b"%%%02X" % ord(match[0]), raw).decode("ascii")
