@@ -51,26 +51,46 @@ def _common_fields() -> dict[str, Any]:
 
 def read_vendors() -> list[dict[str, Any]]:
     """Return what the ``connection.yaml`` of each vendor says, in the order of their names."""
+    return [_read(path) for path in sorted(Path(__file__).parent.glob("hooks/*/connection.yaml"))]
+
+
+def connection_type(path: Path, *, package: str) -> dict[str, Any]:
+    """
+    Return a vendor's connection type, as the provider info of a distribution has it under ``connection-types``.
+
+    The fields that all vendors' connections have are added to the form.
+
+    :param path: a ``connection.yaml``, in the words of Airflow's ``provider.yaml``.
+    :param package: the module or package that has the hook's class.
+    """
+    return _connection_type(_read(path), package)
+
+
+def _read(path: Path) -> dict[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times as fast, where there is one
-    paths = sorted(Path(__file__).parent.glob("hooks/*/connection.yaml"))
-    return [yaml.load(path.read_text("utf-8"), loader) for path in paths]
+    read: dict[str, Any] = yaml.load(path.read_text("utf-8"), loader)
+    return read
 
 
-def _connection_type(vendor: dict[str, Any]) -> dict[str, Any]:
-    form = vendor["ui-field-behaviour"]
+def _connection_type(vendor: dict[str, Any], package: str) -> dict[str, Any]:
+    form = vendor.get("ui-field-behaviour", {})
     return {
         "connection-type": vendor["connection-type"],
-        "hook-class-name": f"{_PACKAGE}.hooks.{vendor['connection-type']}.{vendor['hook-class']}",
+        "hook-class-name": f"{package}.{vendor['hook-class']}",
         "hook-name": vendor["hook-name"],
         "ui-field-behaviour": {
-            "hidden-fields": ["schema", "extra", *form["hidden-fields"]],
+            "hidden-fields": ["schema", "extra", *form.get("hidden-fields", [])],
             # No vendor needs a port. It is shown because the test icon of Airflow 3.3.2 refuses a saved connection
             # without one (apache/airflow#73298, fixed after that release): its page sends 0 for a port that is empty.
-            "relabeling": {"host": "Base URL (empty: the vendor's)", "port": "Port (unused)", **form["relabeling"]},
+            "relabeling": {
+                "host": "Base URL (empty: the vendor's)",
+                "port": "Port (unused)",
+                **form.get("relabeling", {}),
+            },
             "placeholders": {
                 "host": vendor["base-url"],
                 "port": "0 lets the test icon of Airflow 3.3.2 work",
-                **form["placeholders"],
+                **form.get("placeholders", {}),
             },
         },
         "conn-fields": {**vendor.get("conn-fields", {}), **_common_fields()},
@@ -125,5 +145,7 @@ def get_provider_info() -> dict[str, Any]:
         "task-decorators": [
             {"name": "video_job", "class-name": f"{_PACKAGE}.decorators.video_job_task"},
         ],
-        "connection-types": [_connection_type(vendor) for vendor in vendors],
+        "connection-types": [
+            _connection_type(vendor, f"{_PACKAGE}.hooks.{vendor['connection-type']}") for vendor in vendors
+        ],
     }
