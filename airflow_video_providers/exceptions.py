@@ -14,12 +14,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_video_providers.api.redaction import clean_text, redact
+
 if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoJob
 
+_LONGEST = 8000
+_LONGEST_MESSAGE = 4000
+_LONGEST_CODE = 100
+
 
 class VideoProviderError(Exception):
-    """Base of all errors of this provider. All of them can be copied and pickled."""
+    """
+    Base of all errors of this provider.
+
+    All of them can be copied and pickled; their texts are one line without control characters.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(clean_text(text, longest=_LONGEST) if isinstance(text, str) else text for text in args))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default would call the class with its text alone, which those with keywords do not accept.
@@ -65,11 +78,11 @@ class VideoApiError(VideoProviderError):
         outcome_unknown: bool = False,
         hint: str | None = None,
     ) -> None:
-        self.message = message
+        self.message = message = redact(message, longest=_LONGEST_MESSAGE)
         self.vendor = vendor
         self.endpoint = endpoint
         self.status = status
-        self.code = code
+        self.code = code = None if code is None else redact(code, longest=_LONGEST_CODE)
         self.retry_after = retry_after
         self.outcome_unknown = outcome_unknown
         answer = f" answered {status}" if status is not None else ""

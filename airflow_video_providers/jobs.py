@@ -2,20 +2,101 @@
 """
 The vocabulary that every vendor is mapped to: a job, its state, and the files it makes.
 
-The models are frozen: a newer look at a job is a new :class:`VideoJob`. They hold no credentials. Links live only in
+The models are frozen: a newer poll of a job is a new :class:`VideoJob`. They hold no credentials. Links live only in
 :class:`VideoOutput`, which never goes to XCom; ids travel between tasks, links are minted where they are used.
+
+Whatever a vendor sends, the models can be logged, stored as JSON and shown: texts are one line of a bounded length
+without control characters, numbers are finite, and an optional value that cannot be used is None. A job id that cannot
+be used is an error, since a changed one would name another job.
 """
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from enum import Enum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
+
+from airflow_video_providers.api.redaction import clean_text, is_clean, page_link, without_surrogates
+from airflow_video_providers.exceptions import VideoApiUnreadableAnswerError
 
 OutputKind = Literal["video", "thumbnail", "subtitles", "archive", "audio", "image"]
+
+LONGEST_ID = 1024
+_LARGEST_SIZE = 2**63 - 1
+
+
+def _line(longest: int) -> BeforeValidator:
+    return BeforeValidator(lambda value: None if value is None else clean_text(value, longest=longest))
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _share(value: Any) -> float | None:
+    number = _number(value)
+    return None if number is None else min(1.0, max(0.0, number))
+
+
+def _seconds(value: Any) -> float | None:
+    number = _number(value)
+    return None if number is None or number < 0 else number
+
+
+def _size(value: Any) -> int | None:
+    number = value if isinstance(value, int) else _number(value)
+    return int(number) if number is not None and 0 <= number <= _LARGEST_SIZE else None
+
+
+def _md5(value: Any) -> str | None:
+    text = str(value).strip().lower()
+    return text if re.fullmatch("[0-9a-f]{32}", text) else None
+
+
+def _time(value: Any, handler: ValidatorFunctionWrapHandler) -> datetime | None:
+    try:
+        time: datetime | None = handler(value)
+        if time is None:
+            return None
+        return time.replace(tzinfo=timezone.utc) if time.tzinfo is None else time.astimezone(timezone.utc)
+    except (ValidationError, OverflowError):
+        return None
+
+
+def _text(value: Any) -> str | None:
+    return without_surrogates(value) if isinstance(value, str) else None
+
+
+def _link(value: Any) -> str | None:
+    text = _text(value)
+    return text.strip() or None if text is not None else None
+
+
+def _only(read: Callable[[Any], Any]) -> BeforeValidator:
+    return BeforeValidator(lambda value: None if value is None else read(value))
+
+
+_Time = Annotated[datetime | None, WrapValidator(_time)]
 
 
 class JobState(str, Enum):
@@ -38,28 +119,32 @@ class JobError(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    code: str | None = None
-    message: str | None = None
+    code: Annotated[str | None, _line(100)] = None
+    message: Annotated[str | None, _line(500)] = None
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.code and f"[{self.code}]", self.message) if part) or "no reason given"
 
 
 class JobCost(BaseModel):
-    """What a render costs, in the vendor's own unit (``usd``, ``credits``, ``minutes`` ...)."""
+    """
+    What a render costs, in the vendor's own unit (``usd``, ``credits``, ``minutes`` ...).
+
+    ``amount`` is None where the vendor's number cannot be read.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    amount: float = Field(ge=0, allow_inf_nan=False)
-    unit: str
+    amount: Annotated[float | None, _only(_seconds)]
+    unit: Annotated[str, _line(40)]
 
     def __str__(self) -> str:
-        return f"{self.amount:g} {self.unit}"
+        return f"{'an unknown number of' if self.amount is None else format(self.amount, 'g')} {self.unit}"
 
 
 class VideoJob(BaseModel):
     """
-    One render at a vendor, as last seen.
+    One render at a vendor, as last polled.
 
     :param vendor: the connection type of the vendor, e.g. ``xvid``.
     :param job_id: the id that the vendor polls by.
@@ -69,7 +154,7 @@ class VideoJob(BaseModel):
     :param stage: what the vendor is doing now, in its own words, where it says so.
     :param name: the title of the video.
     :param key: the submission key, where the vendor gives it back.
-    :param page_url: a page where a person can look at the job.
+    :param page_url: a page that shows the job to a user, without its query, which may be a credential.
     :param error: the vendor's reason, for a failed job.
     :param cost: what the render costs, where the vendor says.
     :param created_at: when the vendor accepted the job (aware, UTC), likewise ``updated_at`` and ``finished_at``.
@@ -77,20 +162,34 @@ class VideoJob(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    vendor: str
+    vendor: Annotated[str, _line(100)]
     job_id: str
     state: JobState
-    vendor_status: str
-    progress: float | None = Field(default=None, ge=0, le=1)
-    stage: str | None = None
-    name: str | None = None
-    key: str | None = None
-    page_url: str | None = None
+    vendor_status: Annotated[str, _line(200)]
+    progress: Annotated[float | None, _only(_share)] = None
+    stage: Annotated[str | None, _line(200)] = None
+    name: Annotated[str | None, _line(500)] = None
+    key: Annotated[str | None, _line(LONGEST_ID)] = None
+    page_url: Annotated[str | None, _only(page_link)] = None
     error: JobError | None = None
     cost: JobCost | None = None
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-    finished_at: datetime | None = None
+    created_at: _Time = None
+    updated_at: _Time = None
+    finished_at: _Time = None
+
+    @field_validator("job_id", mode="before")
+    @classmethod
+    def _usable(cls, value: Any, info: ValidationInfo) -> str:
+        text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+        if not text.strip() or len(text) > LONGEST_ID or not is_clean(text):
+            # Not a ValueError, which pydantic would wrap: this error says that a job may have been bought.
+            raise VideoApiUnreadableAnswerError(
+                f"it is no text of 1 to {LONGEST_ID} visible characters: {clean_text(value, longest=50)!r}",
+                vendor=info.data.get("vendor", "video"),
+                endpoint="job id",
+                outcome_unknown=True,
+            )
+        return text
 
     def to_xcom(self) -> dict[str, Any]:
         """Return the job as plain JSON values: what the XCom ``video_job`` holds."""
@@ -126,24 +225,24 @@ class VideoOutput(BaseModel):
         main one.
     :param url: a link; or ``s3://bucket/key`` or ``gs://bucket/key`` where the vendor writes into the user's bucket.
     :param output_id: the vendor's id of this file, where it has one.
-    :param name: the file's name at the vendor, unchecked: it must be made safe before it is used as a path.
-    :param size: bytes, ``md5``: hex digest, ``duration_seconds``: play time; each where the vendor says.
+    :param name: the file's name at the vendor, one line of text: it must be made safe before it is used as a path.
+    :param size: bytes, ``md5``: hex digest in lower case, ``duration_seconds``: play time; each where the vendor says.
     :param expires_at: when the link dies (aware, UTC), where known.
     """
 
     model_config = ConfigDict(frozen=True)
 
     kind: OutputKind
-    label: str | None = None
-    url: str | None = Field(default=None, repr=False)
-    content: str | None = Field(default=None, repr=False)
-    output_id: str | None = None
-    name: str | None = None
-    media_type: str | None = None
-    size: int | None = Field(default=None, ge=0)
-    md5: str | None = None
-    duration_seconds: float | None = None
-    expires_at: datetime | None = None
+    label: Annotated[str | None, _line(100)] = None
+    url: Annotated[str | None, _only(_link)] = Field(default=None, repr=False)
+    content: Annotated[str | None, _only(_text)] = Field(default=None, repr=False)
+    output_id: Annotated[str | None, _line(LONGEST_ID)] = None
+    name: Annotated[str | None, _line(500)] = None
+    media_type: Annotated[str | None, _line(200)] = None
+    size: Annotated[int | None, _only(_size)] = None
+    md5: Annotated[str | None, _only(_md5)] = None
+    duration_seconds: Annotated[float | None, _only(_seconds)] = None
+    expires_at: _Time = None
 
     @property
     def identity(self) -> tuple[str, str | None, str | None]:

@@ -45,7 +45,7 @@ from airflow_video_providers.api.errors import (
 )
 from airflow_video_providers.api.guard import SendGuard
 from airflow_video_providers.api.paths import endpoint_text, fill_path, query_of
-from airflow_video_providers.api.redaction import redact
+from airflow_video_providers.api.redaction import clean_document, redact
 from airflow_video_providers.api.retries import (
     is_worth_repeating,
     log_retry,
@@ -172,14 +172,18 @@ class VideoApiClient:
         """GET ``path`` and return the decoded JSON."""
         return self.call_json("GET", path, endpoint=endpoint, params=params)
 
-    def call_json(self, method: str, path: str, *, endpoint: str, **kwargs: Any) -> Any:
-        """Send one call and return the decoded JSON; None for an answer without content."""
+    def call_json(self, method: str, path: str, *, endpoint: str, with_secrets: bool = False, **kwargs: Any) -> Any:
+        """
+        Send one call and return the decoded JSON, cleaned; None for a response without content.
+
+        :param with_secrets: the response may repeat a secret that is needed, such as a token: none is taken out.
+        """
         response = self.call(method, path, endpoint=endpoint, **kwargs)
         if response.status_code == HTTPStatus.NO_CONTENT or not response.content:
             return None
         try:
-            return decode_json(response.content)
-        except ContentError as error:
+            return clean_document(decode_json(response.content), () if with_secrets else self.secrets)
+        except ValueError as error:
             raise self._unreadable(response, error, method, endpoint) from None
 
     def call(
@@ -326,7 +330,7 @@ class VideoApiClient:
             response._content = content
 
     def _unreadable(
-        self, response: requests.Response, error: ContentError, method: str, endpoint: str
+        self, response: requests.Response, error: ValueError, method: str, endpoint: str
     ) -> VideoApiUnreadableAnswerError:
         return unreadable(
             response,

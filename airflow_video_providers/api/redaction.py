@@ -1,22 +1,165 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is taken out of a text before a person or a log sees it: secrets, and the query of links."""
+"""
+The one door for every text of a vendor: what comes out of here can be logged, stored and shown.
+
+It holds no secret, no credential of a link, no control character and no lone surrogate, and its length is bounded. The
+vocabulary (``jobs``) and the errors (``exceptions``) clean what they are given; the client cleans whole documents and
+knows the secrets. This module imports nothing of the package, so that all of it can use it.
+"""
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable
-from urllib.parse import quote
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+HIDDEN = "***"
+DEEPEST = 100
+
+_READ = 32 * 1024  # of a text that is to be shown, no more is looked at; all limits below are far shorter
+_SHORTEST_SECRET = 3  # a shorter one is no secret, and its letters are in every message
+_SHORTEST_IN_DOCUMENT = 8  # in a document even a word may be data, such as a part of an id
+
+# Control characters, line separators, and what turns the direction of a text or is not seen in it.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]+")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 _QUERY = re.compile(r"\?[^\s\"'<>]+")
+_USER = re.compile(r"(?<![^\s\"'<>/(=])[^\s\"'<>/:@(=]{1,256}:[^\s\"'<>/@]{1,256}@")
+_LINK = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{0,30}:(?:\\?/){2})([^\s\"'<>]*)")
+_ESCAPES = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([/\"'\\&]))")
+
+
+def clean_text(text: Any, *, longest: int) -> str:
+    """Return a value as one line of at most ``longest`` characters, none of them a control character or a surrogate."""
+    line = str(text)[:_READ]
+    line = _SURROGATES.sub("\ufffd", _UNSEEN.sub(" ", line)).strip()
+    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def cut_queries(text: str) -> str:
     """Take out the query of every link, whatever stands before it: it may be a signature."""
-    return _QUERY.sub("?***", text)
+    return _QUERY.sub(f"?{HIDDEN}", text)
 
 
-def redact(text: str, secrets: Iterable[str], *, longest: int | None = None) -> str:
-    """Take out secrets, as they are and percent-encoded, and the query of links; then cut the text to ``longest``."""
+def redact(text: str, secrets: Iterable[str] = (), *, longest: int | None = None) -> str:
+    """
+    Take out secrets, in whatever spelling, and the credentials of links; clean the text and cut it.
+
+    :param secrets: a secret of less than 3 characters is none.
+    :param longest: characters of the result; None: no limit but 32 Ki.
+    """
+    secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
+    text = _without_secrets(text, secrets)[:_READ]
+    plain = _unescaped(text)
+    if any(secret in plain for secret in secrets):
+        text = _without_secrets(plain, secrets)
+    return clean_text(_without_link_secrets(text), longest=longest or _READ)
+
+
+def clean_document(value: Any, secrets: Iterable[str] = ()) -> Any:
+    """
+    Return a decoded document without lone surrogates and, in texts that are no links, without secrets.
+
+    Line breaks stay, since a text may be subtitles; a link stays whole, since it is to be followed.
+
+    :raises ValueError: it is nested deeper than 100 levels.
+    """
+    return _clean(value, [secret for secret in secrets if len(secret) >= _SHORTEST_IN_DOCUMENT], 0)
+
+
+def _clean(value: Any, secrets: list[str], depth: int) -> Any:
+    if isinstance(value, str):
+        value = without_surrogates(value)
+        shown = _without_secrets(value, secrets)
+        return value if shown is value or is_link(value) else shown
+    if isinstance(value, (dict, list)) and depth >= DEEPEST:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+    if isinstance(value, dict):
+        return {_clean(name, secrets, depth): _clean(item, secrets, depth + 1) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_clean(item, secrets, depth + 1) for item in value]
+    return value
+
+
+def is_link(text: str) -> bool:
+    """Tell whether a text is one link, and nothing else."""
+    match = _LINK.fullmatch(text.strip())
+    return match is not None and bool(match[2])
+
+
+def _without_secrets(text: str, secrets: list[str]) -> str:
     for secret in secrets:
-        text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
-    return cut_queries(text)[:longest]
+        for spelling in _spellings(secret):
+            if spelling in text:
+                text = text.replace(spelling, HIDDEN)
+    return text
+
+
+@lru_cache(maxsize=256)
+def _spellings(secret: str) -> tuple[str, ...]:
+    try:
+        encoded = quote(secret, safe="")
+    except UnicodeEncodeError:
+        encoded = secret
+    return (secret,) if encoded == secret else (secret, encoded)
+
+
+def _unescaped(text: str) -> str:
+    """Undo the escapes of JSON, HTML and URLs, so that a secret is found in any of them."""
+    if "\\" in text:
+        text = _ESCAPES.sub(lambda match: chr(int(match[1], 16)) if match[1] else match[2], text)
+    if "&" in text:
+        text = html.unescape(text)
+    return unquote(text) if "%" in text else text
+
+
+def _without_link_secrets(text: str) -> str:
+    """Cut user and password, query, fragment and parameters of every link."""
+    return cut_queries(_USER.sub(f"{HIDDEN}@", _LINK.sub(_shown_link, text)))
+
+
+def _shown_link(match: re.Match[str]) -> str:
+    scheme, rest = match[1], match[2]
+    rest, hash_, _ = rest.partition("#")
+    rest, mark, _ = rest.partition("?")
+    host, slash, path = rest.partition("/")
+    if "@" in host:
+        host = f"{HIDDEN}@{host.rpartition('@')[2]}"
+    if scheme.lower().startswith("http"):
+        # A part of a path that gives a value to a name is a parameter: ;sig=..., /exp=...~hmac=...
+        path = "/".join(HIDDEN if "=" in part else part for part in path.split("/"))
+    return f"{scheme}{host}{slash}{path}{f'{mark}{HIDDEN}' if mark else ''}{f'{hash_}{HIDDEN}' if hash_ else ''}"
+
+
+def page_link(value: Any, *, longest: int = 2048) -> str | None:
+    """
+    Return the http or https link of a page without what may be a credential in it; None for anything else.
+
+    User and password, the query, and a fragment that gives a value to a name are left out.
+    """
+    if not isinstance(value, str) or len(value) > _READ:
+        return None
+    link = value.strip()
+    try:
+        parts = urlsplit(link)
+        if parts.scheme not in ("http", "https") or not parts.hostname or _UNSEEN.search(link):
+            return None
+    except ValueError:
+        return None
+    fragment = "" if "=" in parts.fragment else parts.fragment
+    shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.partition(";")[0], "", fragment))
+    return shown if len(shown) <= longest and not _SURROGATES.search(shown) else None
+
+
+def is_clean(text: str) -> bool:
+    """Tell whether a text holds neither control or invisible characters nor lone surrogates."""
+    return not (_UNSEEN.search(text) or _SURROGATES.search(text))
+
+
+def without_surrogates(text: str) -> str:
+    """Return a text that can be encoded; each lone surrogate becomes U+FFFD."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from requests.auth import AuthBase
 
 from airflow_video_providers.api.paths import id_in_path
+from airflow_video_providers.api.redaction import clean_text
 from airflow_video_providers.exceptions import (
     VideoApiError,
     VideoApiNotFoundError,
@@ -81,7 +83,8 @@ def readable(model: type[Model], items: Iterable[Any], *, vendor: str, endpoint:
         try:
             good.append(model.model_validate(item))
         except ValidationError as error:
-            wrong = ", ".join(".".join(str(part) for part in found["loc"]) or "all" for found in error.errors())
+            places = (".".join(str(part) for part in found["loc"]) or "all" for found in error.errors()[:10])
+            wrong = clean_text(", ".join(places), longest=200)
             log.warning("%s: %s: an item of the list cannot be read (%s); it is passed over", vendor, endpoint, wrong)
             bad.append(item)
     return good, bad
@@ -198,7 +201,7 @@ def state_of(vendor: str, status: str, states: Mapping[str, JobState]) -> JobSta
     """Return the state that a vendor's status means; an unknown one is RUNNING, logged once per value."""
     state = states.get(status)
     if state is None:
-        _warn_of_status(vendor, status)
+        _warn_of_status(vendor, clean_text(status, longest=100))
         return JobState.RUNNING
     return state
 
@@ -209,8 +212,8 @@ def _warn_of_status(vendor: str, status: str) -> None:
 
 
 def share_of(done: float | None, total: float | None) -> float | None:
-    """Return ``done / total`` within 0..1; None where either is missing or the total is not above 0."""
-    if done is None or total is None or total <= 0:
+    """Return ``done / total`` within 0..1; None where either is missing or not finite, or the total is not above 0."""
+    if done is None or total is None or not (math.isfinite(done) and math.isfinite(total)) or total <= 0:
         return None
     return min(1.0, max(0.0, done / total))
 

@@ -20,11 +20,13 @@ from pydantic import (
     field_validator,
 )
 
-from airflow_video_providers.api.redaction import cut_queries
+from airflow_video_providers.api.redaction import redact
 
 log = logging.getLogger(__name__)
 
 
+_LONGEST_REPR = 2000
+_LINKS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s\"'<>]*")
 _EARLIEST_YEAR = 2000  # before all of these vendors; an earlier time is a number that means something else
 
 
@@ -39,7 +41,10 @@ def _digits_as_time(value: Any) -> Any:
 
 
 def _as_utc(value: datetime) -> datetime:
-    value = value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+    try:
+        value = value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError("not a time of our days") from None
     if value.year < _EARLIEST_YEAR:
         raise ValueError("not a time of our days")
     return value
@@ -67,9 +72,10 @@ class VendorModel(BaseModel):
         extra="allow", frozen=True, populate_by_name=True, coerce_numbers_to_str=True, protected_namespaces=()
     )
 
-    def __repr_str__(self, join_str: str) -> str:
+    def __repr_args__(self) -> Any:
         # Also a field that nobody documents can hold a signed link.
-        return cut_queries(super().__repr_str__(join_str))  # type: ignore[misc]  # pydantic's own typing of it
+        for name, value in super().__repr_args__():
+            yield name, _Shown(value)
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -84,6 +90,16 @@ class VendorModel(BaseModel):
                 raise
             _warn_once(cls.__name__, name, type(value).__name__)
             return field.get_default(call_default_factory=True, validated_data={})
+
+
+class _Shown:
+    """Shows a value without its links and at a bounded length."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return _LINKS.sub(lambda match: f"{match[1]}***", redact(repr(self._value), longest=_LONGEST_REPR))
 
 
 @lru_cache(maxsize=256)

@@ -120,7 +120,12 @@ class XvidTokenAuth(AuthBase):
     def _request_token(self) -> Token:
         try:
             data = self._client.call_json(
-                "POST", "/oauth2/token/", endpoint=TOKEN_ENDPOINT, data=self._fields, repeatable=True
+                "POST",
+                "/oauth2/token/",
+                endpoint=TOKEN_ENDPOINT,
+                data=self._fields,
+                repeatable=True,
+                with_secrets=True,
             )
             answer = self._client.parse(Token, data, endpoint=TOKEN_ENDPOINT)
         except (VideoApiInvalidRequestError, VideoApiPermissionError) as error:

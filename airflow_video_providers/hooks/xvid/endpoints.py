@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeVar
@@ -11,6 +10,8 @@ from urllib.parse import urljoin
 
 from typing_extensions import TypedDict, Unpack
 
+from airflow_video_providers.api.content import decode_json
+from airflow_video_providers.api.redaction import clean_document
 from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoApiUnreadableAnswerError
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.common import id_in_path
@@ -362,8 +363,9 @@ class XvidEndpoints(VideoHook, abstract=True):
 
     def _decoded(self, content: bytes, endpoint: str, *, format: Any, human: Any, outcome_unknown: bool = False) -> Any:
         try:
-            return parse_xml(content) if format == "xml" else json.loads(content)
-        except ValueError:
+            data = parse_xml(content) if format == "xml" else decode_json(content)
+            return clean_document(data, self.client.secrets)
+        except (ValueError, RecursionError):
             problem = f"the answer is not {format or 'json'} ({len(content)} bytes)"
             if human:
                 problem += "; with human=true Xvid writes for people: leave it out"

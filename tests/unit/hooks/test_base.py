@@ -4,7 +4,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -413,19 +412,24 @@ class TestPayloads:
         with pytest.raises(ValueError, match="validation error"):
             Payload.model_validate(body)
 
-    def test_no_query_of_a_link_is_shown(self) -> None:
+    def test_no_link_is_shown(self) -> None:
         link = "https://x.example/v.mp4?sig=feed"
         payload = Payload.model_validate({"id": "1", "undocumented": {"deep": [link]}, "parts": [{"id": link}]})
-        assert "feed" not in f"{payload!r} {payload}"
-        assert "https://x.example/v.mp4?***" in repr(payload)
+        for shown in (repr(payload), str(payload)):
+            assert "feed" not in shown
+            assert "v.mp4" not in shown
+            assert "https://***" in shown
 
     @pytest.mark.parametrize("vendor", HOOKS)
-    def test_nor_any_of_a_link_itself(self, vendor: str) -> None:
+    def test_nor_in_any_field_of_a_vendor(self, vendor: str) -> None:
         models = [model for model in vars(schemas_of(vendor)).values() if isinstance(model, type)]
         for model in models:
-            for name, field in getattr(model, "model_fields", {}).items():
-                if re.search("url|uri|link", name, re.IGNORECASE):
-                    assert field.repr is False, f"{model.__name__}.{name} needs Field(repr=False)"
+            for name in getattr(model, "model_fields", {}):
+                payload = model.model_construct(**{name: "https://x.example/feed.mp4?sig=feed"})
+                assert "feed" not in f"{payload!r} {payload}", f"{model.__name__}.{name}"
+
+    def test_a_long_value_is_shown_cut(self) -> None:
+        assert len(repr(Payload.model_validate({"id": "1", "undocumented": "x" * 1_000_000}))) < 5000
 
     @pytest.mark.parametrize("text", ["2024-05-01T12:00:00", "2024-05-01T14:00:00+02:00", "2024-05-01T12:00:00Z"])
     def test_times_are_utc(self, text: str) -> None:

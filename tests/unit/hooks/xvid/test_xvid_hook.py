@@ -104,12 +104,18 @@ class TestTheDocumentedJob:
 
     def test_offers_the_video_the_thumbnails_and_the_archive(self, api: ScriptedApi, hook: XvidHook) -> None:
         api.on("GET", f"/v1/jobs/{JOB_ID}", Answer(RECORDED))
-        details = {"name": "MyTest.mp4", "mime_type": "video/mp4", "size": 12, "md5_checksum": "ab", "duration": 24576}
+        details = {
+            "name": "MyTest.mp4",
+            "mime_type": "video/mp4",
+            "size": 12,
+            "md5_checksum": "AB" * 16,
+            "duration": 24576,
+        }
         archive = {"id": ZIP_ID, "type": "archive", "name": "thumbs.zip", "expires_at": 1900000000000}
         api.on("GET", "/v1/files/", Answer({"files": [{"id": VIDEO_ID, **details}, archive]}))
         video, thumbnail, zipped = hook.get_outputs(JOB_ID)
         assert (video.kind, video.output_id, video.url, video.expires_at) == ("video", VIDEO_ID, None, None)
-        assert (video.name, video.media_type, video.size, video.md5) == ("MyTest.mp4", "video/mp4", 12, "ab")
+        assert (video.name, video.media_type, video.size, video.md5) == ("MyTest.mp4", "video/mp4", 12, "ab" * 16)
         assert video.duration_seconds == 24.576
         assert (thumbnail.kind, thumbnail.output_id, thumbnail.name) == (
             "thumbnail",
