@@ -44,6 +44,7 @@ from airflow_video_providers.api.errors import (
     unreadable,
 )
 from airflow_video_providers.api.guard import SendGuard
+from airflow_video_providers.api.pacing import Pacer
 from airflow_video_providers.api.paths import endpoint_text, fill_path, query_of
 from airflow_video_providers.api.redaction import clean_document, redact
 from airflow_video_providers.api.retries import (
@@ -89,6 +90,7 @@ class VideoApiClient:
     :param headers: sent with every call to the API's origin.
     :param error_parser: reads the vendor's error answer.
     :param error_decoder: turns an error answer into what ``error_parser`` takes; on ValueError it is shown as text.
+    :ivar pacer: keeps the rate that the vendor documents, for each call to the API's origin; None: there is none.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class VideoApiClient:
         """What a status means for this vendor, where that is not the usual: Synthesia's 403 is a wrong key."""
         self.error_decoder = error_decoder
         self.headers = dict(headers or {})
+        self.pacer: Pacer | None = None
         self.session = _Session()
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()}
         self.session.headers.update(headers)
@@ -279,6 +282,8 @@ class VideoApiClient:
             raise
         except (ValueError, TypeError, OSError) as error:
             raise self._unwritable(error, endpoint) from None
+        if self.pacer is not None and _origin(url) == self.origin:
+            self.pacer.wait()  # before the guard, which takes note that the request is sent now
         try:
             response = self.session.send(request, allow_redirects=False, stream=True, **options)
         except _NO_ADDRESS as error:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeVar, overload
 
 from airflow.sdk import BaseHook
 
+from airflow_video_providers.api.pacing import shared_pacer
 from airflow_video_providers.api.settings import client_settings, header_text
 from airflow_video_providers.exceptions import (
     VideoApiNotFoundError,
@@ -85,9 +86,17 @@ class VideoHook(BaseHook):
     find_wait: ClassVar[float] = 60.0
     """For how long the vendor may not show a new job, in seconds; before, a job that is not found proves nothing."""
     requests_per_second: ClassVar[float | None] = None
-    """How many requests a second the vendor documents for one account; None: not documented."""
+    """
+    How many requests a second the vendor documents for one account; None: not documented.
+
+    All calls of an account in a process keep it together, those that poll for deferred tasks too.
+    """
     burst: ClassVar[int] = 1
-    """How many of them may be sent at once."""
+    """
+    How many of them may be sent at once: at most ``burst`` in any ``burst / requests_per_second`` seconds.
+
+    A limit of 30 requests in 10 seconds is ``requests_per_second = 3.0`` and ``burst = 30``.
+    """
     can_list: ClassVar[bool]
     """Whether :meth:`get_jobs` polls many jobs in one request."""
     can_find: ClassVar[bool]
@@ -157,7 +166,15 @@ class VideoHook(BaseHook):
         """The HTTP session of this connection, opened at the first call; one for all threads."""
         with self._client_lock:
             if self._client is None:
-                self._client = self.make_client()
+                client = self.make_client()
+                if self.requests_per_second is not None:
+                    client.pacer = shared_pacer(
+                        client.base_url,
+                        f"{self.connection.login}:{self.connection.password}",
+                        requests_per_second=self.requests_per_second,
+                        burst=self.burst,
+                    )
+                self._client = client
             return self._client
 
     def get_conn(self) -> VideoApiClient:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 
 import pytest
 
@@ -26,8 +27,12 @@ from airflow_video_providers.waiting.wait import Limits, Wait
 from tests.support.submission import FakeHook, World
 
 
-def waiter_of(polled=None, **limits):
-    job = VideoJob(vendor="v", job_id="1", state=JobState.RUNNING, vendor_status="busy")
+def job_of(job_id="1", state=JobState.RUNNING):
+    return VideoJob(vendor="v", job_id=job_id, state=state, vendor_status=state.value)
+
+
+def waiter_of(polled=None, job_id="1", **limits):
+    job = job_of(job_id)
     return Waiter(Wait.begin(job, Pace.begin(job, time.time() if polled is None else polled), Limits(**limits)))
 
 
@@ -102,11 +107,12 @@ def wait_for(monkeypatch):
         async def look_up(conn_id):
             return vendor
 
-        async def one():
-            return [wait async for wait in watch("c", waiter_of(polled=0.0, poll_interval=0.1, **limits))][-1].end
+        async def one(job_id):
+            waiter = waiter_of(polled=0.0, job_id=job_id, poll_interval=0.1, **limits)
+            return [wait async for wait in watch("c", waiter)][-1].end
 
         async def all_of_them():
-            return await asyncio.gather(*(one() for _ in range(count)))
+            return await asyncio.gather(*(one(str(number)) for number in range(count)))
 
         monkeypatch.setattr(shared_poller, "aget_video_hook", look_up)
         return asyncio.run(asyncio.wait_for(all_of_them(), 60))
@@ -115,7 +121,7 @@ def wait_for(monkeypatch):
 
 
 def done(_=None):
-    return VideoJob(vendor="v", job_id="1", state=JobState.SUCCEEDED, vendor_status="done")
+    return job_of(state=JobState.SUCCEEDED)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +161,24 @@ def test_no_more_calls_are_in_flight_than_the_vendors_rate_has_use_for(wait_for,
     vendor.requests_per_second = rate
     wait_for(vendor, 20)
     assert max(vendor.at_a_time) == most
+
+
+def test_many_jobs_at_a_slow_rate_are_polled_in_turn(wait_for):
+    """The interval of each grows with the number of jobs: nobody is polled again before all others that are due."""
+    polled = Counter()
+
+    class Slow(Vendor):
+        requests_per_second = 1.0
+
+        def get_job(self, job_id):
+            assert polled[job_id] <= min(polled.values(), default=0) + 1
+            polled[job_id] += 1
+            super().get_job(job_id)
+            return job_of(job_id, JobState.SUCCEEDED if polled[job_id] == 4 else JobState.RUNNING)
+
+    polled.update({str(number): 0 for number in range(12)})
+    assert {end.state for end in wait_for(Slow(done), 12)} == {JobState.SUCCEEDED}
+    assert set(polled.values()) == {4}
 
 
 def test_a_job_that_is_not_found_lets_the_others_go_on_after_a_pause(wait_for):
