@@ -131,28 +131,43 @@ def azure_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.wait()
 
 
-@pytest.fixture(params=["gs", "abfs"])
-def cloud(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> CloudBucket:
-    """Give a fresh bucket of each emulator, and define its Airflow connection."""
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    if request.param == "gs":
-        url = request.getfixturevalue("gcs_endpoint")
-        connection = {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True, "project": "test"}}
-        environment = {"STORAGE_EMULATOR_HOST": url, "AIRFLOW_CONN_GS_TEST": json.dumps(connection)}
-        for variable, value in environment.items():
-            monkeypatch.setenv(variable, value)
-        from google.auth.credentials import AnonymousCredentials
-        from google.cloud import storage
+def _fresh_name() -> str:
+    return f"test-{uuid.uuid4().hex[:12]}"
 
-        client: Any = storage.Client(credentials=AnonymousCredentials(), project="test")
-        client.create_bucket(name)
-        return CloudBucket("gs", name, client, environment)
-    url = request.getfixturevalue("azure_endpoint")
-    text = f"DefaultEndpointsProtocol=http;AccountName={_AZURE_ACCOUNT};AccountKey={_AZURE_KEY};BlobEndpoint={url};"
-    environment = {"AIRFLOW_CONN_ABFS_TEST": json.dumps({"conn_type": "wasb", "extra": {"connection_string": text}})}
-    monkeypatch.setenv("AIRFLOW_CONN_ABFS_TEST", environment["AIRFLOW_CONN_ABFS_TEST"])
+
+@pytest.fixture
+def gs_bucket(gcs_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> CloudBucket:
+    """Give a fresh bucket, and define its Airflow connection ``gs_test``."""
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+
+    connection = {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True, "project": "test"}}
+    environment = {"STORAGE_EMULATOR_HOST": gcs_endpoint, "AIRFLOW_CONN_GS_TEST": json.dumps(connection)}
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    client: Any = storage.Client(credentials=AnonymousCredentials(), project="test")  # type: ignore[no-untyped-call]
+    name = _fresh_name()
+    client.create_bucket(name)
+    return CloudBucket("gs", name, client, environment)
+
+
+@pytest.fixture
+def abfs_bucket(azure_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> CloudBucket:
+    """Give a fresh container, and define its Airflow connection ``abfs_test``."""
     from azure.storage.blob import BlobServiceClient
 
+    account = f"AccountName={_AZURE_ACCOUNT};AccountKey={_AZURE_KEY}"
+    text = f"DefaultEndpointsProtocol=http;{account};BlobEndpoint={azure_endpoint};"
+    environment = {"AIRFLOW_CONN_ABFS_TEST": json.dumps({"conn_type": "wasb", "extra": {"connection_string": text}})}
+    monkeypatch.setenv("AIRFLOW_CONN_ABFS_TEST", environment["AIRFLOW_CONN_ABFS_TEST"])
     client = BlobServiceClient.from_connection_string(text)
+    name = _fresh_name()
     client.create_container(name)
     return CloudBucket("abfs", name, client, environment)
+
+
+@pytest.fixture(params=["gs", "abfs"])
+def cloud(request: pytest.FixtureRequest) -> CloudBucket:
+    """Give a fresh bucket of each emulator in turn."""
+    bucket: CloudBucket = request.getfixturevalue(f"{request.param}_bucket")
+    return bucket

@@ -174,7 +174,12 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def put(self, key: str, data: bytes, attributes: ObjectAttributes, *, replace: bool) -> StoredObject:
-        """Write a small object in one request."""
+        """
+        Write a small object, of some megabytes: readers see the old one or the new one, whole.
+
+        :param replace: False: fail where an object is already there.
+        :raises DestinationExistsError: it must not replace anything, and something is there.
+        """
 
     @abstractmethod
     def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
@@ -191,6 +196,10 @@ class ObjectStore(ABC):
 
         :raises SourceError: it is not there, or cannot be read.
         """
+
+    def console_url(self, key: str) -> str | None:
+        """Return the page of an object in the web console of its cloud; None where there is none."""
+        return None
 
     def part_size(self, size: int | None) -> int:
         """

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, BinaryIO
+from urllib.parse import quote
 
 from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
 from azure.core import MatchConditions
@@ -91,6 +92,16 @@ class AzureStore(ObjectStore):
             raise SourceError(f"{uri} cannot be read: {_reason(error)}") from None
         return io.BufferedReader(_AzureReader(download, uri), 1024 * 1024), _stored(download.properties)
 
+    def console_url(self, key: str) -> str | None:
+        """
+        Return the blob's page in the Azure portal.
+
+        The portal finds an account only by its resource id (``/subscriptions/…``); None where the connection's extra
+        ``resource_id`` does not give it.
+        """
+        resource_id = self._hook.get_connection(self._hook.conn_id).extra_dejson.get("resource_id")
+        return console_url(resource_id, self.container, key) if resource_id else None
+
 
 class _AzureWriter(ObjectWriter):
     def __init__(self, client: Any, container: str, key: str, attributes: ObjectAttributes, *, replace: bool) -> None:
@@ -137,6 +148,12 @@ class _AzureReader(io.RawIOBase):
             raise SourceError(f"{self._uri} cannot be read: {_reason(error)}") from None
         view[: len(data)] = data
         return len(data)
+
+
+def console_url(resource_id: str, container: str, key: str) -> str:
+    """Return the page of a blob in the Azure portal, given the resource id of its storage account."""
+    account, path = quote(resource_id, safe=""), quote(f"{container}/{key}", safe="")
+    return f"https://portal.azure.com/#view/Microsoft_Azure_Storage/BlobPropertiesBladeV2/storageAccountId/{account}/path/{path}"
 
 
 def _stored(properties: Any) -> StoredObject:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any, BinaryIO
+from urllib.parse import quote, urlsplit
 
 import requests
 from airflow.providers.google.cloud.hooks.gcs import GCSHook
@@ -87,6 +88,11 @@ class GcsStore(ObjectStore):
         file = blob.open("rb", chunk_size=PART_BYTES, if_generation_match=blob.generation)
         return io.BufferedReader(_GcsReader(file, f"gs://{self.bucket}/{key}"), 1024 * 1024), _stored(blob)
 
+    def console_url(self, key: str) -> str | None:
+        """Return the object's page in the Google Cloud console; None for an emulator."""
+        endpoint = urlsplit(self._bucket.client.api_endpoint).hostname or ""
+        return console_url(self.bucket, key) if endpoint.endswith(".googleapis.com") else None
+
     def _blob(self, key: str, attributes: ObjectAttributes) -> Any:
         attributes.refuse("Google Cloud Storage", "encryption", "acl")
         blob = self._bucket.blob(key, chunk_size=PART_BYTES, kms_key_name=attributes.kms_key)
@@ -154,6 +160,11 @@ class _GcsReader(io.RawIOBase):
             raise SourceError(f"{self._uri} cannot be read: {_message(error)}") from None
         view[: len(data)] = data
         return len(data)
+
+
+def console_url(bucket: str, key: str) -> str:
+    """Return the page of an object in the Google Cloud console."""
+    return f"https://console.cloud.google.com/storage/browser/_details/{bucket}/{quote(key)}"
 
 
 def _stored(blob: Any) -> StoredObject:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any, BinaryIO
+from urllib.parse import quote, urlencode, urlsplit
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -33,6 +34,7 @@ from airflow_video_providers.exceptions import DestinationError, DestinationExis
 log = logging.getLogger(__name__)
 
 _GONE = ("NoSuchUpload", "NoSuchKey", "404", "NotFound")
+_CONSOLES = {"amazonaws.com": "console.aws.amazon.com", "amazonaws.com.cn": "console.amazonaws.cn"}
 _LIMITS = Limits(parts=10_000, part_bytes=5 * 1024**3)
 
 
@@ -160,6 +162,11 @@ class S3Store(ObjectStore):
             raise SourceError(f"there is no object s3://{self.bucket.name}/{key}, or it may not be read")
         return io.BufferedReader(S3Reader(self.bucket, key, stored), 1024 * 1024), stored
 
+    def console_url(self, key: str) -> str | None:
+        """Return the object's page in the AWS console; None for other stores that speak S3's language."""
+        meta = self.bucket.client.meta
+        return console_url(meta.endpoint_url, meta.region_name, self.bucket.name, key)
+
 
 class _S3Writer(ObjectWriter):
     def __init__(self, store: S3Store, key: str, attributes: ObjectAttributes, upload: str, *, replace: bool) -> None:
@@ -217,3 +224,15 @@ def _arguments(attributes: ObjectAttributes) -> dict[str, Any]:
         "SSEKMSKeyId": attributes.kms_key,
     }
     return {name: value for name, value in arguments.items() if value}
+
+
+def console_url(endpoint: str, region: str | None, bucket: str, key: str) -> str | None:
+    """Return the page of an object in the console of the partition that an endpoint of AWS belongs to."""
+    host = urlsplit(endpoint).hostname or ""
+    console = next((console for domain, console in _CONSOLES.items() if host.endswith(f".{domain}")), None)
+    if console is None:
+        return None
+    if (region or "").startswith("us-gov-"):
+        console = "console.amazonaws-us-gov.com"
+    query = urlencode({**({"region": region} if region else {}), "prefix": key}, safe="/", quote_via=quote)
+    return f"https://{console}/s3/object/{bucket}?{query}"
