@@ -59,8 +59,8 @@ format: $(DEV_STAMP)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-chaos: $(DEV_STAMP)  ## kill a real Airflow at every point of a task's life, and count the renders (about half an hour)
-	@exec $(BIN)/python benchmarks/chaos.py
+chaos: $(DEV_STAMP)  ## disturb a real Airflow at every point of a task's life, and count the renders (ARGS="--help")
+	@exec $(BIN)/python benchmarks/chaos.py $(ARGS)
 
 bench-import: $(DEV_STAMP)  ## what importing the package adds to importing airflow.sdk
 	$(BIN)/python benchmarks/bench_import.py

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``make chaos`` does to a task: shared by the DAG file, which strikes, and the runner, which judges."""
+"""What ``make chaos`` does to a task: shared by the DAG file, which strikes, and the harness, which judges."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
-VENDORS = ("colossyan", "hourone", "oxolo", "xvid")
-EXACT = ("hourone", "xvid")
 WAYS: dict[str, dict[str, Any]] = {
     "no wait": {},
     "worker": {"wait_for_completion": True, "deferrable": False},
     "deferred": {"wait_for_completion": True, "deferrable": True},
 }
+MARK = re.compile(r"chaos_\w+-[a-z0-9]+-\d+\.")
+"""The mark of one task in its request, its jobs and the file of a task that stands still."""
 
 
 @dataclass(frozen=True)
@@ -20,79 +22,135 @@ class Case:
     """
     One way to disturb a task.
 
-    :param ways: how the task waits; the repetitions of a case take turns.
-    :param strike: the point at which the first try kills its worker with SIGKILL.
+    :param ways: how the task waits; the vendors and repetitions of a case take turns.
+    :param strike: the point at which something happens to the first try.
+    :param blow: what happens there: ``kill`` (the worker dies by SIGKILL), ``suspend`` (the worker stops until the next
+        try has submitted) or ``hold`` (the task waits until the harness has gone on).
     :param fault: what the simulator does to the request that creates the job.
-    :param action: what the runner does to the task once its job runs.
+    :param action: what the harness does to the task once its job runs.
     :param arguments: of the operator.
-    :param renders: how many renders the vendors that are found again surely have created at the end.
-    :param doubtful: whether the outcome cannot be known where a vendor offers no sure way to look.
+    :param changes: whether each try has another request.
+    :param renders: how many renders a vendor that is sure of a lost answer has created at the end.
+    :param doubtful: whether the outcome cannot be known where a vendor is not sure.
     :param ends: the state of the task at the end, where nothing is doubtful.
     :param cancelled: how many of the renders were cancelled, where the vendor can cancel.
-    :param times: repetitions with each vendor; None: as the runner was told.
+    :param tries: how many tries the task takes at most; None: as many as it needs.
+    :param most: how many repetitions with each vendor are enough.
     """
 
     name: str
     ways: tuple[str, ...]
     strike: str | None = None
+    blow: str = "kill"
     fault: dict[str, Any] | None = None
     action: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
+    changes: bool = False
     renders: int = 1
     doubtful: bool = False
     ends: str = "success"
     cancelled: int = 0
-    times: int | None = None
+    tries: int | None = None
+    most: int = 100
 
     @property
     def dag_id(self) -> str:
         """The DAG that holds the tasks of this case."""
-        return "chaos_" + self.name.replace(" ", "_").replace(",", "")
+        return "chaos_" + re.sub(r"\W+", "_", self.name)
+
+    @property
+    def delivers(self) -> bool:
+        """Whether a task that succeeds hands a job id on; one that a user marks as success does not."""
+        return self.ends == "success" and self.action != "mark success"
+
+
+@dataclass(frozen=True)
+class Order:
+    """One mapped task of a case: its vendor, repetition and way of waiting."""
+
+    case: Case
+    vendor: str
+    index: int
+    way: str
+
+    @property
+    def task_id(self) -> str:
+        """The task that this order is mapped over."""
+        return self.way.replace(" ", "_")
+
+    @property
+    def mark(self) -> str:
+        """What tells the render of this task from all others."""
+        return f"{self.case.dag_id}-{self.vendor}-{self.index}."
+
+    @property
+    def content(self) -> str:
+        """What the request carries: the mark, and the number of the try where requests change."""
+        return self.mark + ("try-{{ ti.try_number }}" if self.case.changes else "")
+
+    @property
+    def conn_id(self) -> str:
+        """The connection; one that breaks belongs to this task alone."""
+        own = self.case.action == "break connection"
+        return f"{self.vendor}_chaos_{self.index}" if own else f"{self.vendor}_default"
+
+
+def orders_of(case: Case, vendors: list[str], times: int) -> list[Order]:
+    """Return the mapped tasks of a case, in the order in which the DAG file maps them."""
+    pairs = product(range(len(vendors)), range(min(times, case.most)))
+    return [Order(case, vendors[at], index, case.ways[(at + index) % len(case.ways)]) for at, index in pairs]
 
 
 ALL = tuple(WAYS)
 STRIKES = [
     Case("killed before the POST", ALL, strike="intended", doubtful=True),
-    Case("killed before the answer is read", ALL, strike="accepted", doubtful=True),
+    Case("killed before the response is read", ALL, strike="accepted", doubtful=True),
     Case("killed before the id is kept", ALL, strike="answered", doubtful=True),
     Case("killed after the id is kept", ALL, strike="kept"),
     Case("killed while waiting", ("worker",), strike="waiting"),
     Case("killed while deferring", ("deferred",), strike="deferring"),
     Case("killed after success", ("worker",), strike="succeeded"),
+    Case("request changed after the POST", ALL, strike="answered", changes=True, doubtful=True, renders=2, cancelled=1),
 ]
-FAULTS = [
-    Case("answer lost", ALL, fault={"lose_answer": True}, doubtful=True),
-    Case("answered 502 after the job was made", ALL, fault={"answer_status_after_effect": 502}, doubtful=True),
-    Case("answer lost, list lags", ALL, fault={"lose_answer": True}, doubtful=True),
-]
-TRIGGERER = [Case("triggerer killed", ("deferred",), action="kill triggerer")]
 ACTIONS = [
     Case("worker evicted", ("worker",), action="evict"),
-    Case("cleared while running", ("worker",), action="clear", times=2, renders=2, cancelled=1),
-    Case("cleared while deferred", ("deferred",), action="clear", times=2, renders=2, cancelled=1),
-    Case("failed by hand while running", ("worker",), action="mark failed", times=2, ends="failed", cancelled=1),
-    Case("failed by hand while deferred", ("deferred",), action="mark failed", times=2, ends="failed", cancelled=1),
-    Case("retries changed between tries", ("worker",), action="change retries", strike="waiting", times=2),
+    Case("cleared while running", ("worker",), action="clear", renders=2, cancelled=1),
+    Case("cleared while deferred", ("deferred",), action="clear", renders=2, cancelled=1),
+    Case("cleared after success", ("no wait",), action="clear when done", renders=2, cancelled=1, most=2),
+    Case("failed by hand while running", ("worker",), action="mark failed", ends="failed", cancelled=1, most=2),
+    Case("failed by hand while deferred", ("deferred",), action="mark failed", ends="failed", cancelled=1, most=2),
+    Case("succeeded by hand while deferred", ("deferred",), action="mark success", cancelled=1, most=2),
+    Case("retries changed between tries", ("worker",), action="change retries", strike="waiting", most=2),
+    Case("timeout in the worker", ("worker",), arguments={"timeout": 5}, ends="failed", cancelled=1, most=2),
+    Case("timeout in the triggerer", ("deferred",), arguments={"timeout": 5}, ends="failed", cancelled=1, most=2),
+    Case("connection deleted while deferred", ("deferred",), action="break connection", ends="failed", most=2),
 ]
-LATE = [
-    Case("cleared after success", ("no wait",), action="clear when done", times=2, renders=2, cancelled=1),
-    Case("timeout in the worker", ("worker",), arguments={"timeout": 5}, times=2, ends="failed", cancelled=1),
-    Case("timeout in the triggerer", ("deferred",), arguments={"timeout": 5}, times=2, ends="failed", cancelled=1),
+FAULTS = [
+    Case("response lost", ALL, fault={"lose_answer": True}, doubtful=True),
+    Case("answered 502 after the job was made", ALL, fault={"answer_status_after_effect": 502}, doubtful=True),
+    Case("response lost, list lags", ALL, fault={"lose_answer": True}, doubtful=True),
 ]
-CASES = [*STRIKES, *FAULTS, *TRIGGERER, *ACTIONS, *LATE]
+SUSPENDED = [
+    Case(
+        f"suspended in the pause after a {status}",
+        ALL,
+        strike="pausing",
+        blow="suspend",
+        fault={"status": status, "retry_after": 8},
+        most=2,
+    )
+    for status in (429, 503)
+]
+TRIGGERERS = [
+    Case("triggerers killed", ("deferred",), action="kill triggerers", tries=1),
+    Case("triggerer heartbeat late", ("deferred",), action="suspend triggerers", tries=1),
+]
+AWAY = [Case("API server away after the response", ALL, strike="accepted", blow="hold", action="take API away", most=2)]
 
-
-def request_of(vendor: str, mark: str) -> dict[str, Any]:
-    """Return a request of a vendor that carries a mark by which the runner knows it again."""
-    if vendor == "colossyan":
-        return {"templateJobId": "chaos", "dynamicVariables": {"name": mark}}
-    if vendor == "hourone":
-        return {"type": "override", "source_draft_id": "chaos", "name": mark, "scenes": [{"name": "one"}]}
-    if vendor == "oxolo":
-        return {"mode": "url", "url": f"https://shop.example/{mark.replace(' ', '-')}", "template_id": "chaos"}
-    return {"pipeline": {"id": "chaos"}, "input": {"input_name": mark}, "outputs": [{"preset": {"id": "chaos"}}]}
-
-
-def mark_of(case: Case, vendor: str, index: int) -> str:
-    """Return what tells the render of one task from all others."""
-    return f"{case.dag_id}-{vendor}-{index}."
+PHASES: list[list[Case]] = [
+    [Case("undisturbed", ALL, most=1)],
+    [*STRIKES, *ACTIONS],
+    *([case] for case in [*FAULTS, *SUSPENDED, *TRIGGERERS, *AWAY]),
+]
+"""The cases that run at the same time: first an easy one, while all parts warm up; what disturbs others runs alone."""
+CASES = [case for phase in PHASES for case in phase]

@@ -69,24 +69,23 @@ class Airflow:
         """Let a suspended part go on (SIGCONT)."""
         _signal_groups(self.parts[part].pid, signal.SIGCONT)
 
-    def restart(self, part: str, *, away: float = 0, settings: Mapping[str, str] | None = None) -> None:
-        """
-        End a part with SIGTERM, as a deployment does, and start it again.
-
-        :param away: seconds between the two.
-        :param settings: environment variables for the new process alone.
-        """
-        process = self.parts.pop(part)
+    def end(self, part: str) -> None:
+        """End a part as a deployment does: SIGTERM, and SIGKILL where it takes longer than 30 seconds."""
+        process = self.parts[part]
         process.terminate()
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:
-            self.parts[part] = process
             self.kill(part)
-        time.sleep(away)
-        self.start(part, settings)
-        if part == "api-server":
-            self.wait_until_up()
+        else:
+            del self.parts[part]
+
+    def start_dead(self) -> list[str]:
+        """Start the parts again that have ended by themselves, as a service manager does; return their names."""
+        dead = [part for part, process in self.parts.items() if process.poll() is not None]
+        for part in dead:
+            self.start(part)
+        return dead
 
     def stop(self) -> None:
         """Kill every part."""
@@ -122,9 +121,10 @@ class Airflow:
 def _signal_groups(pid: int, sig: signal.Signals) -> None:
     """Send a signal to the process groups of a process and its descendants: a task has a group of its own."""
     groups = {pid}
-    for child in psutil.Process(pid).children(recursive=True):
-        with contextlib.suppress(ProcessLookupError):
-            groups.add(os.getpgid(child.pid))
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(ProcessLookupError):
+                groups.add(os.getpgid(child.pid))
     for group in groups:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, sig)
@@ -203,9 +203,11 @@ def make_airflow(home: Path, dags_folder: Path, settings: Mapping[str, str], *, 
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__MAXIMUM_PAGE_LIMIT": "10000",
         "AIRFLOW__API__SECRET_KEY": "chaos-of-this-run-only-chaos-of-this-run-only",
         "AIRFLOW__API_AUTH__JWT_SECRET": "chaos-of-this-run-only-chaos-of-this-run-only-chaos-of-this-run",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        # A part that waits too short for SQLite's one writer dies of it.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "20",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",

@@ -2,100 +2,143 @@
 """
 The DAGs of ``make chaos``: one a case, one mapped task a vendor and repetition.
 
-On the first try of a case that strikes, the task kills its supervisor and itself with SIGKILL at the named point: the
-functions that mark the points are wrapped when a worker reads this file.
+On the first try of a case that strikes, the task kills or stops its worker at the named point. The functions at the
+points are wrapped when a worker reads this file: those of Airflow's task state store, ``requests`` and public methods
+alone, so that the harness knows nothing of what is inside the package.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import os
 import signal
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import requests
 from airflow.sdk import DAG, get_parsing_context
-from chaos_cases import CASES, VENDORS, WAYS, mark_of, request_of
+from airflow.sdk.execution_time.context import TaskStateStoreAccessor
+from chaos_cases import CASES, MARK, WAYS
 
-from airflow_video_providers.hooks.colossyan import ColossyanHook
-from airflow_video_providers.hooks.hourone import HourOneHook
-from airflow_video_providers.hooks.oxolo import OxoloHook
-from airflow_video_providers.hooks.xvid import XvidHook
-from airflow_video_providers.operators import video_job
+from airflow_video_providers.hooks.base import VideoHook
+from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.retry_policy import VideoRetryPolicy
-from airflow_video_providers.submission import submit as submission
 
-TIMES = int(os.environ["CHAOS_TIMES"])
-RETRIES_FILE = Path(os.environ["CHAOS_HOME"], "retries")
-STRIKES = {case.dag_id: case.strike for case in CASES}
+HOME = Path(os.environ["CHAOS_HOME"])
+ORDERS = json.loads((HOME / "orders.json").read_text())
+STRIKES = {case.dag_id: case for case in CASES if case.strike}
 
 
-def strike(point):
-    """Kill this try's worker if this is the point at which it is to die."""
-    first = os.environ.get("AIRFLOW_CTX_TRY_NUMBER") == "1"
-    if point and first and STRIKES.get(os.environ.get("AIRFLOW_CTX_DAG_ID", "")) == point:
+class Try:
+    """What this worker process has seen of its try."""
+
+    mark = ""
+    submitting = False
+    refused = False
+
+
+def reach(point):
+    """Do what the case says, if this is the first try of a task and the point at which it is struck; return whether."""
+    case = STRIKES.get(os.environ.get("AIRFLOW_CTX_DAG_ID", ""))
+    if case is None or case.strike != point or os.environ.get("AIRFLOW_CTX_TRY_NUMBER") != "1":
+        return False
+    if case.blow == "kill":
         os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
+    standing = HOME / "standing" / Try.mark
+    if standing.exists():
+        return False
+    standing.write_text(json.dumps([os.getpid(), os.getppid()]))
+    if case.blow == "suspend":
+        os.kill(os.getppid(), signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+    while case.blow == "hold" and standing.exists():
+        time.sleep(0.2)
+    return True
 
 
-def struck(owner, name, *, before=None, after=None):
-    """Wrap a function so that a point lies before or after it; each is the name of the point, or finds it."""
+def wrap(owner, name, *, before=lambda *_: None, after=lambda *_: None):
+    """
+    Wrap a function of a module or class: ``before`` gets its arguments, ``after`` its result and arguments.
+
+    The function itself is left out where ``before`` returns True.
+    """
     original = getattr(owner, name)
     if hasattr(original, "chaos"):
         return
 
     @functools.wraps(original)
     def wrapper(*args, **kwargs):
-        if before:
-            strike(before(*args, **kwargs) if callable(before) else before)
+        if before(*args):
+            return None
         result = original(*args, **kwargs)
-        if after:
-            strike(after(*args, **kwargs) if callable(after) else after)
+        after(result, *args)
         return result
 
     wrapper.chaos = True
     setattr(owner, name, wrapper)
 
 
-def creates(session, request, **_):
-    """Whether this call buys a render: the one POST of a task that is not about a token."""
-    return "accepted" if request.method == "POST" and "token" not in request.url else None
+def stored(_, store, key, value=None, *rest):
+    if isinstance(value, dict):
+        reach({"intended": "intended", "submitted": "kept"}.get(value.get("state")))
 
 
-struck(
-    submission, "write_record", after=lambda _, record: {"intended": "intended", "submitted": "kept"}.get(record.state)
-)
-struck(requests.Session, "send", after=creates)
-struck(video_job, "wait_for_job", after="succeeded")
-struck(video_job.SubmitVideoJobOperator, "defer", before="deferring")
-for hook in (ColossyanHook, HourOneHook, OxoloHook, XvidHook):
-    struck(hook, "submit_job", after="answered")
-    struck(hook, "get_job", after="waiting")
+def submits(hook, request, *_):
+    Try.submitting = True
+    Try.mark = MARK.search(json.dumps(dict(request))).group()
+
+
+def submitted(*_):
+    Try.submitting = False
+    reach("answered")
+
+
+def sent(response, session, request, *_):
+    """See the response to the call that creates the job: the POST of a submission that is not about a token."""
+    if Try.submitting and request.method == "POST" and "token" not in request.url:
+        Try.refused = response.status_code in (429, 503)
+        if response.ok:
+            reach("accepted")
+
+
+def sleeps(*_):
+    """Stop in the pause before a refused call is repeated; the pause is over when the worker goes on."""
+    refused, Try.refused = Try.refused, False
+    return refused and reach("pausing")
+
+
+def made(_, hook, *__):
+    """Mark the points of the vendor whose hook was made."""
+    wrap(type(hook), "submit_job", before=submits, after=submitted)
+    wrap(type(hook), "get_job", after=lambda *_: reach("waiting"))
+
+
+wrap(TaskStateStoreAccessor, "set", after=stored)
+wrap(requests.Session, "send", after=sent)
+wrap(time, "sleep", before=sleeps)
+wrap(SubmitVideoJobOperator, "execute", after=lambda *_: reach("succeeded"))
+wrap(SubmitVideoJobOperator, "defer", before=lambda *_: reach("deferring"))
+wrap(VideoHook, "__init__", after=made)
 
 for case in CASES:
-    if get_parsing_context().dag_id not in (None, case.dag_id):
+    if case.dag_id not in ORDERS or get_parsing_context().dag_id not in (None, case.dag_id):
         continue  # a worker needs its own DAG alone
     retries = 3
-    if case.action == "change retries" and RETRIES_FILE.exists():
-        retries = int(RETRIES_FILE.read_text())
-    with DAG(case.dag_id, schedule=None, catchup=False, is_paused_upon_creation=False) as dag:
-        for way in case.ways:
-            orders = [
-                {"conn_id": f"{vendor}_default", "request": request_of(vendor, mark_of(case, vendor, index))}
-                for vendor in VENDORS
-                for index in range(case.times or TIMES)
-                if case.ways[index % len(case.ways)] == way
-            ]
-            if orders:
-                video_job.SubmitVideoJobOperator.partial(
-                    task_id=way.replace(" ", "_"),
-                    retries=retries,
-                    retry_delay=timedelta(seconds=1),
-                    retry_policy=VideoRetryPolicy(),
-                    poll_interval=2,
-                    find_wait=15,
-                    **WAYS[way],
-                    **case.arguments,
-                ).expand_kwargs(orders)
+    if case.action == "change retries" and (HOME / "retries").exists():
+        retries = 1
+    with DAG(case.dag_id, schedule=None, catchup=False, max_active_tasks=100) as dag:
+        for way, orders in ORDERS[case.dag_id].items():
+            SubmitVideoJobOperator.partial(
+                task_id=way.replace(" ", "_"),
+                retries=retries,
+                retry_delay=timedelta(seconds=1),
+                retry_policy=VideoRetryPolicy(),
+                poll_interval=2,
+                find_wait=15,
+                **WAYS[way],
+                **case.arguments,
+            ).expand_kwargs(orders)
     globals()[case.dag_id] = dag

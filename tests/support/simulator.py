@@ -52,6 +52,12 @@ class Simulator:
         answer = self._call("POST", "faults", {"vendor": vendor, "operation": operation, **fields})
         return str(answer["id"])
 
+    def clear_faults(self, vendor: str) -> None:
+        """Take back the faults ordered for one vendor."""
+        for fault in self._call("GET", "faults"):
+            if fault["vendor"] == vendor:
+                self._call("DELETE", f"faults/{fault['id']}")
+
     def counts(self, vendor: str) -> dict[str, int]:
         """The counts of a vendor."""
         counts: dict[str, int] = self._call("GET", "counts")[vendor]

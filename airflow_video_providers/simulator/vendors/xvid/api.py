@@ -389,6 +389,7 @@ VENDOR = Vendor(
         "pipeline": {"id": "pipeline-1"},
         "input": {"input_name": "archive/{text}.mp4"},
         "outputs": [{"preset": {"id": "preset-1"}, "output_name": "web"}],
+        "user_data": "{text}",
     },
     refused={"pipeline": {"id": "pipeline-1"}},
     connection={"login": CLIENT_ID, "password": CLIENT_SECRET},

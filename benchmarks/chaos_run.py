@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run some cases of ``make chaos`` at the same time: trigger their DAGs, disturb each task, wait for all to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+from chaos_cases import MARK, Case, orders_of
+from chaos_vendors import Vendor
+from chaos_verdict import Task, faults_of, seconds
+from live_airflow import Airflow
+
+from tests.support.simulator import Simulator
+
+DONE = ("success", "failed")
+LONGEST = 1200
+"""Seconds that a phase may take."""
+SLOTS = 8
+"""How many tasks run at the same time: more only makes each of them slower."""
+RENDER_SECONDS = 20
+"""How long a render takes; the harness ends it, at the soonest when its task has been disturbed."""
+LATE_HEARTBEAT = 35
+"""Seconds for which a triggerer is suspended: more than twice its threshold."""
+API_AWAY = 40
+"""Seconds between the end of the API server and its next start."""
+_SETTLE = 60
+"""Seconds that a cancelled or superseded render may take to show, after all tasks have ended."""
+
+
+def say(text: str) -> None:
+    """Print one line of progress at once."""
+    print(f"[chaos {time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+class Phase:
+    """Some cases, run at the same time until each of their tasks has come to its end."""
+
+    def __init__(
+        self, airflow: Airflow, simulator: Simulator, cases: list[Case], vendors: dict[str, Vendor], times: int
+    ) -> None:
+        self.airflow, self.simulator, self.cases, self.vendors = airflow, simulator, cases, vendors
+        self.run_id = f"chaos-{time.time_ns()}"
+        self.standing = airflow.home / "standing"
+        self.tasks: list[Task] = []
+        for case in cases:
+            found = orders_of(case, list(vendors), times)
+            for way in case.ways:
+                mapped = [order for order in found if order.way == way]
+                self.tasks += [Task(order, at) for at, order in enumerate(mapped)]
+        self.by_key = {(task.case.dag_id, task.order.task_id, task.map_index): task for task in self.tasks}
+
+    # ------------------------------------------------------------------ the run
+
+    def run(self) -> list[Task]:
+        """Trigger, disturb, wait."""
+        self.prepare()
+        for case in self.cases:
+            self.trigger(case.dag_id)
+        end = time.monotonic() + LONGEST
+        while True:
+            if dead := self.airflow.start_dead():
+                say(f"{', '.join(dead)} had died, and was started again")
+            self.look()
+            if self.act():
+                continue  # that took a while
+            self.end_renders()
+            left = [task for task in self.tasks if task.state not in DONE or task.to_do]
+            if not left:
+                break
+            if time.monotonic() > end:
+                say(f"{len(left)} tasks did not end: {[(task.order.mark, task.state) for task in left][:9]}")
+                break
+            time.sleep(2)
+        self.settle()
+        return self.tasks
+
+    def prepare(self) -> None:
+        """Empty the folder of the tasks that stand still, set the create's fault, make connections that will break."""
+        self.standing.mkdir(exist_ok=True)
+        for left in self.standing.iterdir():
+            left.unlink()
+        self.simulator.reset()
+        self.simulator.settings(render_seconds=100_000)
+        if fault := self.cases[0].fault:
+            self.simulator.settings(list_lag_seconds=6 if "lags" in self.cases[0].name else 0)
+            for vendor in self.vendors:
+                self.simulator.fault(vendor, "create", times=None, **fault)
+        # A worker that stands still keeps its slot until the next try has taken its place.
+        slots = len(self.tasks) if self.cases[0].blow in ("suspend", "hold") else SLOTS
+        self.airflow.call("PATCH", "pools/default_pool?update_mask=slots", {"name": "default_pool", "slots": slots})
+        for task in self.tasks:
+            if task.case.action == "break connection":
+                fields = self.simulator.connection(task.order.vendor)
+                if "extra" in fields:
+                    fields["extra"] = json.dumps(fields["extra"])
+                self.airflow.call("POST", "connections", {"connection_id": task.order.conn_id, **fields})
+
+    def trigger(self, dag_id: str) -> None:
+        """Start a run as soon as the DAG is known."""
+        end = time.monotonic() + 180
+        while True:
+            try:
+                self.airflow.call("PATCH", f"dags/{dag_id}", {"is_paused": False})
+                self.airflow.call("POST", f"dags/{dag_id}/dagRuns", {"dag_run_id": self.run_id, "logical_date": None})
+                return
+            except RuntimeError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(3)
+
+    def look(self) -> None:
+        """Read the states of all task instances and all jobs."""
+        which = {"dag_run_ids": [self.run_id], "page_limit": 10_000}
+        found = self.airflow.call("POST", "dags/~/dagRuns/~/taskInstances/list", which)
+        for instance in found["task_instances"]:
+            task = self.by_key.get((instance["dag_id"], instance["task_id"], instance["map_index"]))
+            if task is not None:
+                task.state, task.tries, task.pid = instance["state"], instance["try_number"], instance["pid"]
+        jobs: dict[str, list[dict[str, Any]]] = {}
+        for job in self.simulator.jobs():
+            mark = MARK.search(json.dumps(job["request"]))
+            jobs.setdefault(mark.group() if mark else "", []).append(job)
+        for task in self.tasks:
+            task.jobs = jobs.get(task.order.mark, [])
+            if task.case.changes and task.tries < 2:
+                task.doomed = [job["job_id"] for job in task.jobs]
+
+    def end_renders(self) -> None:
+        """Let a render succeed once its task has been disturbed, except one that is to be cancelled."""
+        for task in self.tasks:
+            if task.to_do or task.case.ends == "failed" or task.case.action == "mark success":
+                continue
+            waits_for_retry = task.case.strike and task.tries < 2
+            for job in task.jobs:
+                runs = job["state"] in ("queued", "running") and job["job_id"] not in task.doomed
+                age = time.time() - seconds(job["created_at"])
+                if runs and age > (90 if waits_for_retry else RENDER_SECONDS):
+                    self.simulator.move(job["job_id"], finish=True)
+
+    def settle(self) -> None:
+        """Wait for what happens shortly after the end of a task: superseded tries, cancelled renders."""
+        end = time.monotonic() + _SETTLE
+        while True:
+            self.look()
+            for task in self.tasks:
+                task.result, task.logs = self.result_of(task), self.logs_of(task)
+            resumed = [json.loads(path.read_text())[0] for path in self.standing.iterdir()]
+            faults = [fault for task in self.tasks for fault in faults_of(task, self.vendors[task.order.vendor])]
+            if time.monotonic() > end or not (faults or any(map(psutil.pid_exists, resumed))):
+                return
+            time.sleep(3)
+
+    # ------------------------------------------------------------------ disturbing
+
+    def act(self) -> bool:
+        """Disturb each task whose moment has come; return whether there was one."""
+        before = [task for task in self.tasks if task.to_do]
+        for task in before:
+            if self.is_ready(task):
+                if task.case.cancelled:
+                    task.doomed = [job["job_id"] for job in task.jobs]
+                self.disturb(task)
+                task.acted_at = time.time()
+        for case in self.cases if before else ():
+            if case.action in ("kill triggerers", "suspend triggerers"):
+                self.disturb_triggerers(case)
+            elif case.action == "take API away":
+                self.take_api_away(case)
+        return any(not task.to_do for task in before)
+
+    def is_ready(self, task: Task) -> bool:
+        """Tell whether the task is where the case wants it: mostly, it waits for a job that runs."""
+        case = task.case
+        if case.blow == "suspend":
+            self.stop_refusing(task.order.vendor)
+            over = task.tries > 1 and (bool(task.jobs) or task.state in DONE)
+            return over and (self.standing / task.order.mark).exists()
+        if not task.jobs or case.action in ("kill triggerers", "suspend triggerers", "take API away"):
+            return False
+        if case.action == "clear when done":
+            return task.state == "success"
+        if case.action == "change retries":
+            return True
+        if case.ways == ("deferred",):
+            # Airflow tells nobody of the end of a task whose trigger no triggerer has taken up yet.
+            return task.state == "deferred" and self.is_in_triggerer(task)
+        return task.state == "running"
+
+    def disturb(self, task: Task) -> None:
+        """Do what the case says."""
+        case, action = task.case, task.case.action
+        where = f"dags/{case.dag_id}/dagRuns/{self.run_id}/taskInstances/{task.order.task_id}/{task.map_index}"
+        if case.blow == "suspend":
+            for pid in json.loads((self.standing / task.order.mark).read_text()):
+                os.kill(pid, signal.SIGCONT)
+        elif action in ("clear", "clear when done"):
+            body = {"dry_run": False, "dag_run_id": self.run_id, "only_failed": False,
+                    "task_ids": [[task.order.task_id, task.map_index]]}  # fmt: skip
+            self.airflow.call("POST", f"dags/{case.dag_id}/clearTaskInstances", body)
+            task.state = None
+        elif action == "mark failed":
+            self.airflow.call("PATCH", where, {"new_state": "failed"})
+        elif action == "mark success":
+            self.airflow.call("PATCH", where, {"new_state": "success"})
+        elif action == "evict":
+            evict(task)
+        elif action == "change retries":
+            (self.airflow.home / "retries").touch()
+        elif action == "break connection":
+            self.airflow.call("DELETE", f"connections/{task.order.conn_id}")
+            self.airflow.call("PATCH", where, {"new_state": "failed"})
+
+    def stop_refusing(self, vendor: str) -> None:
+        """Let the creates of a vendor through once all of its tasks stand still in the pause after a refusal."""
+        mine = [task for task in self.tasks if task.order.vendor == vendor]
+        if all((self.standing / task.order.mark).exists() for task in mine):
+            self.simulator.clear_faults(vendor)
+
+    def disturb_triggerers(self, case: Case) -> None:
+        """Kill both triggerers, or suspend one after the other, once all tasks are deferred."""
+        tasks = [task for task in self.tasks if task.case is case]
+        if not all(task.state == "deferred" and self.is_in_triggerer(task) for task in tasks):
+            return
+        parts = [part for part in self.airflow.parts if part.startswith("triggerer")]
+        if case.action == "kill triggerers":
+            for part in parts:
+                self.airflow.kill(part)
+            say(f"{len(parts)} triggerers killed, with {len(tasks)} tasks deferred")
+            time.sleep(3)
+            for part in parts:
+                self.airflow.start(part)
+        else:
+            for part in parts:
+                self.airflow.suspend(part)
+                time.sleep(LATE_HEARTBEAT)
+                self.airflow.resume(part)
+                say(f"{part} was suspended for {LATE_HEARTBEAT} s")
+                time.sleep(LATE_HEARTBEAT)
+        for task in tasks:
+            task.acted_at = time.time()
+
+    def take_api_away(self, case: Case) -> None:
+        """End the API server when each task has the response to its create in hand; start it again later."""
+        tasks = [task for task in self.tasks if task.case is case]
+        files = [self.standing / task.order.mark for task in tasks]
+        if not all(path.exists() for path in files):
+            return
+        self.airflow.end("api-server")
+        for path in files:
+            path.unlink()
+        say(f"API server away for {API_AWAY} s and its start, with {len(tasks)} responses in hand")
+        time.sleep(API_AWAY)
+        self.airflow.start("api-server")
+        self.airflow.wait_until_up()
+        for task in tasks:
+            task.acted_at = time.time()
+
+    # ------------------------------------------------------------------ what is left
+
+    def result_of(self, task: Task) -> str | None:
+        """Return the job id that a task that succeeded hands to the tasks after it."""
+        if task.state != "success" or not task.case.delivers:
+            return None
+        where = f"dags/{task.case.dag_id}/dagRuns/{self.run_id}/taskInstances/{task.order.task_id}"
+        try:
+            found = self.airflow.call("GET", f"{where}/xcomEntries/return_value?map_index={task.map_index}")
+        except RuntimeError:
+            return None
+        return str(found["value"]).strip('"')
+
+    def is_in_triggerer(self, task: Task) -> bool:
+        """Tell whether a triggerer runs the wait of the task's last try: it writes a log."""
+        return any(self.folder_of(task).glob(f"attempt={task.tries}.log.trigger.*"))
+
+    def logs_of(self, task: Task) -> dict[str, str]:
+        """Return the logs of all tries by the names of their files."""
+        return {path.name: path.read_text() for path in sorted(self.folder_of(task).glob("*.log"))}
+
+    def folder_of(self, task: Task) -> Path:
+        """Return where the logs of a task are."""
+        run = self.airflow.home / "logs" / f"dag_id={task.case.dag_id}" / f"run_id={self.run_id}"
+        return run / f"task_id={task.order.task_id}" / f"map_index={task.map_index}"
+
+
+def evict(task: Task) -> None:
+    """Stop a worker as a cluster does: SIGTERM to the supervisor, which hands it on; soon after, SIGKILL to both."""
+    assert task.pid is not None
+    child = psutil.Process(task.pid)
+    supervisor = child.parent()
+    assert supervisor is not None
+    supervisor.terminate()
+    time.sleep(3)
+    for process in (supervisor, child):
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vendors of ``make chaos``: found in the provider info, with what their hooks say that they can do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from airflow.sdk.module_loading import import_string
+
+from airflow_video_providers.get_provider_info import get_provider_info
+from airflow_video_providers.hooks.base import KeySupport, VideoHook
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """
+    One vendor, as its hook describes it.
+
+    :param sure: whether a try always finds out what became of a lost response: the vendor can be searched exactly, or
+        replays an idempotency key.
+    :param can_cancel: whether a running job can be cancelled.
+    """
+
+    name: str
+    sure: bool
+    can_cancel: bool
+
+
+def find_vendors(chosen: Collection[str] = ()) -> dict[str, Vendor]:
+    """Return the vendors of the provider by name; those that are chosen, if any are."""
+    found = {}
+    for kind in get_provider_info()["connection-types"]:
+        name = kind["connection-type"]
+        if not chosen or name in chosen:
+            hook: type[VideoHook] = import_string(kind["hook-class-name"])
+            sure = hook.key_support is KeySupport.EXACT or hook.replay_seconds is not None
+            found[name] = Vendor(name, sure, hook.can_cancel)
+    return found
