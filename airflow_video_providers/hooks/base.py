@@ -302,6 +302,14 @@ class VideoHook(BaseHook):
                 continue
         return found
 
+    def replay_window(self, request: Mapping[str, Any]) -> float | None:
+        """
+        Return for how many seconds the vendor replays the response to this request; None: not at all.
+
+        Default: :attr:`replay_seconds`. A vendor that honours idempotency keys on some of its calls only overrides it.
+        """
+        return self.replay_seconds
+
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """
         Find the job that an earlier try submitted with ``key``; of several, the oldest that has neither failed nor
