@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Where a file goes: ``ObjectStoragePath`` syntax with placeholders, and names from a vendor made safe.
+Compute the location of a file from a destination: ``ObjectStoragePath`` syntax with placeholders.
 
 ``s3://conn_id@bucket/videos/{vendor}/{job_id}.{ext}``: the connection id is the user part of the URI, as everywhere in
-Airflow; without one, the ambient credentials of the cloud's own client are used.
+Airflow; without one, the default credentials of the cloud's client are used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PLACEHOLDERS = ("vendor", "job_id", "name", "kind", "label", "ext")
 
-# By kind, the usual one first. What is not here is no extension: a vendor's name is often a title ("Meet Acme.ai").
+# By kind, the usual one first. Anything else is no extension: a vendor's name is often a title ("Meet Acme.ai").
 _EXTENSIONS = {
     "video": (
         "mp4", "m4v", "mov", "webm", "mkv", "avi", "flv", "ogv", "ogg",
@@ -53,7 +53,7 @@ _URI = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*)(.*)", re.DOTALL)  # not urlspl
 
 @dataclass(frozen=True)
 class Location:
-    """One object: ``scheme`` (s3, gs, abfs, file), the Airflow connection, the bucket or container, the key in it."""
+    """The place of one object: ``scheme`` (s3, gs, abfs, file), Airflow connection, bucket or container, key."""
 
     scheme: str
     conn_id: str | None
@@ -62,7 +62,7 @@ class Location:
 
     @property
     def uri(self) -> str:
-        """The URI without the connection id: what downstream tasks, assets and lineage call the object."""
+        """The URI without the connection id, as downstream tasks, assets and lineage name the object."""
         return f"{self.scheme}://{self.bucket}/{self.key}"
 
     @property
@@ -73,20 +73,23 @@ class Location:
 
 def check_template(destination: str) -> None:
     """
-    Check a destination as far as can be done without knowing the job: scheme, bucket, placeholders.
+    Check what can be checked of a destination before the job is known: scheme, bucket, placeholders.
 
-    :raises VideoConfigurationError: with what is wrong and what would be right.
+    :raises VideoConfigurationError: says what is wrong and what would be right.
     """
     try:
-        fields = [field for _, field, _, _ in Formatter().parse(destination) if field is not None]
+        fields = [part[1:] for part in Formatter().parse(destination) if part[1] is not None]
     except ValueError as error:
         raise VideoConfigurationError(f"destination {destination!r} is not a valid template: {error}") from None
-    for field in fields:
+    for field, _, _ in fields:
         if field not in PLACEHOLDERS:
             known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
             raise VideoConfigurationError(
                 f"destination {destination!r} has the unknown placeholder {{{field}}}; known are {known}"
             )
+    for field, spec, conversion in fields:
+        if spec or conversion:
+            raise VideoConfigurationError(f"destination {destination!r}: write {{{field}}} without a format")
     parse_location(destination.format(**dict.fromkeys(PLACEHOLDERS, "x")))
 
 
@@ -125,9 +128,9 @@ def parse_location(uri: str) -> Location:
 
 def extension(output: VideoOutput) -> str:
     """
-    Return the file extension without its dot: from the vendor's name, else its media type, else its kind.
+    Return the file extension without its dot: from the vendor's file name, else from the media type, else by kind.
 
-    Only one that files of this kind have: anything else after a dot belongs to the name.
+    Only an extension that files of this kind have counts; anything else after a dot belongs to the name.
     """
     known = _EXTENSIONS[output.kind]
     suffix = PurePosixPath(output.name or "").suffix.lower().lstrip(".")

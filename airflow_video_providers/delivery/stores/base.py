@@ -2,13 +2,14 @@
 """
 The contract of a store: write an object so that it is whole or not there.
 
-Each store is reached through its own client, made by the Airflow connection's own hook, so that every way of signing
-in that Airflow knows works here, is renewed during a long transfer, and is configured in one place. A file is sent in
-parts that are invisible until they are committed.
+Each store is used through its own client, made by the hook of the Airflow connection: every way to sign in that Airflow
+knows works, and credentials are renewed during a long transfer. A file is sent in parts that are invisible until they
+are committed.
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,15 +18,16 @@ from typing import BinaryIO
 from airflow_video_providers.delivery.buffers import PART_BYTES
 from airflow_video_providers.exceptions import DestinationError, VideoConfigurationError
 
+_QUERY = re.compile(r"\?[^\s'\"<>)]+")
+
 
 @dataclass(frozen=True)
 class ObjectAttributes:
     """
-    What is set on an object when it is made; a store that cannot keep one of them says so.
+    The attributes of a new object; a store that lacks one refuses it.
 
     :param content_type: media type.
-    :param metadata: user metadata; ASCII, keys of letters and digits that begin with a letter, since every store has
-        its own idea of the others.
+    :param metadata: user metadata; ASCII, keys of letters and digits that begin with a letter, which all stores accept.
     :param storage_class: S3 and GCS storage class, Azure access tier.
     :param encryption: server-side encryption: S3 ``AES256`` or ``aws:kms``. Not used by the others.
     :param kms_key: S3 KMS key, GCS Cloud KMS key name, Azure encryption scope.
@@ -41,13 +43,13 @@ class ObjectAttributes:
 
     def refuse(self, store: str, *names: str) -> None:
         """
-        Check that nothing is asked for that this store does not have.
+        Raise if one of the named attributes is set, which ``store`` does not have.
 
-        :raises VideoConfigurationError: it is.
+        :raises VideoConfigurationError: names them.
         """
-        asked = [name for name in names if getattr(self, name)]
-        if asked:
-            raise VideoConfigurationError(f"{store} cannot keep {' and '.join(asked)}: leave it out")
+        given = [name for name in names if getattr(self, name)]
+        if given:
+            raise VideoConfigurationError(f"{store} cannot keep {' and '.join(given)}: leave it out")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object that is there: its size in bytes, user metadata, and what tells this version from others."""
+    """A stored object: size in bytes, user metadata, an identifier of this version, media type where known."""
 
     size: int
     metadata: Mapping[str, str]
@@ -102,27 +104,27 @@ class StoredObject:
 
 
 class RefusedError(DestinationError):
-    """The store said no, so that nothing was written; after any other error a commit may have had its effect."""
+    """The store refused the request, so that nothing was written; after another error it may have taken effect."""
 
 
 def clean(text: object) -> str:
-    """Return a store's message as one line of at most 500 characters."""
-    line = " ".join(str(text).split())
-    line = "".join(character for character in line if character.isprintable())
+    """Return a store's message as one line of at most 500 characters. Queries of URLs go: they can be secrets."""
+    line = " ".join(str(text)[:10_000].split())
+    line = _QUERY.sub("?…", "".join(character for character in line if character.isprintable()))
     return line if len(line) <= 500 else f"{line[:499]}…"
 
 
 def refused(text: str, status: int | None) -> DestinationError:
-    """Return the error for an answer; a client's repeated commit can meet 404, 409 and 412 after it succeeded."""
+    """Return the error for a status; a repeated commit can meet 404, 409 and 412 although it has taken effect."""
     definite = status is not None and 400 <= status < 500 and status not in (404, 408, 409, 412, 429)
     return RefusedError(text) if definite else DestinationError(text)
 
 
 class ObjectWriter(ABC):
     """
-    An object being written; nothing of it can be seen before :meth:`commit`.
+    An unfinished object, invisible until :meth:`commit`.
 
-    :ivar token: names the unfinished upload, so that a later process can sweep it away.
+    :ivar token: identifies the unfinished upload, so that a later process can remove it.
     """
 
     token: str
@@ -141,12 +143,12 @@ class ObjectWriter(ABC):
         """
         Make the object visible, replacing an older one in the same instant.
 
-        :raises DestinationExistsError: it must not replace anything, and something is there.
+        :raises DestinationExistsError: ``replace`` was False and an object exists.
         """
 
     @abstractmethod
     def abort(self) -> None:
-        """Remove every trace; does nothing after a commit and never raises for what is already gone."""
+        """Discard the upload; does nothing after a commit, and raises nothing."""
 
 
 class ObjectStore(ABC):
@@ -162,39 +164,39 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def head(self, key: str) -> StoredObject | None:
-        """Look at an object; None where there is none."""
+        """Return what is stored under a key; None where there is nothing, or where the credentials may not ask."""
 
     @abstractmethod
     def begin(self, key: str, attributes: ObjectAttributes, *, replace: bool) -> ObjectWriter:
         """
-        Begin to write an object.
+        Start an upload.
 
-        :param replace: False: the commit fails where an object is already there, however late it came.
+        :param replace: False: the commit fails if an object exists by then.
         """
 
     @abstractmethod
     def put(self, key: str, data: bytes, attributes: ObjectAttributes, *, replace: bool) -> StoredObject:
         """
-        Write a small object, of some megabytes: readers see the old one or the new one, whole.
+        Write an object of some megabytes in one step: readers see the old one or the new one, whole.
 
-        :param replace: False: fail where an object is already there.
-        :raises DestinationExistsError: it must not replace anything, and something is there.
+        :param replace: False: fail if an object exists.
+        :raises DestinationExistsError: ``replace`` is False and an object exists.
         """
 
     @abstractmethod
     def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
         """
-        Remove uploads of this key that nobody will finish: those named, and any that began more than a day ago.
+        Remove unfinished uploads of this key: those in ``tokens``, and all that started more than a day ago.
 
-        :return: those of ``tokens`` that may still be there: to be tried again another time.
+        :return: those of ``tokens`` that may still exist; the caller tries again later.
         """
 
     @abstractmethod
     def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
         """
-        Open an object to be read from its start at constant memory.
+        Open an object for reading from its start, at constant memory; only this version of it is read.
 
-        :raises SourceError: it is not there, or cannot be read.
+        :raises SourceError: it does not exist, cannot be read, or (when reading) was changed.
         """
 
     def console_url(self, key: str) -> str | None:
@@ -210,4 +212,4 @@ class ObjectStore(ABC):
         return self.limits.part_size(size)
 
 
-STALE_AFTER_SECONDS = 24 * 3600  # of an unfinished upload that nobody is known to go on with
+STALE_AFTER_SECONDS = 24 * 3600  # age of an unfinished upload

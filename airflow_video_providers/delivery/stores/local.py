@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Local files: written beside their name, flushed to disk, then renamed in one step.
+Local files: written under another name in the same folder, flushed to disk, then renamed in one step.
 
-What S3 keeps as user metadata is kept as extended attributes. On a file system without them only the task that stored a
-file knows it again.
+User metadata is kept as extended attributes. On a file system without them, only the task that stored a file recognises
+it later.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def _path(key: str) -> Path:
 class LocalStore(ObjectStore):
     """The file system of the worker; a key is an absolute path without its first slash."""
 
-    limits = Limits(parts=1 << 62, part_bytes=1 << 62)  # what a file system takes, it tells when it is written to
+    limits = Limits(parts=1 << 62, part_bytes=1 << 62)  # the file system tells its own
 
     def head(self, key: str) -> StoredObject | None:
-        """Look at a file."""
+        """Return what is stored under a path; None where there is nothing."""
         path = _path(key)
         try:
             stat = path.stat()
@@ -63,12 +63,12 @@ class LocalStore(ObjectStore):
                 if name.startswith(_ATTRIBUTE):
                     metadata[name.removeprefix(_ATTRIBUTE)] = os.getxattr(path, name).decode(errors="replace")
         media_type = metadata.pop(_MEDIA_TYPE, None)
-        if metadata.pop(_STATE, None) != _state(stat):  # written to since: what we said of it no longer holds
+        if metadata.pop(_STATE, None) != _state(stat):  # written to since: the metadata no longer holds
             metadata = {}
         return StoredObject(stat.st_size, metadata, f"{stat.st_ino}-{stat.st_mtime_ns}", media_type)
 
     def begin(self, key: str, attributes: ObjectAttributes, *, replace: bool) -> ObjectWriter:
-        """Begin a file; missing folders are made."""
+        """Start a file; missing folders are made."""
         return _LocalWriter(_path(key), attributes, replace=replace)
 
     def put(self, key: str, data: bytes, attributes: ObjectAttributes, *, replace: bool) -> StoredObject:
@@ -81,7 +81,7 @@ class LocalStore(ObjectStore):
             writer.abort()
 
     def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
-        """Remove unfinished files."""
+        """Remove unfinished files: those in ``tokens``, and all older than a day."""
         path = _path(key)
         for part in path.parent.glob(f"{_part_prefix(path)}*.part"):
             with suppress(OSError):
@@ -91,7 +91,7 @@ class LocalStore(ObjectStore):
         return [token for token in tokens if os.path.lexists(path.with_name(token))]
 
     def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
-        """Open a file."""
+        """Open a file for reading."""
         stored = self.head(key)
         if stored is None:
             raise SourceError(f"there is no file {_path(key)}")

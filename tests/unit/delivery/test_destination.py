@@ -67,6 +67,17 @@ def test_unknown_placeholders(template: str) -> None:
         check_template(template)
 
 
+@pytest.mark.parametrize("template", ["s3://b/{job_id:>9}.mp4", "s3://b/{job_id:d}.mp4", "s3://b/{kind!r}.mp4"])
+def test_a_placeholder_with_a_format(template: str) -> None:
+    with pytest.raises(VideoConfigurationError, match="without a format"):
+        check_template(template)
+
+
+def test_a_format_cannot_cost_memory() -> None:
+    with pytest.raises(VideoConfigurationError, match="without a format"):
+        check_template("s3://b/{job_id:>99999999999}.mp4")
+
+
 def test_a_broken_template() -> None:
     with pytest.raises(VideoConfigurationError, match="not a valid template"):
         check_template("s3://b/{job_id.mp4")

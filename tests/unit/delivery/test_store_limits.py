@@ -62,6 +62,9 @@ def test_a_file_of_unknown_size_that_needs_too_many_parts_is_refused() -> None:
         ("a\x1b[31mb\u202ec", "a[31mbc"),
         ("x" * 501, "x" * 499 + "…"),
         (ValueError("why"), "why"),
+        ("Max retries: /c/v.mp4?sv=2&sig=SECRET (Caused by X)", "Max retries: /c/v.mp4?… (Caused by X)"),
+        ('no endpoint "https://h/upload?upload_id=SECRET"', 'no endpoint "https://h/upload?…"'),
+        ("Really? Yes", "Really? Yes"),
     ],
 )
 def test_a_store_says_one_short_line(text: object, line: str) -> None:

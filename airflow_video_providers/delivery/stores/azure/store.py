@@ -54,7 +54,7 @@ class AzureStore(ObjectStore):
         return self._hook.get_conn().get_container_client(self.container)
 
     def head(self, key: str) -> StoredObject | None:
-        """Look at a blob; where the credentials may not look, assume that there is none."""
+        """Return what is stored under a name; None where there is nothing, or where the credentials may not ask."""
         with _errors(self.container, key):
             try:
                 return _stored(self._client.get_blob_client(key).get_blob_properties())
@@ -66,12 +66,12 @@ class AzureStore(ObjectStore):
                 raise
 
     def begin(self, key: str, attributes: ObjectAttributes, *, replace: bool) -> ObjectWriter:
-        """Begin to stage blocks."""
+        """Start to stage blocks."""
         attributes.refuse(_NAME, "encryption", "acl")
         return _AzureWriter(self._client.get_blob_client(key), self.container, key, attributes, replace=replace)
 
     def put(self, key: str, data: bytes, attributes: ObjectAttributes, *, replace: bool) -> StoredObject:
-        """Write a blob of at most one block."""
+        """Write a blob in one step."""
         attributes.refuse(_NAME, "encryption", "acl")
         with _errors(self.container, key):
             answer = self._client.get_blob_client(key).upload_blob(
@@ -84,7 +84,7 @@ class AzureStore(ObjectStore):
         return []
 
     def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
-        """Open a blob, at the version that is there now."""
+        """Open the present version of a blob for reading."""
         uri = f"abfs://{self.container}/{key}"
         try:
             download = self._client.get_blob_client(key).download_blob()

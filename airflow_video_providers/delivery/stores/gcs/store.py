@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Google Cloud Storage: a resumable upload, which is invisible until its last chunk.
+Google Cloud Storage: resumable uploads, which are invisible until their last chunk.
 
-Chunks of such an upload go one after another. One that nobody finishes cannot be seen, costs nothing and is gone after
-a week, so that there is nothing to sweep; an aborted one is cancelled at once.
+The chunks of an upload are sent one after another. An unfinished upload is invisible, costs nothing and expires after a
+week, so that there is nothing to sweep; an aborted one is cancelled at once.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class GcsStore(ObjectStore):
         return self._hook.get_conn().bucket(self.bucket)
 
     def head(self, key: str) -> StoredObject | None:
-        """Look at an object; where the credentials may not look, assume that there is none."""
+        """Return what is stored under a key; None where there is nothing, or where the credentials may not ask."""
         with _errors(self.bucket, key):
             try:
                 blob = self._bucket.get_blob(key)
@@ -61,11 +61,11 @@ class GcsStore(ObjectStore):
         return None if blob is None else _stored(blob)
 
     def begin(self, key: str, attributes: ObjectAttributes, *, replace: bool) -> ObjectWriter:
-        """Begin a resumable upload."""
+        """Start a resumable upload."""
         return _GcsWriter(self._blob(key, attributes), attributes, replace=replace)
 
     def put(self, key: str, data: bytes, attributes: ObjectAttributes, *, replace: bool) -> StoredObject:
-        """Write an object of at most one part."""
+        """Write an object in one step."""
         blob = self._blob(key, attributes)
         with _errors(self.bucket, key):
             blob.upload_from_string(
@@ -78,7 +78,7 @@ class GcsStore(ObjectStore):
         return []
 
     def open(self, key: str) -> tuple[BinaryIO, StoredObject]:
-        """Open an object, at the version that is there now."""
+        """Open the present version of an object for reading."""
         try:
             blob = self._bucket.get_blob(key)
         except _ERRORS as error:
@@ -172,7 +172,7 @@ def _stored(blob: Any) -> StoredObject:
 
 
 def _message(error: Exception) -> str:
-    """Return the store's own message; that of the client can carry the address of an upload, which is a secret."""
+    """Return the store's own message: the client's can carry the URL of an upload, which is a secret."""
     response = getattr(error, "response", None)
     with suppress(Exception):  # a body that is not the documented one
         return clean(response.json()["error"]["message"])  # type: ignore[union-attr]

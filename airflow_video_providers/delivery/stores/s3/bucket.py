@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Send requests to one S3 bucket, with the proofs of integrity that the bucket demands.
+Send requests to one S3 bucket, with the proofs of integrity that it requires.
 
-By default a body is not hashed: TLS protects it, and a connection whose endpoint is plain http gave that up. A bucket
-with Object Lock demands a digest in each upload, and a policy can deny bodies that the signature does not cover. Which
-of these holds cannot be asked in advance, so that the first refusal tells.
+By default a body is not hashed: TLS protects it, and a connection to a plain http endpoint has no such protection
+anyway. A bucket with Object Lock requires a digest of each body, and a policy can require a signature that covers the
+body. Neither can be asked for in advance: the first refusal tells.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class UnsupportedError(RefusedError):
 
 @dataclass(frozen=True)
 class _Demands:
-    """What a request with a body must carry: an MD5 digest, a signature that covers the body."""
+    """What the bucket requires of a request with a body: an MD5 digest, a signature that covers the body."""
 
     digest: bool = False
     signed_body: bool = False
 
     def after(self, error: ClientError) -> _Demands:
-        """Return the demands as far as this refusal tells them."""
+        """Return the demands, with the one that this refusal tells."""
         code, message = code_of(error), error.response.get("Error", {}).get("Message") or ""
         if code in ("InvalidRequest", "MissingContentMD5") and _DIGEST_WANTED.search(message + code):
             return replace(self, digest=True)
@@ -104,7 +104,11 @@ class Bucket:
         return answer
 
     def send(self, operation: str, key: str, body: bytes | bytearray, **arguments: Any) -> dict[str, Any]:
-        """Return the response of an operation that has a body; send it again with what the bucket demands."""
+        """
+        Return the response of an operation with a body; repeat a refused one with what the bucket demands.
+
+        :raises DestinationError: it failed. :raises DestinationExistsError: its condition does not hold.
+        """
         while True:
             demands = self._demands
             digest = {"ContentMD5": _md5(body)} if demands.digest else {}

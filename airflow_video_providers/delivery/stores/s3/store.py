@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-S3 and what speaks its language: a multipart upload whose id we know.
+S3 and stores with its API: multipart uploads whose id is known.
 
-The id is what makes the promises possible: an upload is aborted by its own id when a check fails or the task is killed,
-the one that a SIGKILL left is swept by the next try and no other task's is, and the commit itself can be conditional.
+The id makes the promises possible: an upload is aborted by its id when a check fails or the task is killed; an upload
+that a SIGKILL left is removed by the next try, which never touches the upload of another task; the commit can be
+conditional.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class S3Store(ObjectStore):
     """
     One bucket.
 
-    Settings in the connection's ``config_kwargs`` go before those of transfers.
+    Settings in the connection's ``config_kwargs`` override those of transfers.
 
     :param make_client: makes the boto3 client, given the settings that transfers want.
     """
@@ -65,7 +66,7 @@ class S3Store(ObjectStore):
         )
 
     def head(self, key: str) -> StoredObject | None:
-        """Return what is stored under a key; where the credentials may not ask, log it and return None."""
+        """Return what is stored under a key; where the credentials may not ask, log a warning and return None."""
         bucket = self.bucket
         try:
             answer = bucket.client.head_object(Bucket=bucket.name, Key=key)
@@ -83,7 +84,7 @@ class S3Store(ObjectStore):
         )
 
     def begin(self, key: str, attributes: ObjectAttributes, *, replace: bool) -> ObjectWriter:
-        """Begin a multipart upload."""
+        """Start a multipart upload."""
         answer = self.bucket.call("create_multipart_upload", key, **_arguments(attributes))
         if not answer.get("UploadId"):
             raise DestinationError(
@@ -102,10 +103,10 @@ class S3Store(ObjectStore):
 
     def make(self, key: str, request: Callable[[dict[str, str]], dict[str, Any]], *, replace: bool) -> dict[str, Any]:
         """
-        Send the request that makes an object visible, with a condition where it must replace nothing.
+        Send the request that makes an object visible, conditional where it must replace nothing.
 
-        Not every store knows the condition; some ignore it. So it is asked first whether something is there, which
-        leaves a gap of one request in a store without the condition.
+        Some stores do not implement the condition, or ignore it. A request before it checks whether an object exists;
+        in such a store, an object that appears between the two requests is replaced.
         """
         if replace:
             return request({})
@@ -118,7 +119,7 @@ class S3Store(ObjectStore):
             return request({})
 
     def made(self, key: str, answer: dict[str, Any], size: int, attributes: ObjectAttributes) -> StoredObject:
-        """Return what is stored now; the response of a store need not name the version."""
+        """Return the stored object; ask for its version where the response does not name it."""
         version = answer.get("ETag")
         if not version:
             stored = self.head(key)
@@ -163,7 +164,7 @@ class S3Store(ObjectStore):
         return io.BufferedReader(S3Reader(self.bucket, key, stored), 1024 * 1024), stored
 
     def console_url(self, key: str) -> str | None:
-        """Return the object's page in the AWS console; None for other stores that speak S3's language."""
+        """Return the object's page in the AWS console; None for other stores."""
         meta = self.bucket.client.meta
         return console_url(meta.endpoint_url, meta.region_name, self.bucket.name, key)
 
