@@ -194,6 +194,7 @@ class VideoJobSensor(BaseSensorOperator):
 
         assert wait.pace is not None
         assert wait.limits.deadline is not None
+        WaitRecord.save(context, wait, note=". Deferred since: the XCom video_job and the log tell of later polls")
         self._publish(context, wait.job)
         self.defer(
             trigger=VideoJobTrigger(
@@ -246,7 +247,7 @@ class VideoJobSensor(BaseSensorOperator):
         from airflow_video_providers.hooks.base import get_video_hook
 
         hook = get_video_hook(self.conn_id)
-        # The wait looks again anyway; a worker should not be held by a vendor that is down.
+        # The wait polls again anyway; a worker should not be held by a vendor that is down.
         hook.retry_deadline = _RETRY_SECONDS
         return hook
 
@@ -257,7 +258,7 @@ class WaitRecord(BaseModel):
 
     :param max_tries: as the last run saw it, which was part of try ``last_try``; the two tell a retry, which waits on,
         from a clear, which begins anew.
-    :param last_poll: one line on the job, for a user.
+    :param last_poll: what the last poll has told and when, for a user; where a trigger has taken over, that it has.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -282,8 +283,10 @@ class WaitRecord(BaseModel):
         return record.wait
 
     @classmethod
-    def save(cls, context: Context, wait: Wait) -> None:
+    def save(cls, context: Context, wait: Wait, *, note: str = "") -> None:
         """Keep the wait for the next run of the task."""
-        this = TaskTry.of(context)
-        record = cls(max_tries=this.max_tries, last_try=this.try_number, last_poll=wait.describe(), wait=wait)
+        this, now = TaskTry.of(context), datetime.now(timezone.utc).isoformat(timespec="seconds")
+        record = cls(
+            max_tries=this.max_tries, last_try=this.try_number, last_poll=f"{now} {wait.describe()}{note}", wait=wait
+        )
         context["task_state_store"].set(WAIT_KEY, record.model_dump(mode="json"))

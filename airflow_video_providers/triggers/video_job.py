@@ -136,12 +136,33 @@ class VideoJobTrigger(BaseTrigger):
 
     async def _publish(self, job: VideoJob) -> bool:
         """
-        Push the XComs of a task that ends here; return whether all are pushed.
+        Push the XComs of a task that ends here; return whether all are pushed, so that no worker is needed.
 
         Not by the event's own ``xcoms``: Airflow 3.3 stores those as JSON in JSON, and a task that pulls one gets text.
         """
+        if self.do_xcom_push and await self._is_superseded():
+            self.log.warning("The task was cleared while this trigger ran: a worker decides.")
+            return False
         xcoms = {"return_value": job.job_id, "video_job": job.to_xcom(), **link_xcoms(job)}
         return all([await self._push(key, value) for key, value in xcoms.items()])
+
+    async def _is_superseded(self) -> bool:
+        """
+        Tell whether the XCom that the worker left when it deferred is not there any more, or names another job.
+
+        A new try wipes the XComs of the one before. Where Airflow gives the ids of triggers out again (SQLite), it
+        takes an earlier try's trigger for that of the new try, and would end the new try with the earlier job.
+        """
+        if self.task_instance is None:
+            return False
+        from airflow.sdk.execution_time.xcom import XCom
+
+        try:
+            left = await asyncio.to_thread(partial(XCom.get_one, key="video_job", **_place_of(self.task_instance)))
+        except Exception as error:
+            self.log.warning("The XCom video_job could not be read: %s", error)
+            return True
+        return not isinstance(left, dict) or left.get("job_id") != self.job["job_id"]
 
     async def _push(self, key: str, value: Any) -> bool:
         """Push one XCom of the waiting task; a trigger cannot write to its task state store."""
@@ -150,10 +171,9 @@ class VideoJobTrigger(BaseTrigger):
             return False
         from airflow.sdk.execution_time.xcom import XCom
 
-        where = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
         try:
             # In a thread, since a custom XCom backend may do blocking work.
-            await asyncio.to_thread(partial(XCom.set, key=key, value=value, **where))
+            await asyncio.to_thread(partial(XCom.set, key=key, value=value, **_place_of(ti)))
         except Exception as error:  # the wait goes on, and a worker pushes what could not be pushed here
             self.log.warning("The XCom %s could not be pushed: %s", key, error)
             return False
@@ -166,6 +186,10 @@ class VideoJobTrigger(BaseTrigger):
         Airflow also calls this when another triggerer takes the trigger over: the render then goes on.
         """
         await handle_kill(self.conn_id, VideoJob.from_xcom(self.job), self.task_instance, cancel=self.cancel_on_kill)
+
+
+def _place_of(ti: Any) -> dict[str, Any]:
+    return {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
 
 
 def _pause_between_shows() -> float:

@@ -9,7 +9,7 @@ failed polls, missing jobs and deadlines mean the same in all of them:
 |---|---|
 | shows the job at work | the next poll, as the schedule says; the counts of failures begin anew |
 | shows the job ended | the wait is over, with the job |
-| fails: ``VideoConfigurationError`` | the wait is over, with that error |
+| fails: ``VideoConfigurationError``, no response of the vendor | the wait is over, with that error |
 | finds no such job, within the vendor's ``find_wait`` after the wait began | the next poll; nothing is counted |
 | fails before any poll has shown the job, and not by a passing fault | the wait is over, with that error |
 | finds no such job again and again, more than ``max_poll_failures`` | the wait is over: the job was deleted |
@@ -26,6 +26,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_video_providers.exceptions import (
+    VideoApiError,
     VideoApiNotFoundError,
     VideoApiQuotaError,
     VideoApiUnavailableError,
@@ -120,7 +121,7 @@ class Wait(BaseModel):
         """
         limits, gone, failures = self.limits, 0, self.failures
         not_found = isinstance(error, VideoApiNotFoundError)
-        if isinstance(error, VideoConfigurationError):
+        if isinstance(error, VideoConfigurationError) and not isinstance(error, VideoApiError):
             return self._then(now, error=error)
         if not_found and now < self.since + find_wait:
             gone = self.gone

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-from airflow.triggers.base import TaskSuccessEvent
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
 from airflow_video_providers.exceptions import (
     VideoJobFailedError,
@@ -218,60 +218,88 @@ def test_a_trigger_made_again_goes_on_with_the_same_wait(triggers):
     assert payload["status"] == "timeout"
 
 
-WHERE = {"dag_id": "d", "task_id": "wait", "run_id": "r", "map_index": 3}
+WHERE = {"dag_id": "d", "task_id": "wait", "run_id": "r"}
+
+
+class Xcoms(dict):
+    """The XComs of a task's instances by map index and key, where there is no Airflow that could keep them."""
+
+    def __init__(self):
+        super().__init__()
+        self.pushed = []
+
+    def set(self, *, key, value, map_index, **where):
+        assert where == WHERE
+        self[map_index, key] = value
+        self.pushed.append((key, value))
+
+    def get_one(self, *, key, map_index, **where):
+        assert where == WHERE
+        return self.get((map_index, key))
+
+    def defer(self, trigger, map_index=3):
+        """Do what a worker does before it leaves the wait to a trigger."""
+        trigger.task_instance = SimpleNamespace(**WHERE, map_index=map_index)
+        self[map_index, "video_job"] = trigger.job
 
 
 @pytest.fixture
-def pushed(monkeypatch):
-    """The XComs that triggers pushed, in their order; here there is no Airflow that could keep them."""
+def xcoms(monkeypatch):
     from airflow.sdk.execution_time.xcom import XCom
 
-    pushed = []
-
-    def push(*, key, value, **where):
-        assert where == WHERE
-        pushed.append((key, value))
-
-    monkeypatch.setattr(XCom, "set", push)
-    return pushed
+    xcoms = Xcoms()
+    monkeypatch.setattr(XCom, "set", xcoms.set)
+    monkeypatch.setattr(XCom, "get_one", xcoms.get_one)
+    return xcoms
 
 
-def test_success_ends_the_task_from_the_triggerer_with_all_its_xcoms(triggers, pushed):
+def test_success_ends_the_task_from_the_triggerer_with_all_its_xcoms(triggers, xcoms):
     (trigger,) = triggers("hourone")
-    trigger.task_instance = SimpleNamespace(**WHERE)
+    xcoms.defer(trigger)
     (event,) = events_of([trigger])
     assert type(event) is TaskSuccessEvent
     assert event.xcoms is None  # Airflow would store them as JSON in JSON
-    xcoms = dict(pushed)
-    seen = xcoms.pop("video_job")
+    pushed = dict(xcoms.pushed)
+    seen = pushed.pop("video_job")
     assert seen["state"] == "succeeded"
     assert seen["page_url"]
-    assert xcoms == {"return_value": trigger.job["job_id"], "video_job_link": seen["page_url"]}
+    assert pushed == {"return_value": trigger.job["job_id"], "video_job_link": seen["page_url"]}
+
+
+@pytest.mark.parametrize("left", [None, {"job_id": "of the next try"}, "unreadable"])
+def test_a_task_that_was_cleared_meanwhile_is_not_ended_by_the_trigger_of_the_try_before(left, triggers, xcoms):
+    (trigger,) = triggers("xvid")
+    xcoms.defer(trigger)
+    xcoms[3, "video_job"] = left
+    trigger.pace["polled"] -= 60
+    (event,) = events_of([trigger])
+    assert type(event) is TriggerEvent
+    assert xcoms.pushed == []
 
 
 def test_a_task_whose_xcoms_cannot_be_pushed_is_resumed(triggers):
     (trigger,) = triggers("xvid")
-    trigger.task_instance = SimpleNamespace(**WHERE)  # and no supervisor to push them to
+    trigger.task_instance = SimpleNamespace(**WHERE, map_index=3)  # and no supervisor to push them to
     trigger.pace["polled"] -= 60
     (payload,) = payloads([trigger])
     assert job_from_event(payload).job_id == trigger.job["job_id"]
 
 
-def test_a_task_without_xcoms_gets_none(triggers, pushed):
+def test_a_task_without_xcoms_gets_none(triggers, xcoms):
     (trigger,) = triggers("xvid", do_xcom_push=False)
-    trigger.task_instance = SimpleNamespace(**WHERE)
+    xcoms.defer(trigger)
     trigger.pace["polled"] -= 60
     (payload,) = payloads([trigger])
     assert job_from_event(payload).job_id == trigger.job["job_id"]
-    assert pushed == []
+    assert xcoms.pushed == []
 
 
-def test_many_deferred_tasks_seldom_show_their_jobs(triggers, simulator, pushed, monkeypatch):
+def test_many_deferred_tasks_seldom_show_their_jobs(triggers, simulator, xcoms, monkeypatch):
     monkeypatch.setattr(video_job, "_SHOW_INTERVAL", 0)
     monkeypatch.setattr(video_job, "_MOST_SHOWS", 0.01)
     many = triggers("xvid", 3, move={"status": "running", "progress": 50})
-    for trigger in many:
-        trigger.task_instance = SimpleNamespace(**WHERE)
+    for number, trigger in enumerate(many):
+        xcoms.defer(trigger, number)
 
     async def finish():
         while simulator.counts("xvid")["lists"] < 2:
@@ -283,35 +311,35 @@ def test_many_deferred_tasks_seldom_show_their_jobs(triggers, simulator, pushed,
         return await asyncio.gather(*(event_of(trigger) for trigger in many), finish())
 
     asyncio.run(all_of_them())
-    assert [value["progress"] for key, value in pushed if key == "video_job"] == [1.0] * 3
+    assert [value["progress"] for key, value in xcoms.pushed if key == "video_job"] == [1.0] * 3
 
 
-def test_a_move_that_was_not_shown_is_shown_later(triggers, simulator, pushed, monkeypatch):
+def test_a_move_that_was_not_shown_is_shown_later(triggers, simulator, xcoms, monkeypatch):
     monkeypatch.setattr(video_job, "_SHOW_INTERVAL", 4)
     (trigger,) = triggers("xvid", move={"status": "running", "progress": 50})
-    trigger.task_instance = SimpleNamespace(**WHERE)
+    xcoms.defer(trigger)
 
     async def finish():
-        while not pushed:
+        while not xcoms.pushed:
             await asyncio.sleep(0.1)
-        assert simulator.counts("xvid")["polls"] > 2  # it did not move in all but the first of these looks
+        assert simulator.counts("xvid")["polls"] > 2  # it did not move in all but the first of these polls
         await asyncio.to_thread(simulator.move, trigger.job["job_id"], finish=True)
 
     async def both():
         return await asyncio.gather(event_of(trigger), finish())
 
     asyncio.run(asyncio.wait_for(both(), 60))
-    assert [value["progress"] for key, value in pushed if key == "video_job"] == [0.5, 1.0]
+    assert [value["progress"] for key, value in xcoms.pushed if key == "video_job"] == [0.5, 1.0]
 
 
-def test_the_xcom_of_a_deferred_task_follows_its_job(triggers, simulator, pushed, monkeypatch):
+def test_the_xcom_of_a_deferred_task_follows_its_job(triggers, simulator, xcoms, monkeypatch):
     monkeypatch.setattr(video_job, "_SHOW_INTERVAL", 0)
     monkeypatch.setattr(video_job, "_MOST_SHOWS", 1000)
     (trigger,) = triggers("xvid", move={"status": "running", "progress": 50})
-    trigger.task_instance = SimpleNamespace(**WHERE)
+    xcoms.defer(trigger)
 
     async def finish():
-        while not pushed:
+        while not xcoms.pushed:
             await asyncio.sleep(0.1)
         await asyncio.to_thread(simulator.move, trigger.job["job_id"], finish=True)
 
@@ -319,7 +347,7 @@ def test_the_xcom_of_a_deferred_task_follows_its_job(triggers, simulator, pushed
         return await asyncio.gather(event_of(trigger), finish())
 
     asyncio.run(both())
-    assert [value["progress"] for key, value in pushed if key == "video_job"] == [0.5, 1.0]
+    assert [value["progress"] for key, value in xcoms.pushed if key == "video_job"] == [0.5, 1.0]
 
 
 def test_a_task_that_needs_a_worker_is_resumed(triggers):
@@ -383,7 +411,7 @@ def test_waits_that_are_cancelled_leave_nothing_behind(triggers):
 def failed_by_a_user(monkeypatch):
     """Airflow says that a user has failed each task; here there is no supervisor to ask."""
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **_: {"r": {"wait_3": "failed"}})
-    return SimpleNamespace(**WHERE)
+    return SimpleNamespace(**WHERE, map_index=3)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +422,7 @@ def failed_by_a_user(monkeypatch):
         (True, {"finish": True}, "succeeded"),
     ],
 )
-def test_a_kill_cancels_only_what_runs_and_only_for_the_task_that_bought_it(
+def test_a_kill_cancels_only_what_runs_and_only_for_the_task_that_submitted_it(
     cancel_on_kill, move, state, triggers, simulator, failed_by_a_user
 ):
     (trigger,) = triggers("xvid", move=move, cancel_on_kill=cancel_on_kill)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -136,7 +136,9 @@ def test_a_changed_number_of_retries_is_no_clear(store, retries):
 
 
 def test_a_user_can_read_it(store):
-    assert store[WAIT_KEY]["last_poll"] == "v job 1: busy, 50%; waited 60 s"
+    when, _, said = store[WAIT_KEY]["last_poll"].partition(" ")
+    assert datetime.fromisoformat(when).tzinfo is not None
+    assert said == "v job 1: busy, 50%; waited 60 s"
 
 
 def test_a_clear_begins_anew(store):

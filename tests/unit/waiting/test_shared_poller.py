@@ -76,11 +76,17 @@ def test_a_connection_that_airflow_does_not_give_counts_as_failed_polls(monkeypa
 
 
 class Vendor(FakeHook):
-    """Answers each poll after a while; counts the calls, and how many of them were made at a time."""
+    """
+    Answers each poll after a while; counts the calls, and how many of them were made at a time.
 
-    def __init__(self, answer):
+    :param together: hold the first calls until so many are made at a time.
+    """
+
+    def __init__(self, answer, together=1):
         super().__init__(World(), KeySupport.NONE)
         self.answer = answer
+        self.met = threading.Semaphore(0)
+        self.together = together
         self.calls = self.in_flight = 0
         self.at_a_time = []
         self._lock = threading.Lock()
@@ -91,7 +97,11 @@ class Vendor(FakeHook):
             number = self.calls
             self.in_flight += 1
             self.at_a_time.append(self.in_flight)
+            if number == self.together:
+                self.met.release(number)
         try:
+            if number <= self.together:
+                assert self.met.acquire(timeout=30)
             time.sleep(0.05)
             return self.answer(number)
         finally:
@@ -137,9 +147,9 @@ def test_after_a_pause_one_call_alone_finds_out_whether_the_vendor_answers(wait_
             raise refusal
         return done()
 
-    vendor = Vendor(answer)
+    vendor = Vendor(answer, together=8)
     assert {end.state for end in wait_for(vendor, 20)} == {JobState.SUCCEEDED}
-    assert max(vendor.at_a_time[:8]) == 8
+    assert vendor.at_a_time[:8] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert vendor.at_a_time[8:11] == [1, 1, 1]  # two probes that are refused, and the one that is not
     assert max(vendor.at_a_time[11:]) > 1
 
@@ -157,7 +167,7 @@ def test_a_retry_after_of_days_does_not_silence_the_connection(wait_for, monkeyp
 
 @pytest.mark.parametrize(("rate", "most"), [(None, 8), (0.5, 1), (3, 3), (100, 8)])
 def test_no_more_calls_are_in_flight_than_the_vendors_rate_has_use_for(wait_for, rate, most):
-    vendor = Vendor(done)
+    vendor = Vendor(done, together=most)
     vendor.requests_per_second = rate
     wait_for(vendor, 20)
     assert max(vendor.at_a_time) == most

@@ -12,6 +12,7 @@ from airflow_video_providers.exceptions import (
     VideoApiNotFoundError,
     VideoApiPermissionError,
     VideoApiQuotaError,
+    VideoApiRedirectError,
     VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
@@ -148,6 +149,13 @@ def test_a_passing_fault_is_waited_out_before_the_job_is_seen(kind):
 def test_a_connection_that_cannot_work_ends_the_wait_at_once(wait):
     wrong = VideoConfigurationError("no host")
     assert wait.missed(wrong, BEGAN).end is wrong
+
+
+def test_a_redirect_to_a_page_of_maintenance_does_not_end_a_wait_that_has_begun():
+    redirect = error(VideoApiRedirectError)
+    assert isinstance(redirect, VideoConfigurationError)
+    assert seen().missed(redirect, BEGAN).end is None
+    assert unseen().missed(redirect, BEGAN).end is redirect
 
 
 def test_a_retry_after_of_days_is_not_waited_for():
