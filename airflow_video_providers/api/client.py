@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from functools import lru_cache
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 from urllib.parse import urlsplit
 
 import requests
@@ -125,6 +125,12 @@ class VideoApiClient:
         self.adapter = prepare_session(self.session, hosts=_HOSTS, connections=_CONNECTIONS, whole=True)
 
     # ------------------------------------------------------------------ calls
+
+    @overload
+    def fetch(self, model: type[T], method: str, path: str, /, **options: Any) -> T: ...
+
+    @overload
+    def fetch(self, model: None, method: str, path: str, /, **options: Any) -> None: ...
 
     def fetch(
         self,

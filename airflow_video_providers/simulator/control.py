@@ -125,12 +125,12 @@ def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) 
         jobs = sorted((job for name in wanted for job in world.jobs[name].values()), key=lambda job: job.sequence)
         return json_answer([job_as_json(job, vendors[job.vendor].lifecycle, now) for job in jobs])
 
-    @app.get("/jobs/{job_id}")
+    @app.get("/jobs/{job_id:path}")
     async def get_job(job_id: str) -> Response:
         job = find(job_id)
         return json_answer(job_as_json(job, vendors[job.vendor].lifecycle))
 
-    @app.post("/jobs/{job_id}")
+    @app.post("/jobs/{job_id:path}")
     async def move_job(job_id: str, body: JobMove) -> Response:
         job, changes = find(job_id), body.model_dump(exclude_unset=True)
         vendors[job.vendor].lifecycle.move(job, time.time(), changes)
@@ -193,7 +193,7 @@ def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) 
                 return world.jobs[name][job_id]
         for jobs in world.jobs.values():
             for job in jobs.values():
-                if job.video_id == job_id:
+                if job_id in (job.client_id, job.video_id):
                     return job
         raise HTTPException(404, "No job with this id was ever created")
 

@@ -23,6 +23,8 @@ class Job:
     created_at: float
     render_seconds: float
     video_id: str | None = None
+    client_id: str | None = None
+    """The id by which clients know the job, where that is more than ``job_id``: fal's endpoint and request id."""
     keys: dict[str, Any] = field(default_factory=dict)
     """The fields of the request in which a client can leave a mark, for example ``user_data``."""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -155,11 +157,12 @@ def job_as_json(job: Job, lifecycle: Lifecycle, now: float | None = None) -> dic
     """A job as the control API shows it."""
     now = time.time() if now is None else now
     record = dataclasses.asdict(job)
-    for internal in ("watched", "look_at", "notified", "sequence", "extra", "keys", "outcome", "ends_at"):
+    for internal in ("watched", "look_at", "notified", "sequence", "extra", "keys", "outcome", "ends_at", "client_id"):
         del record[internal]
     return {
         **record,
         **job.keys,
+        "job_id": job.client_id or job.job_id,
         "status": lifecycle.status(job, now),
         "state": lifecycle.state(job, now),
         "finished_at": job.finished_at(now),

@@ -1,0 +1,415 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+fal: one gateway to many models that generate video (Veo, Kling, Seedance, Wan and hundreds more).
+
+Facts come from the vendor's client ``fal-client`` 1.0.3, and from its pages on the queue, the platform API, webhooks,
+errors and the life of files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import Any, BinaryIO, ClassVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from airflow_video_providers.api.client import VideoApiClient
+from airflow_video_providers.api.errors import VendorError, parse_error
+from airflow_video_providers.exceptions import (
+    SubmissionKeyConflictError,
+    VideoApiInvalidRequestError,
+    VideoApiNotFoundError,
+    VideoConfigurationError,
+)
+from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
+from airflow_video_providers.hooks.common import (
+    CLOCK_MARGIN,
+    HeaderAuth,
+    missing_link,
+    oldest_usable,
+    pages,
+    readable,
+    state_of,
+)
+from airflow_video_providers.hooks.fal.files import find_outputs
+from airflow_video_providers.hooks.fal.schemas import FalQueued, FalRequest, FalStatus, FalUpload
+from airflow_video_providers.hooks.uploads import put_stream
+from airflow_video_providers.jobs import JobError, JobState, VideoJob, VideoOutput
+
+STATES = {
+    "IN_QUEUE": JobState.QUEUED,
+    "IN_PROGRESS": JobState.RUNNING,
+    "COMPLETED": JobState.SUCCEEDED,
+    "FAILED": JobState.FAILED,
+    "CANCELED": JobState.CANCELLED,
+    "CANCELLED": JobState.CANCELLED,
+}
+PLATFORM_URL, STORAGE_URL = "https://api.fal.ai/v1", "https://rest.fal.ai"
+KEY_PARAMETER = "airflow_submission_key"
+"""The parameter of the webhook's address that carries the submission key."""
+
+_NAMESPACES = ("workflows", "comfy")
+_LIST_PATH = "/models/requests/by-endpoint"
+_LIST = f"GET {_LIST_PATH}"
+
+
+class FalHook(VideoHook):
+    """
+    fal's queue behind one Airflow connection.
+
+    The connection's ``password`` is the API key, sent as ``Authorization: Key``. fal takes no key of ours; a lost
+    request is looked for in the list of the endpoint's requests by its input: ``key_support`` is ``BEST_EFFORT``.
+    Extras: ``object_lifetime`` (seconds for which fal keeps the files), ``priority``, ``platform_url``,
+    ``storage_url``.
+
+    A job's id is the endpoint and fal's request id: ``fal-ai/veo3.1|<request id>``.
+
+    :param conn_id: the Airflow connection (default ``fal_default``).
+    """
+
+    conn_type = "fal"
+    hook_name = "fal"
+    default_conn_name = "fal_default"
+    default_base_url = "https://queue.fal.run"
+    key_support: ClassVar[KeySupport] = KeySupport.BEST_EFFORT
+
+    def make_auth(self) -> HeaderAuth:
+        """Return what adds the key to a request."""
+        return HeaderAuth("Authorization", f"Key {self.secret()}")
+
+    def make_client(self) -> VideoApiClient:
+        """Return the session of the queue."""
+        client = super().make_client()
+        client.error_parser = parse_fal_error
+        return client
+
+    @cached_property
+    def platform(self) -> VideoApiClient:
+        """The session of the platform API, where requests are listed."""
+        return self._beside("platform_url", PLATFORM_URL)
+
+    @cached_property
+    def storage(self) -> VideoApiClient:
+        """The session of the storage, where uploads begin."""
+        return self._beside("storage_url", STORAGE_URL)
+
+    def close(self) -> None:
+        """Close all sessions that were opened; the next call opens others."""
+        for name in ("platform", "storage"):
+            client: VideoApiClient | None = self.__dict__.pop(name, None)
+            if client is not None:
+                client.close()
+        super().close()
+
+    def _beside(self, extra: str, default: str) -> VideoApiClient:
+        client = VideoApiClient(
+            vendor=self.vendor,
+            base_url=str(self.extras.get(extra) or default),
+            auth=self.make_auth(),
+            settings=self.client_settings(),
+            secrets=[self.secret()],
+        )
+        client.error_parser = parse_fal_error
+        return client
+
+    # ------------------------------------------------------------------ jobs
+
+    def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
+        """
+        Put one request into the queue.
+
+        The request is the model's own input, and beside it ``endpoint`` (``fal-ai/veo3.1``) and, optionally,
+        ``fal_webhook`` (an address). The key goes into the query of that address, as ``airflow_submission_key``;
+        without it, it is not sent.
+
+        :raises VideoConfigurationError: ``endpoint`` is missing or wrong.
+        :raises SubmissionKeyConflictError: the query of ``fal_webhook`` holds another key already.
+        :raises VideoApiError: ``outcome_unknown`` tells whether a request may be queued all the same.
+        """
+        endpoint, body = _split(request)
+        webhook = request.get("fal_webhook")
+        if webhook is not None:
+            webhook = _with_key(webhook, key)
+        queued = self.create_request(endpoint, body, webhook=webhook)
+        return VideoJob(
+            vendor=self.vendor,
+            job_id=f"{endpoint}|{queued.request_id}",
+            state=JobState.QUEUED,
+            vendor_status="IN_QUEUE",
+            stage=_stage(queued.queue_position),
+            name=_name(body),
+            key=key,
+        )
+
+    def get_job(self, job_id: str) -> VideoJob:
+        """
+        Poll one request; its place in the queue is the stage.
+
+        :raises VideoApiNotFoundError: the vendor does not know it, or no longer: it keeps a request for 30 days.
+        """
+        endpoint, request_id = _parse_id(job_id)
+        status = self.get_request_status(endpoint, request_id)
+        state = state_of(self.vendor, status.status, STATES)
+        error = None
+        if state is JobState.FAILED or (state is JobState.SUCCEEDED and status.error):
+            state, error = JobState.FAILED, JobError(code=status.error_type, message=_text(status.error))
+        return VideoJob(
+            vendor=self.vendor,
+            job_id=job_id,
+            state=state,
+            vendor_status=status.status,
+            stage=_stage(status.queue_position) if state is JobState.QUEUED else None,
+            error=error,
+        )
+
+    def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
+        """
+        Find the request with the very same input, among those of the endpoint that were sent since then; one that has
+        not ended is polled once.
+
+        The list can lack requests that have not ended yet, so that none is found proves nothing. Two requests with the
+        same input cannot be told apart: give each a ``seed`` of its own. A minute is allowed between the clocks.
+
+        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it.
+        """
+        endpoint, body = _split(request)
+        wanted, found, unread = _canonical(body), list[VideoJob](), 0
+        for item in self._listed(endpoint, since - CLOCK_MARGIN):
+            if item is None:
+                unread += 1
+            elif _is_since(item.sent_at, since) and _canonical(item.json_input) == wanted:
+                found.append(self._to_listed(endpoint, item))
+        return oldest_usable(found, unread=unread, vendor=self.vendor, endpoint=_LIST)
+
+    def cancel_job(self, job_id: str) -> VideoJob | None:
+        """
+        Cancel a request that has not ended. One that waits is removed; one that runs is asked to stop, and may go on.
+
+        :return: the job as it was polled before the call; None where the vendor knows it no longer.
+        """
+        endpoint, request_id = _parse_id(job_id)
+        try:
+            job = self.get_job(job_id)
+            if job.state.is_terminal:
+                return job
+        except VideoApiNotFoundError:
+            return None
+        try:
+            self.cancel_request(endpoint, request_id)
+        except VideoApiNotFoundError:
+            return job
+        except VideoApiInvalidRequestError:
+            return self.get_job(job_id)  # it has ended meanwhile
+        return job
+
+    def get_outputs(self, job_id: str) -> list[VideoOutput]:
+        """
+        Return the files that the model made: every object with a ``url`` in its result.
+
+        :raises VideoApiNotFoundError: the request is gone.
+        :raises VideoJobError: it has not ended, or failed, or its result names no file.
+        """
+        job = self.get_job(job_id)
+        raise_if_unfinished(job)
+        outputs = find_outputs(self.get_result(*_parse_id(job_id)))
+        if not outputs:
+            raise missing_link(job, "url", endpoint="GET /{app}/requests/{id}")
+        return outputs
+
+    def upload_media(
+        self, stream: BinaryIO, *, name: str, size: int, media_type: str | None = None, **options: Any
+    ) -> str:
+        """
+        Upload a file to fal's storage, and return its link for a request.
+
+        :raises SourceError: the stream does not hold ``size`` bytes.
+        """
+        if options:
+            raise VideoConfigurationError(f"fal's upload knows no option {', '.join(sorted(options))}.")
+        content_type = media_type or "application/octet-stream"
+        upload = self.create_upload(name, content_type=content_type)
+        put_stream(self.storage, upload.upload_url, stream=stream, size=size, media_type=content_type)
+        return upload.file_url
+
+    def check_connection(self) -> str:
+        """List one model, which costs nothing."""
+        self.get_models(limit=1)
+        return "fal accepted the key; it lists its models."
+
+    # ------------------------------------------------------------------ endpoints
+
+    def create_request(self, endpoint: str, body: Mapping[str, Any], *, webhook: str | None = None) -> FalQueued:
+        """``POST /{endpoint}``: put a request for a model into the queue."""
+        headers: dict[str, str] = {}
+        if lifetime := self.extras.get("object_lifetime"):
+            headers["X-Fal-Object-Lifecycle-Preference"] = json.dumps({"expiration_duration_seconds": int(lifetime)})
+        if priority := self.extras.get("priority"):
+            headers["X-Fal-Queue-Priority"] = str(priority)
+        params = {"fal_webhook": webhook}
+        path = "/{endpoint:path}"
+        return self.fetch(FalQueued, "POST", path, endpoint=endpoint, json=dict(body), params=params, headers=headers)
+
+    def get_request_status(self, endpoint: str, request_id: str) -> FalStatus:
+        """``GET /{app}/requests/{id}/status``; the app is owner and name, without the rest of the endpoint."""
+        path = "/{app:path}/requests/{id}/status"
+        return self.fetch(FalStatus, "GET", path, app=_app(endpoint), id=request_id, params={"logs": 0})
+
+    def get_result(self, endpoint: str, request_id: str) -> Any:
+        """``GET /{app}/requests/{id}``: what the model gave, in its own form."""
+        return self.fetch(dict[str, Any], "GET", "/{app:path}/requests/{id}", app=_app(endpoint), id=request_id)
+
+    def cancel_request(self, endpoint: str, request_id: str) -> None:
+        """``PUT /{app}/requests/{id}/cancel``; a second call does no harm."""
+        path = "/{app:path}/requests/{id}/cancel"
+        self.fetch(None, "PUT", path, app=_app(endpoint), id=request_id, repeatable=True)
+
+    def list_requests(
+        self, endpoint: str, *, start: datetime, cursor: str | None = None, status: str | None = None, limit: int = 100
+    ) -> tuple[list[Any], str | None]:
+        """
+        ``GET /models/requests/by-endpoint`` of the platform API: one page with the inputs, and where the next begins.
+
+        :param status: ``success``, ``error`` or ``user_error``. :param limit: 100 at most.
+        """
+        params = {
+            "endpoint_id": endpoint,
+            "start": start.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "status": status,
+            "limit": limit,
+            "cursor": cursor,
+            "expand": "payloads",
+        }
+        page = self.platform.fetch(dict[str, Any], "GET", _LIST_PATH, params=params)
+        items = self.platform.parse(list[Any], page.get("items"), endpoint=_LIST)
+        after = page.get("next_cursor") if page.get("has_more") else None
+        return items, after if isinstance(after, str) and after else None
+
+    def get_models(self, *, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+        """``GET /models`` of the platform API: a page of the models, as the vendor gives it."""
+        return self.platform.fetch(dict[str, Any], "GET", "/models", params={"limit": limit, "cursor": cursor})
+
+    def delete_payloads(self, request_id: str) -> None:
+        """``DELETE /models/requests/{id}/payloads`` of the platform API, sent once: delete input, result and files."""
+        self.platform.fetch(None, "DELETE", "/models/requests/{id}/payloads", id=request_id, once=True)
+
+    def create_upload(self, file_name: str, *, content_type: str) -> FalUpload:
+        """``POST /storage/upload/initiate``: ask for a link for one PUT."""
+        body, params = {"file_name": file_name, "content_type": content_type}, {"storage_type": "gcs"}
+        return self.storage.fetch(FalUpload, "POST", "/storage/upload/initiate", json=body, params=params)
+
+    # ------------------------------------------------------------------ from the vendor's words to ours
+
+    def _listed(self, endpoint: str, start: datetime) -> Iterator[FalRequest | None]:
+        def read(cursor: str | None) -> tuple[list[FalRequest | None], str | None]:
+            items, after = self.list_requests(endpoint, start=start, cursor=cursor)
+            requests: list[FalRequest | None] = []
+            for item in items:
+                good, _ = readable(FalRequest, [item], vendor=self.vendor, endpoint=_LIST)
+                requests += good or [None]
+            return requests, after
+
+        return pages(read, vendor=self.vendor, endpoint=_LIST)
+
+    def _to_listed(self, endpoint: str, item: FalRequest) -> VideoJob:
+        state = JobState.RUNNING
+        if item.ended_at is not None:
+            good = item.status_code is not None and 200 <= item.status_code < 300
+            state = JobState.SUCCEEDED if good else JobState.FAILED
+        else:
+            try:
+                state = self.get_job(f"{endpoint}|{item.request_id}").state
+            except VideoApiNotFoundError:
+                state = JobState.CANCELLED  # removed from the queue
+        return VideoJob(
+            vendor=self.vendor,
+            job_id=f"{endpoint}|{item.request_id}",
+            state=state,
+            vendor_status="IN_PROGRESS" if item.ended_at is None else "COMPLETED",
+            created_at=item.sent_at,
+            finished_at=item.ended_at,
+        )
+
+
+def _split(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the endpoint and the model's input."""
+    endpoint = str(request.get("endpoint") or "").strip("/")
+    parts = endpoint.split("/")
+    if len(parts) < 2 + (parts[0] in _NAMESPACES) or not all(
+        part and part not in (".", "..") and part.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        for part in parts
+    ):
+        raise VideoConfigurationError(
+            f"A fal request needs 'endpoint': owner, app and path of a model such as 'fal-ai/veo3.1', not {endpoint!r}."
+        )
+    return endpoint, {name: value for name, value in request.items() if name not in ("endpoint", "fal_webhook")}
+
+
+def _app(endpoint: str) -> str:
+    """Return what of an endpoint is in the path of its requests: owner and app, in a namespace with that before."""
+    parts = endpoint.split("/")
+    return "/".join(parts[: 3 if parts[0] in _NAMESPACES else 2])
+
+
+def _parse_id(job_id: str) -> tuple[str, str]:
+    endpoint, separator, request_id = str(job_id).rpartition("|")
+    if not separator or not request_id:
+        raise VideoConfigurationError(
+            f"{job_id!r} is no id of a fal job: it must be endpoint and request id, 'fal-ai/veo3.1|<request id>'. "
+            "Was it templated from an XCom that is not there?"
+        )
+    return _split({"endpoint": endpoint})[0], request_id
+
+
+def _with_key(webhook: Any, key: str | None) -> str:
+    if not isinstance(webhook, str):
+        raise VideoConfigurationError(f"fal_webhook must be an address, not {type(webhook).__name__}.")
+    if key is None:
+        return webhook
+    parts = urlsplit(webhook)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    if dict(query).get(KEY_PARAMETER, key) != key:
+        raise SubmissionKeyConflictError(f"The query of 'fal_webhook' holds another {KEY_PARAMETER}; leave it free.")
+    query = [(name, value) for name, value in query if name != KEY_PARAMETER]
+    return urlunsplit(parts._replace(query=urlencode([*query, (KEY_PARAMETER, key)])))
+
+
+def _is_since(sent_at: datetime | None, since: datetime) -> bool:
+    return sent_at is not None and sent_at >= since - CLOCK_MARGIN
+
+
+def _canonical(body: Any) -> str:
+    return json.dumps(body, sort_keys=True, separators=(",", ":"))
+
+
+def _stage(position: int | None) -> str | None:
+    return None if position is None else f"{position} before it in the queue"
+
+
+def _name(body: Mapping[str, Any]) -> str | None:
+    prompt = body.get("prompt")
+    return prompt[:80] if isinstance(prompt, str) and prompt.strip() else None
+
+
+def _text(error: Any) -> str | None:
+    """Read the error of a completed request: a text, or the list of a model's own checks."""
+    return None if error is None else parse_fal_error({"detail": error}).message
+
+
+def parse_fal_error(body: Any) -> VendorError:
+    """Read fal's two error forms: a model's ``detail`` is a list of faults, that of the queue a text with a type."""
+    said = parse_error(body)
+    if not isinstance(body, Mapping):
+        return said
+    kind, detail = body.get("error_type"), body.get("detail")
+    if isinstance(detail, list) and said.fields:
+        texts = "; ".join(f"{name}: {text}" for name, text in said.fields.items())
+        return VendorError(message=texts, code=_first_type(detail), fields={})
+    return VendorError(message=said.message, code=kind if isinstance(kind, str) else said.code, fields=said.fields)
+
+
+def _first_type(detail: list[Any]) -> str | None:
+    first = detail[0] if detail else None
+    kind = first.get("type") if isinstance(first, Mapping) else None
+    return kind if isinstance(kind, str) else None

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+fal's queue, platform API and storage, as its client and its pages describe them.
+
+A request that ended badly is ``COMPLETED`` with an ``error``; its path has no more of the endpoint than owner and app.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from airflow_video_providers.simulator.contents import NEVER, Contents
+from airflow_video_providers.simulator.jobs import Job, Lifecycle
+from airflow_video_providers.simulator.settings import DAY, Settings
+from airflow_video_providers.simulator.vendor import (
+    KEY,
+    Notice,
+    RefusedError,
+    Vendor,
+    iso_time,
+    json_answer,
+    json_notice,
+    new_app,
+    new_job,
+)
+
+if TYPE_CHECKING:
+    from airflow_video_providers.simulator.world import World
+
+NAME = "fal"
+LIFECYCLE = Lifecycle(
+    active=((0, "IN_QUEUE"), (0.2, "IN_PROGRESS")),
+    succeeded=((0, "COMPLETED"),),
+    failed="COMPLETED",
+    cancelled=("CANCELLED",),
+    queued=frozenset({"IN_QUEUE"}),
+)
+NAMESPACES = ("workflows", "comfy")
+UPLOADS = "fal.uploads"
+
+
+class FalSettings(Settings):
+    """What only fal has."""
+
+    retention_seconds: float = Field(30 * DAY, ge=0)
+    """Input and result of a request are kept for so long."""
+    lists_running: bool = True
+    """Whether the platform's list shows requests that have not ended yet."""
+
+
+class _Upload(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    file_name: str
+    content_type: str
+
+
+def _authorized(authorization: Annotated[str | None, Header()] = None) -> None:
+    if authorization != f"Key {KEY}":
+        raise RefusedError(401, "Authentication is required to access this application")
+
+
+def error_body(status: int, message: str) -> dict[str, Any]:
+    """An error of the queue; those of a model are a list."""
+    if status == 422:
+        return {"detail": [{"loc": ["body", "prompt"], "msg": message, "type": "value_error"}]}
+    return {"detail": message}
+
+
+def _error_answer(request: Request, error: RefusedError) -> Response:
+    body = error_body(error.status, error.message)
+    if error.code:
+        body["error_type"] = error.code
+    return json_answer(body, error.status)
+
+
+def notices(world: World, contents: Contents, job: Job, now: float) -> list[Notice]:
+    """The webhook of a request. It is not signed here: fal signs with Ed25519, by keys that are its own."""
+    url = job.extra.get("webhook")
+    if not isinstance(url, str) or not job.ended(now):
+        return []
+    good = job.succeeded(now)
+    content: dict[str, Any] = {"request_id": job.job_id, "gateway_request_id": job.job_id}
+    content |= {"status": "OK", "payload": result(contents, job)} if good else {"status": "ERROR", "error": _error(job)}
+    return [json_notice("ended", url, content)]
+
+
+def _error(job: Job) -> str:
+    return str((job.error or {}).get("message", "the model failed"))
+
+
+def result(contents: Contents, job: Job) -> dict[str, Any]:
+    """What most models of video give: one file, and what it was made from."""
+    video = {"url": contents.link(job, "video", "output.mp4", expires=NEVER), "content_type": "video/mp4"}
+    return {"video": {**video, "file_name": "output.mp4"}, "seed": job.request.get("seed", 7)}
+
+
+def create_app(world: World, contents: Contents) -> FastAPI:
+    """The vendor's three hosts: the queue, the platform API under ``/platform``, the storage under ``/rest``."""
+    app = new_app(_error_answer, dependencies=[Depends(_authorized)])
+
+    def app_of(endpoint: str) -> str:
+        parts = endpoint.split("/")
+        return "/".join(parts[: 3 if parts[0] in NAMESPACES else 2])
+
+    def find(app_id: str, request_id: str) -> Job:
+        job = world.find_job(NAME, request_id)
+        if job is None or job.cancelled_at is not None or app_of(job.extra["endpoint"]) != app_id:
+            raise RefusedError(404, "Request not found")
+        return job
+
+    @app.get("/platform/models")
+    async def get_models(limit: int = 50) -> Response:
+        models = [{"endpoint_id": "fal-ai/veo3.1"}, {"endpoint_id": "fal-ai/kling-video/v2/master/text-to-video"}]
+        return json_answer({"models": models[:limit], "has_more": False, "next_cursor": None})
+
+    @app.get("/platform/models/requests/by-endpoint")
+    async def list_requests(
+        endpoint_id: str,
+        start: str = "",
+        expand: str = "",
+        limit: Annotated[int, Query(ge=1, le=100)] = 50,
+        cursor: int = 0,
+    ) -> Response:
+        now, items = time.time(), []
+        for job in reversed(world.listed_jobs(NAME, now)):
+            ended = job.ended(now)
+            if job.extra["endpoint"] not in endpoint_id.split(",") or (iso_time(job.created_at) or "") < start:
+                continue
+            if not ended and not world.settings.own(NAME, FalSettings).lists_running:
+                continue
+            item: dict[str, Any] = {"request_id": job.job_id, "endpoint_id": job.extra["endpoint"]}
+            item |= {"sent_at": iso_time(job.created_at), "started_at": iso_time(job.created_at)}
+            item |= {"ended_at": iso_time(job.finished_at(now)), "status_code": None}
+            if ended:
+                item |= {"status_code": 200 if job.succeeded(now) else 422, "duration": job.render_seconds}
+            if "payloads" in expand:
+                item["json_input"] = job.request
+            items.append(item)
+        more = cursor + limit < len(items)
+        page = {"items": items[cursor : cursor + limit], "has_more": more}
+        return json_answer({**page, "next_cursor": str(cursor + limit) if more else None})
+
+    @app.delete("/platform/models/requests/{request_id}/payloads")
+    async def delete_payloads(request_id: str) -> Response:
+        job = world.find_job(NAME, request_id)
+        if job is None:
+            raise RefusedError(404, "Request not found")
+        world.delete_job(job)
+        return Response(status_code=204)
+
+    @app.post("/rest/storage/upload/initiate")
+    async def start_upload(body: _Upload) -> Response:
+        upload_id = uuid.uuid4().hex
+        world.put(UPLOADS, upload_id, {"id": upload_id, "name": body.file_name})
+        file_url = contents.link_to(NAME, upload_id, "upload", body.file_name, NEVER)
+        return json_answer({"upload_url": contents.upload_link(NAME, upload_id), "file_url": file_url})
+
+    @app.get("/queue/{app_id:path}/requests/{request_id}/status")
+    async def get_status(app_id: str, request_id: str) -> Response:
+        job, now = find(app_id, request_id), time.time()
+        shown: dict[str, Any] = {"status": LIFECYCLE.status(job, now), "request_id": request_id}
+        if shown["status"] == "IN_QUEUE":
+            shown["queue_position"] = 0
+        elif job.ended(now) and not job.succeeded(now):
+            shown |= {"error": _error(job), "error_type": (job.error or {}).get("code", "internal_error")}
+        return json_answer(shown, 200 if shown["status"] == "COMPLETED" else 202)
+
+    @app.get("/queue/{app_id:path}/requests/{request_id}")
+    async def get_result(app_id: str, request_id: str) -> Response:
+        job, now = find(app_id, request_id), time.time()
+        if not job.ended(now):
+            raise RefusedError(400, "Request is still in progress")
+        if not job.succeeded(now):
+            raise RefusedError(422, _error(job))
+        shown = result(contents, job)
+        if contents.job_has_files(job, now):
+            shown["video"]["file_size"] = (await contents.of_job(job, "video")).size
+        return json_answer(shown)
+
+    @app.put("/queue/{app_id:path}/requests/{request_id}/cancel")
+    async def cancel(app_id: str, request_id: str) -> Response:
+        job, now = find(app_id, request_id), time.time()
+        if job.ended(now):
+            return json_answer({"status": "ALREADY_COMPLETED"}, 400)
+        world.delete_job(job)
+        return json_answer({"status": "CANCELLATION_REQUESTED"}, 202)
+
+    @app.post("/queue/{endpoint:path}")
+    async def submit(request: Request, endpoint: str, fal_webhook: str | None = None) -> Response:
+        body = await request.json()
+        if len(endpoint.split("/")) < 2:
+            raise RefusedError(404, f"Application {endpoint!r} not found")
+        if not isinstance(body, dict) or not isinstance(body.get("prompt"), str):
+            raise RefusedError(422, "Field required")
+        request_id = str(uuid.uuid4())
+        job = new_job(
+            world,
+            VENDOR,
+            contents,
+            job_id=request_id,
+            client_id=f"{endpoint}|{request_id}",
+            name=body["prompt"],
+            request=body,
+            keys={"input": body},
+            extra={
+                "endpoint": endpoint,
+                "lifetime": request.headers.get("x-fal-object-lifecycle-preference"),
+                "priority": request.headers.get("x-fal-queue-priority"),
+                "webhook": fal_webhook,
+            },
+        )
+        base = f"{request.url.scheme}://{request.url.netloc}/fal/queue/{app_of(endpoint)}/requests/{job.job_id}"
+        urls = {"response_url": base, "status_url": f"{base}/status", "cancel_url": f"{base}/cancel"}
+        return json_answer({"request_id": job.job_id, **urls, "queue_position": 0})
+
+    return app
+
+
+VENDOR = Vendor(
+    name=NAME,
+    prefix="/fal",
+    lifecycle=LIFECYCLE,
+    operations=(
+        ("GET", "/queue/.*/requests/[^/]+/status", "status"),
+        ("GET", "/queue/.*/requests/[^/]+", "video"),
+        ("PUT", "/queue/.*/requests/[^/]+/cancel", "cancel delete"),
+        ("POST", "/queue/.*", "create"),
+        ("GET", "/platform/models/requests/by-endpoint", "list"),
+        ("GET", "/platform/models", "catalogue"),
+        ("DELETE", "/platform/.*", "delete"),
+        ("POST", "/rest/.*", "upload"),
+    ),
+    create_app=create_app,
+    error_body=error_body,
+    notices=notices,
+    example={"endpoint": "fal-ai/kling-video/v2/master/text-to-video", "prompt": "{text}", "duration": "5"},
+    refused={"endpoint": "fal-ai/kling-video/v2/master/text-to-video", "prompt": 7},
+    connection={
+        "host": "{url}/fal/queue",
+        "password": KEY,
+        "extra": {"platform_url": "{url}/fal/platform", "storage_url": "{url}/fal/rest"},
+    },
+    settings=FalSettings,
+)
