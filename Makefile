@@ -6,10 +6,11 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet -c c
 RUN_STAMP := $(VENV)/.run-stamp
 DEV_STAMP := $(VENV)/.dev-stamp
 PEERS_STAMP := $(VENV)/.peers-stamp
+SDKS_STAMP := $(VENV)/.sdks-stamp
 AZURITE := $(VENV)/azurite/node_modules/.bin/azurite-blob
 
 .DEFAULT_GOAL := help
-.PHONY: help demo simulator test lint format chaos bench-import bench-transfers bench-waiting bench-waiting-live build clean
+.PHONY: help demo simulator test lint format chaos bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -38,6 +39,10 @@ $(AZURITE): | $(VENV)/bin/python
 
 $(PEERS_STAMP): $(DEV_STAMP)
 	$(PIP) --group bench
+	@touch $@
+
+$(SDKS_STAMP): $(DEV_STAMP)
+	$(PIP) --group sdks
 	@touch $@
 
 demo: $(RUN_STAMP)  ## render with all four systems on the simulator; the videos land in ./demo-output
@@ -73,6 +78,9 @@ bench-waiting: $(DEV_STAMP)  ## what waiting costs: vendor requests, event loop,
 
 bench-waiting-live: $(DEV_STAMP)  ## the same for a whole Airflow with PostgreSQL, and waits under load (25 minutes)
 	$(BIN)/python benchmarks/bench_waiting_live.py
+
+bench-sdks: $(SDKS_STAMP)  ## how many renders the vendors' own SDKs and this package buy when something goes wrong (2 minutes)
+	$(BIN)/python benchmarks/bench_vendor_sdks.py
 
 build: $(DEV_STAMP)  ## wheel and sdist in ./dist
 	$(PIP) build

@@ -69,7 +69,8 @@ def main() -> int:
         return 0
     if not any(phases) or len(vendors) < len(options.vendors):
         sys.exit("No such case or vendor; --list shows their names.")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sig, stop)
     home = Path(tempfile.mkdtemp(prefix="video-chaos-"))
     tasks: list[Task] = []
     well = False
@@ -103,6 +104,13 @@ def main() -> int:
     print()
     print_table(rows_of(tasks, vendors))
     return 0 if well and not broken else 1
+
+
+def stop(*_: object) -> None:
+    """End the run; a further signal must not keep it from stopping what it has started."""
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sig, signal.SIG_IGN)
+    sys.exit(143)
 
 
 def write_orders(home: Path, cases: list[Case], vendors: list[str], times: int) -> None:

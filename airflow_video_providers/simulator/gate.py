@@ -260,10 +260,12 @@ class _Answer:
     async def reset(self) -> None:
         """End the connection with a reset and no answer at all."""
         transport = self._transport()
+        self._closed = True
+        if transport.is_closing():
+            return  # the client has given up
         connection = transport.get_extra_info("socket")
         # Lingering for zero seconds makes the kernel send a reset instead of an orderly end.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._closed = True
         transport.abort()
         await asyncio.sleep(0.01)  # the server must notice, or it would answer for us
 
