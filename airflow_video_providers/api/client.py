@@ -89,6 +89,7 @@ class VideoApiClient:
     :param secrets: texts that must never appear in a message.
     :param headers: sent with every call to the API's origin.
     :param error_parser: reads the vendor's error answer.
+    :param decoder: turns the content of a response into what the models take; raises ``ContentError``.
     :param error_decoder: turns an error answer into what ``error_parser`` takes; on ValueError it is shown as text.
     :ivar pacer: keeps the rate that the vendor documents, for each call to the API's origin; None: there is none.
     """
@@ -103,6 +104,7 @@ class VideoApiClient:
         secrets: Iterable[str | None] = (),
         headers: Mapping[str, str] | None = None,
         error_parser: Callable[[Any], VendorError] = parse_error,
+        decoder: Callable[[bytes], Any] = decode_json,
         error_decoder: Callable[[bytes], Any] = decode_json,
     ) -> None:
         check_base_url(base_url, vendor)
@@ -116,6 +118,7 @@ class VideoApiClient:
         self.error_parser = error_parser
         self.causes: dict[int, type[VideoApiError]] = {}
         """What a status means for this vendor, where that is not the usual: Synthesia's 403 is a wrong key."""
+        self.decoder = decoder
         self.error_decoder = error_decoder
         self.headers = dict(headers or {})
         self.pacer: Pacer | None = None
@@ -191,7 +194,7 @@ class VideoApiClient:
         if response.status_code == HTTPStatus.NO_CONTENT or not response.content:
             return None
         try:
-            return clean_document(decode_json(response.content), () if with_secrets else self.secrets)
+            return clean_document(self.decoder(response.content), () if with_secrets else self.secrets)
         except ValueError as error:
             raise self._unreadable(response, error, method, endpoint) from None
 

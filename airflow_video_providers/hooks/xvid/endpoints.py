@@ -10,15 +10,14 @@ from urllib.parse import urljoin
 
 from typing_extensions import TypedDict, Unpack
 
-from airflow_video_providers.api.content import decode_json
+from airflow_video_providers.api.paths import query_of
 from airflow_video_providers.api.redaction import clean_document
 from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoApiUnreadableAnswerError
 from airflow_video_providers.hooks.base import VideoHook
-from airflow_video_providers.hooks.common import id_in_path
+from airflow_video_providers.hooks.common import pages
 from airflow_video_providers.hooks.schemas import VendorModel
 from airflow_video_providers.hooks.xvid import schemas as schema
-from airflow_video_providers.hooks.xvid.wire import encoded, links_in
-from airflow_video_providers.hooks.xvid.xml import parse_xml
+from airflow_video_providers.hooks.xvid.client import decode
 
 Model = TypeVar("Model", bound=VendorModel)
 
@@ -28,7 +27,7 @@ PAGE_SIZE = 1000
 
 class AnswerOptions(TypedDict, total=False):
     """
-    What every endpoint takes about the form of its answer.
+    What every endpoint takes about the form of its response.
 
     ``format``: ``json`` (default) or ``xml``; both give the same models. ``human``: a form for people to read; where it
     is not JSON, the call fails. ``show_null``: empty keys too. ``expand``: names of objects to put in place of their
@@ -66,18 +65,13 @@ class XvidEndpoints(VideoHook, abstract=True):
     # ------------------------------------------------------------------ jobs
 
     def create_job(self, job: Mapping[str, Any], **options: Unpack[AnswerOptions]) -> schema.CreatedJob:
-        """Buy one render (``POST /jobs/``): ``job`` is the content of the body's ``job``."""
-        answer = self._ask(
-            schema.CreatedJobAnswer, "POST", "/jobs/", "POST /jobs/", options=options, json={"job": dict(job)}
-        )
-        return answer.job
+        """Submit one render (``POST /jobs/``): ``job`` is the content of the body's ``job``."""
+        return self._ask(schema.CreatedJob, "POST", "/jobs/", options, envelope="job", json={"job": dict(job)})
 
     def read_job(self, job_id: str, *, user_data: str | None = None, **options: Unpack[AnswerOptions]) -> schema.Job:
         """Read one job (``GET /jobs/ID``); ``user_data`` filters as in the list."""
-        path = f"/jobs/{id_in_path(job_id)}"
-        return self._ask(
-            schema.JobAnswer, "GET", path, "GET /jobs/{id}", params={"user_data": user_data}, options=options
-        ).job
+        params = {"user_data": user_data}
+        return self._ask(schema.Job, "GET", "/jobs/{id}", options, id=job_id, envelope="job", params=params)
 
     def list_jobs(
         self,
@@ -111,77 +105,73 @@ class XvidEndpoints(VideoHook, abstract=True):
             "input.file.name": input_file_name,
             "bin_data": bin_data,
         }
-        return self._ask(schema.JobPage, "GET", "/jobs/", "GET /jobs/", params=params, options=options)
+        return self._ask(schema.JobPage, "GET", "/jobs/", options, params=params)
 
     def iterate_jobs(self, **filters: Any) -> Iterator[schema.Job]:
         """Yield all jobs that match and can be read, the oldest first; ``filters`` as in :meth:`list_jobs`."""
-        for page in self._job_pages(**filters):
-            yield from page.jobs
+        return (job for job in self._listed_jobs(**filters) if isinstance(job, schema.Job))
 
-    def _job_pages(self, *, page_size: int = PAGE_SIZE, **filters: Any) -> Iterator[schema.JobPage]:
-        """Yield page after page, the oldest job first, each with what it has anew."""
+    def _listed_jobs(self, *, page_size: int = PAGE_SIZE, **filters: Any) -> Iterator[Any]:
+        """Yield all jobs that match, the oldest first and each once: read, or as they came where they cannot be."""
         seen: set[str] = set()
-        while True:
-            page = self.list_jobs(start=len(seen), limit=page_size, sort="created_at", direction=1, **filters)
-            jobs = {job.id: job for job in page.jobs if job.id not in seen}
-            unread = {text: item for item in page.unreadable if (text := repr(item)) not in seen}
-            yield page.model_copy(update={"jobs": list(jobs.values()), "unreadable": list(unread.values())})
-            seen.update(jobs, unread)
-            # The server may cap a page below what was asked; one without news is the end, whatever it says.
-            length = len(page.jobs) + len(page.unreadable)
-            if not (jobs or unread) or length < min(page_size, page.limit or page_size):
-                return
+
+        def read(start: int | None) -> tuple[list[Any], int | None]:
+            start = start or 0
+            page = self.list_jobs(start=start, limit=page_size, sort="created_at", direction=1, **filters)
+            items = [*page.jobs, *page.unreadable]
+            end = start + len(items)
+            # The server may cap a page below what was asked for, and say so; a page with nothing new is the end.
+            more = len(items) >= min(page_size, page.limit or page_size) or end < (page.total or 0)
+            fresh = [item for item in items if _name(item) not in seen]
+            seen.update(map(_name, fresh))
+            return fresh, end if more and fresh else None
+
+        return pages(read, vendor=self.vendor, endpoint="GET /jobs/")
 
     def delete_job(self, job_id: str) -> None:
         """
         Cancel a running job, or delete a finished one TOGETHER WITH ITS FILES (``DELETE /jobs/ID``).
 
-        Sent once, whatever happens. Use :meth:`cancel_job` to end a job: it looks first.
+        Sent once, whatever happens. Use :meth:`cancel_job` to end a job: it polls first.
 
         :raises VideoApiUnavailableError: also where Xvid answers, but not that it succeeded.
         """
-        endpoint = "DELETE /jobs/{id}"
-        answer = self._ask(schema.DeleteAnswer, "DELETE", f"/jobs/{id_in_path(job_id)}", endpoint, once=True)
-        if answer.result is not None and answer.result.status != "SUCCESS":
+        deletion = self.fetch(schema.Deletion, "DELETE", "/jobs/{id}", id=job_id, once=True)
+        if deletion.result is not None and deletion.result.status != "SUCCESS":
             raise VideoApiUnavailableError(
-                f"the result is {answer.result.status}", vendor=self.vendor, endpoint=endpoint, outcome_unknown=True
+                f"the result is {deletion.result.status}",
+                vendor=self.vendor,
+                endpoint="DELETE /jobs/{id}",
+                outcome_unknown=True,
             )
 
     # ------------------------------------------------------------------ job templates
 
     def create_job_template(self, template: Mapping[str, Any], **options: Unpack[AnswerOptions]) -> schema.Template:
         """Save job settings (``POST /jobs/templates/``): ``name``, ``job_settings``, optionally ``description``."""
-        endpoint = "POST /jobs/templates/"
         body = {"template": dict(template)}
-        return self._ask(
-            schema.TemplateAnswer, "POST", "/jobs/templates/", endpoint, options=options, json=body
-        ).template
+        return self._ask(schema.Template, "POST", "/jobs/templates/", options, envelope="template", json=body)
 
     def read_job_template(self, template_id: str, **options: Unpack[AnswerOptions]) -> schema.Template:
         """Read one job template (``GET /jobs/templates/ID``)."""
-        path = f"/jobs/templates/{id_in_path(template_id)}"
-        return self._ask(schema.TemplateAnswer, "GET", path, "GET /jobs/templates/{id}", options=options).template
+        return self._ask(schema.Template, "GET", "/jobs/templates/{id}", options, id=template_id, envelope="template")
 
     def list_job_templates(self, **options: Unpack[ListOptions]) -> schema.TemplatePage:
         """Read one page of the job templates (``GET /jobs/templates/``)."""
-        return self._ask(schema.TemplatePage, "GET", "/jobs/templates/", "GET /jobs/templates/", options=options)
+        return self._ask(schema.TemplatePage, "GET", "/jobs/templates/", options)
 
     def update_job_template(
         self, template_id: str, template: Mapping[str, Any], **options: Unpack[AnswerOptions]
     ) -> schema.Template:
         """Change a job template (``PUT /jobs/templates/ID``): fields left out stay, fields set to None are emptied."""
-        path = f"/jobs/templates/{id_in_path(template_id)}"
-        body = {"template": dict(template)}
-        return self._ask(
-            schema.TemplateAnswer, "PUT", path, "PUT /jobs/templates/{id}", options=options, json=body
-        ).template
+        body, path = {"template": dict(template)}, "/jobs/templates/{id}"
+        return self._ask(schema.Template, "PUT", path, options, id=template_id, envelope="template", json=body)
 
     # ------------------------------------------------------------------ files
 
     def read_file(self, file_id: str, **options: Unpack[AnswerOptions]) -> schema.File:
         """Read what is known of one file (``GET /files/ID``)."""
-        path = f"/files/{id_in_path(file_id)}"
-        return self._ask(schema.FileAnswer, "GET", path, "GET /files/{id}", options=options).file
+        return self._ask(schema.File, "GET", "/files/{id}", options, id=file_id, envelope="file")
 
     def list_files(
         self,
@@ -193,7 +183,7 @@ class XvidEndpoints(VideoHook, abstract=True):
     ) -> schema.FilePage:
         """Read one page of the files (``GET /files/``), of one job, pipeline or type where given."""
         params = {"job.id": job_id, "pipeline.id": pipeline_id, "type": type}
-        return self._ask(schema.FilePage, "GET", "/files/", "GET /files/", params=params, options=options)
+        return self._ask(schema.FilePage, "GET", "/files/", options, params=params)
 
     def get_download_links(
         self,
@@ -204,6 +194,7 @@ class XvidEndpoints(VideoHook, abstract=True):
         pipeline_id: str | None = None,
         expiry_time: datetime | int | None = None,
         autograph_tag: str | None = None,
+        expert_mode: bool | None = None,
         streaming: bool | None = None,
         max_parallel_downloads: int | None = None,
         anti_fraud: bool | None = None,
@@ -218,9 +209,10 @@ class XvidEndpoints(VideoHook, abstract=True):
 
         :param file_id: the file; or else ``object_key`` with ``pipeline_id``.
         :param redirect: ask for a redirect, which is not followed, and take its target. Else the links are taken from
-            the answer's text, whose form the manual does not show: every link in it counts.
+            the response's text, whose form the manual does not show: every link in it counts.
         :param expiry_time: when the links shall die, as an aware datetime or in seconds since 1970; default: Xvid's.
-        :param autograph_tag: watermark to embed; only for a file whose ``autograph`` is true.
+        :param autograph_tag: names the viewer of the copy; only for a file whose ``autograph`` is true.
+        :param expert_mode: in place of a tag for such a file, as the vendor's own tools send it.
         :param streaming: play in the browser in place of a download.
         :param max_parallel_downloads: further downloads by the same user are refused.
         :param anti_fraud: Xvid's checks against shared links.
@@ -235,6 +227,7 @@ class XvidEndpoints(VideoHook, abstract=True):
             "pipeline_id": pipeline_id,
             "expiry_time": int(expiry_time.timestamp()) if isinstance(expiry_time, datetime) else expiry_time,
             "autograph_tag": autograph_tag,
+            "expert_mode": expert_mode,
             "streaming": streaming,
             "max_parallel_downloads": max_parallel_downloads,
             "anti_fraud": anti_fraud,
@@ -243,15 +236,23 @@ class XvidEndpoints(VideoHook, abstract=True):
             "human": human,
         }
         response = self.client.call(
-            "GET", "/files/downloads/", endpoint=endpoint, params=encoded(params), redirect_expected=True
+            "GET", "/files/downloads/", endpoint=endpoint, params=query_of(params), redirect_expected=True
         )
         if response.is_redirect:
             return [urljoin(response.url, response.headers["Location"])]
-        answer = self._decoded(response.content, endpoint, format=format, human=human)
-        links = links_in(answer, api=self.client.base_url)
+        try:
+            answer = clean_document(decode(response.content), self.client.secrets)
+            links = links_in(answer, api=self.client.base_url)
+        except ValueError as error:  # also a ContentError
+            raise self._unreadable(str(error), endpoint) from None
         if not links:
-            raise self._unreadable("the answer holds no link", endpoint)
+            raise self._unreadable("it holds no link", endpoint)
         return links
+
+    def _unreadable(self, problem: str, endpoint: str) -> VideoApiUnreadableAnswerError:
+        return VideoApiUnreadableAnswerError(
+            f"the response cannot be used: {problem}", vendor=self.vendor, endpoint=endpoint
+        )
 
     # ------------------------------------------------------------------ uploads
 
@@ -272,63 +273,52 @@ class XvidEndpoints(VideoHook, abstract=True):
         :param ip: address of the uploader as an integer, for a server nearby.
         """
         params = {"object_key": object_key, "pipeline_id": pipeline_id, "expires_at": expires_at, "ip": ip}
-        return self._ask(
-            schema.UploadAnswer,
-            "POST",
-            "/files/uploads/",
-            "POST /files/uploads/",
-            params=params,
-            options=options,
-        ).upload
+        return self._ask(schema.Upload, "POST", "/files/uploads/", options, envelope="upload", params=params)
 
     def complete_upload(self, upload_id: str, *, nb_chunks: int = 1, **options: Unpack[AnswerOptions]) -> schema.Upload:
         """Say that all ``nb_chunks`` parts of an upload have been sent (``PUT /files/uploads/ID``): step 3 of 4."""
         return self._ask(
-            schema.UploadAnswer,
+            schema.Upload,
             "PUT",
-            f"/files/uploads/{id_in_path(upload_id)}",
-            "PUT /files/uploads/{id}",
-            options=options,
+            "/files/uploads/{id}",
+            options,
+            id=upload_id,
+            envelope="upload",
             json={"upload": {"nb_chunks": nb_chunks}},
             repeatable=True,  # it says the same thing again
-        ).upload
+        )
 
     def read_upload(self, upload_id: str, **options: Unpack[AnswerOptions]) -> schema.Upload:
-        """Look at an upload (``GET /files/uploads/ID``): step 4 of 4, until it is no longer ``COMPLETING``."""
-        path = f"/files/uploads/{id_in_path(upload_id)}"
-        return self._ask(schema.UploadAnswer, "GET", path, "GET /files/uploads/{id}", options=options).upload
+        """Poll an upload (``GET /files/uploads/ID``): step 4 of 4, until it is no longer ``COMPLETING``."""
+        return self._ask(schema.Upload, "GET", "/files/uploads/{id}", options, id=upload_id, envelope="upload")
 
     # ------------------------------------------------------------------ pipelines and presets
 
     def create_pipeline(self, pipeline: Mapping[str, Any], **options: Unpack[AnswerOptions]) -> schema.Pipeline:
         """Create a pipeline (``POST /pipelines/``): where jobs read and write, and whom they tell."""
         body = {"pipeline": dict(pipeline)}
-        return self._ask(
-            schema.PipelineAnswer, "POST", "/pipelines/", "POST /pipelines/", options=options, json=body
-        ).pipeline
+        return self._ask(schema.Pipeline, "POST", "/pipelines/", options, envelope="pipeline", json=body)
 
     def read_pipeline(self, pipeline_id: str, **options: Unpack[AnswerOptions]) -> schema.Pipeline:
         """Read one pipeline (``GET /pipelines/ID``)."""
-        path = f"/pipelines/{id_in_path(pipeline_id)}"
-        return self._ask(schema.PipelineAnswer, "GET", path, "GET /pipelines/{id}", options=options).pipeline
+        return self._ask(schema.Pipeline, "GET", "/pipelines/{id}", options, id=pipeline_id, envelope="pipeline")
 
     def list_pipelines(self, **options: Unpack[ListOptions]) -> schema.PipelinePage:
         """Read one page of the pipelines (``GET /pipelines/``)."""
-        return self._ask(schema.PipelinePage, "GET", "/pipelines/", "GET /pipelines/", options=options)
+        return self._ask(schema.PipelinePage, "GET", "/pipelines/", options)
 
     def create_preset(self, preset: Mapping[str, Any], **options: Unpack[AnswerOptions]) -> schema.Preset:
         """Create a preset (``POST /presets/``): how an output is encoded."""
         body = {"preset": dict(preset)}
-        return self._ask(schema.PresetAnswer, "POST", "/presets/", "POST /presets/", options=options, json=body).preset
+        return self._ask(schema.Preset, "POST", "/presets/", options, envelope="preset", json=body)
 
     def read_preset(self, preset_id: str, **options: Unpack[AnswerOptions]) -> schema.Preset:
         """Read one preset (``GET /presets/ID``)."""
-        path = f"/presets/{id_in_path(preset_id)}"
-        return self._ask(schema.PresetAnswer, "GET", path, "GET /presets/{id}", options=options).preset
+        return self._ask(schema.Preset, "GET", "/presets/{id}", options, id=preset_id, envelope="preset")
 
     def list_presets(self, **options: Unpack[ListOptions]) -> schema.PresetPage:
         """Read one page of the presets (``GET /presets/``)."""
-        return self._ask(schema.PresetPage, "GET", "/presets/", "GET /presets/", options=options)
+        return self._ask(schema.PresetPage, "GET", "/presets/", options)
 
     # ------------------------------------------------------------------ one call
 
@@ -337,43 +327,36 @@ class XvidEndpoints(VideoHook, abstract=True):
         model: type[Model],
         method: str,
         path: str,
-        endpoint: str,
+        options: Mapping[str, Any],
         *,
         params: Mapping[str, Any] | None = None,
-        options: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Model:
-        options = options or {}
+        """Send one call with the options that are common to all."""
         if unknown := options.keys() - ListOptions.__annotations__.keys():
-            raise TypeError(f"{endpoint} takes no {', '.join(sorted(unknown))}")
-        query = encoded({**(params or {}), **options})
-        response = self.client.call(method, path, endpoint=endpoint, params=query, **kwargs)
-        sent = method != "GET"
-        if not response.content:
-            data: Any = {}
-        else:
-            data = self._decoded(
-                response.content,
-                endpoint,
-                format=options.get("format"),
-                human=options.get("human"),
-                outcome_unknown=sent,
-            )
-        return self.client.parse(model, data, endpoint=endpoint, outcome_unknown=sent)
+            raise TypeError(f"{method} {path} takes no {', '.join(sorted(unknown))}")
+        # Lists are written with commas, not as a parameter that is repeated.
+        query = {
+            name: ",".join(value) if isinstance(value, (list, tuple)) else value for name, value in options.items()
+        }
+        return self.fetch(model, method, path, params={**(params or {}), **query}, **kwargs)
 
-    def _decoded(self, content: bytes, endpoint: str, *, format: Any, human: Any, outcome_unknown: bool = False) -> Any:
-        try:
-            data = parse_xml(content) if format == "xml" else decode_json(content)
-            return clean_document(data, self.client.secrets)
-        except (ValueError, RecursionError):
-            problem = f"the answer is not {format or 'json'} ({len(content)} bytes)"
-            if human:
-                problem += "; with human=true Xvid writes for people: leave it out"
-            raise self._unreadable(problem, endpoint, outcome_unknown=outcome_unknown) from None
 
-    def _unreadable(
-        self, problem: str, endpoint: str, *, outcome_unknown: bool = False
-    ) -> VideoApiUnreadableAnswerError:
-        return VideoApiUnreadableAnswerError(
-            problem, vendor=self.vendor, endpoint=endpoint, outcome_unknown=outcome_unknown
-        )
+def _name(item: Any) -> str:
+    return item.id if isinstance(item, schema.Job) else repr(item)
+
+
+def links_in(value: Any, *, api: str) -> list[str]:
+    """Return every link in a decoded response, but for those that point back into the API: they want a token."""
+    links: list[str] = []
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            if value.startswith(("https://", "http://")) and not value.startswith(f"{api}/"):
+                links.append(value)
+        elif isinstance(value, dict):
+            left += reversed(value.values())
+        elif isinstance(value, list):
+            left += reversed(value)
+    return links

@@ -7,39 +7,29 @@ Facts come from the manual (``mediahub.xvid.com/manual``) and its older wiki (``
 
 from __future__ import annotations
 
-import logging
+import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, BinaryIO, ClassVar
 from urllib.parse import quote
 
-from airflow_video_providers.api.client import VendorError, VideoApiClient, parse_error
+from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.errors import LONGEST_MESSAGE
 from airflow_video_providers.api.settings import seconds
 from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
-    VideoApiAuthenticationError,
     VideoApiNotFoundError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
 )
+from airflow_video_providers.hooks import common
 from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
-from airflow_video_providers.hooks.common import (
-    cancel_by_deleting,
-    not_surely_absent,
-    running_statuses,
-    share_of,
-    state_of,
-)
 from airflow_video_providers.hooks.xvid.auth import XvidTokenAuth
+from airflow_video_providers.hooks.xvid.client import XvidClient, missing_rights
 from airflow_video_providers.hooks.xvid.endpoints import XvidEndpoints
 from airflow_video_providers.hooks.xvid.schemas import CreatedJob, FileReference, Job
-from airflow_video_providers.hooks.xvid.xml import decode_error
 from airflow_video_providers.jobs import JobError, JobState, OutputKind, VideoJob, VideoOutput
-
-log = logging.getLogger(__name__)
 
 STATES = {
     "QUEUED": JobState.QUEUED,
@@ -48,6 +38,7 @@ STATES = {
     "FAILURE": JobState.FAILED,
 }
 
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
 _SEPARATOR = " | "
 _LONGEST_USER_DATA = 4000  # in a query, percent-encoded; servers commonly refuse a request line above 8 KB
 
@@ -56,11 +47,12 @@ class XvidHook(XvidEndpoints):
     """
     Xvid MediaHub behind one Airflow connection.
 
-    The connection's ``login`` is the client id, its ``password`` the client secret; the extra ``scope`` is a
-    comma-separated list of rights and left out of the token request where it is empty; so is ``token_lifetime``, in
-    seconds, for which a token is asked to be good. A job can be found again by its
-    ``user_data``, so ``key_support`` is ``EXACT``. Deleting a finished job deletes its files: :meth:`cancel_job` never
-    does. Xvid keeps outputs for 7 days by default.
+    The connection's ``login`` is the client id, its ``password`` the client secret. Extras: ``scope``, the rights that
+    the token is asked for, separated by commas (``mediahub_read,mediahub_write`` for all but AutoGraph; empty: not
+    sent); ``token_lifetime``, seconds for which a token is asked to be good; ``autograph_tag`` or ``expert_mode``,
+    sent for the links of watermarked files. A job can be found again by its ``user_data``, so ``key_support`` is
+    ``EXACT``. Deleting a finished job deletes its files: :meth:`cancel_job` never does. Xvid keeps outputs for 7 days
+    by default.
 
     :param conn_id: the Airflow connection (default ``xvid_default``).
     """
@@ -68,7 +60,6 @@ class XvidHook(XvidEndpoints):
     conn_type = "xvid"
     hook_name = "Xvid MediaHub"
     default_conn_name = "xvid_default"
-    vendor = "xvid"
     default_base_url = "https://api.xvid.com/v1"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
 
@@ -91,22 +82,25 @@ class XvidHook(XvidEndpoints):
                 f"Connection {self.conn_id!r} has no login. Put the Xvid client id there, and the client secret into "
                 "the password."
             )
-        scope = self.extras.get("scope") or ""
-        if not isinstance(scope, str):
-            scope = ",".join(str(item) for item in scope)
         return XvidTokenAuth(
             self.plain_client,
             client_id=self.connection.login.strip(),
             client_secret=self.secret(),
-            scope=scope.strip(),
+            scope=self.scope,
             lifetime=int(seconds(self.extras, "token_lifetime", 0, conn_id=self.conn_id)) or None,
         )
 
-    def make_client(self) -> VideoApiClient:
+    @property
+    def scope(self) -> str:
+        """The extra ``scope``, a text or a list, as Xvid wants it: separated by commas."""
+        scope = self.extras.get("scope") or ""
+        return ",".join(re.split(r"[,\s]+", scope.strip()) if isinstance(scope, str) else map(str, scope))
+
+    def make_client(self) -> XvidClient:
         """Build the session; it keeps every token out of messages."""
-        client = super().make_client()
-        client.error_parser = parse_xvid_error
-        client.error_decoder = decode_error
+        auth = self.make_auth()
+        client = XvidClient(vendor=self.vendor, base_url=self.base_url, auth=auth, settings=self.client_settings())
+        client.scope = self.scope
         client.secrets = self.plain_client.secrets
         return client
 
@@ -118,15 +112,15 @@ class XvidHook(XvidEndpoints):
         super().close()
 
     def check_connection(self) -> str:
-        """Fetch a token and read one job, which costs nothing."""
+        """Fetch a token and read one job, which costs nothing; say what the scope leaves out."""
         self.list_jobs(limit=1)
-        return "Xvid accepted the client id and secret, and lets them read jobs."
+        return f"Xvid accepted the client id and secret, and lets them read jobs. {missing_rights(self.scope)}"
 
     # ------------------------------------------------------------------ jobs
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """
-        Buy one render.
+        Submit one render.
 
         :param request: the content of Xvid's ``job``, or the whole body ``{"job": {...}}``.
         :param key: goes into ``user_data``, behind the user's own text and `` | ``.
@@ -140,7 +134,7 @@ class XvidHook(XvidEndpoints):
 
     def get_job(self, job_id: str) -> VideoJob:
         """
-        Look at one job.
+        Poll one job.
 
         :raises VideoApiNotFoundError: Xvid does not know it, or it was cancelled or deleted.
         """
@@ -148,7 +142,7 @@ class XvidHook(XvidEndpoints):
 
     def get_jobs(self, job_ids: Collection[str]) -> dict[str, VideoJob]:
         """
-        Look at many jobs by the list of those that run or finished in the last 15 minutes: a request per 1000 of them.
+        Poll many jobs by the list of those that run or finished in the last 15 minutes: a request per 1000 of them.
 
         A job that this list does not show is left out: it finished earlier, or is gone; :meth:`get_job` tells which.
         """
@@ -175,39 +169,23 @@ class XvidHook(XvidEndpoints):
             is none could buy a second render.
         """
         user_data = _with_key(_content(request).get("user_data"), key)
-        usable: list[VideoJob] = []
-        unread = 0
-        for page in self._job_pages(user_data=user_data):
-            jobs = [self._to_job(job) for job in page.jobs if _key_of(job.user_data) == key]
-            usable += [job for job in jobs if job.state is not JobState.FAILED]
-            unread += sum(_may_carry(item, key) for item in page.unreadable)
-        if not usable and unread:
-            raise not_surely_absent(unread, vendor=self.vendor, endpoint="GET /jobs/")
-        if not usable:
-            return None
-        oldest = min(usable, key=lambda job: job.created_at.timestamp() if job.created_at else 0.0)
-        if len(usable) > 1:
-            others = ", ".join(job.job_id for job in usable if job is not oldest)
-            log.warning(
-                "xvid: %d jobs carry the same key; taking the oldest, %s, not %s",
-                len(usable),
-                oldest.job_id,
-                others,
-            )
-        return oldest
+        listed = list(self._listed_jobs(user_data=user_data))
+        jobs = [self._to_job(job) for job in listed if isinstance(job, Job) and _key_of(job.user_data) == key]
+        unread = sum(not isinstance(item, Job) and _may_carry(item, key) for item in listed)
+        return common.oldest_usable(jobs, unread=unread, vendor=self.vendor, endpoint="GET /jobs/")
 
     def cancel_job(self, job_id: str) -> VideoJob | None:
         """
         Delete a job that is ``QUEUED`` or ``PROCESSING``; any other is left alone, since its files would go too.
 
-        A DELETE that fails is not repeated before another look; that goes on until the ``retry_deadline`` is over.
-        Between a look and its DELETE the job may still finish: Xvid offers no way to exclude that.
+        A DELETE that fails is not repeated before another poll; that goes on until the ``retry_deadline`` is over.
+        Between a poll and its DELETE the job may still finish: Xvid offers no way to exclude that.
 
-        :return: the job as last seen; None where Xvid knows it no longer.
+        :return: the job as last polled; None where Xvid knows it no longer.
         :raises VideoJobError: the manual does not name the job's status; it was left alone.
         :raises VideoApiError: the deletion kept failing and the job still runs.
         """
-        return cancel_by_deleting(self, job_id, self.delete_job, running=running_statuses(STATES))
+        return common.cancel_by_deleting(self, job_id, self.delete_job, running=common.running_statuses(STATES))
 
     # ------------------------------------------------------------------ files
 
@@ -229,7 +207,7 @@ class XvidHook(XvidEndpoints):
         if any(file.is_bare for _, file, _ in files):  # the answer did not put the files in place of their pointers
             known = {file.id: file for file in self.list_files(job_id=job_id).files}
             files = [(kind, known.get(file.id or "", file), name) for kind, file, name in files]
-        return [_to_output(kind, file, name) for kind, file, name in files]
+        return _to_outputs(files)
 
     def refresh_output(self, job_id: str, output: VideoOutput) -> VideoOutput:
         """
@@ -240,7 +218,7 @@ class XvidHook(XvidEndpoints):
         """
         if output.output_id is None:
             return super().refresh_output(job_id, output)
-        links = self.get_download_links(output.output_id)
+        links = self.get_download_links(output.output_id, **self._viewer(output))
         if len(links) != 1:
             raise VideoApiUnreadableAnswerError(
                 f"the {output.kind} {output.output_id} is offered as {len(links)} single files",
@@ -248,6 +226,13 @@ class XvidHook(XvidEndpoints):
                 endpoint="GET /files/downloads/",
             )
         return output.model_copy(update={"url": links[0], "expires_at": None})
+
+    def _viewer(self, output: VideoOutput) -> dict[str, Any]:
+        """Return what the connection says about AutoGraph, for a file that is watermarked for each viewer anew."""
+        said = {name: value for name in ("autograph_tag", "expert_mode") if (value := self.extras.get(name))}
+        if not said or output.output_id is None or not self.read_file(output.output_id).autograph:
+            return {}
+        return said
 
     def upload_media(
         self,
@@ -275,7 +260,8 @@ class XvidHook(XvidEndpoints):
             the manual does not name it.
         :return: what a job's ``input.input_name`` names it by.
         :raises SourceError: the stream is shorter or longer than ``size``.
-        :raises DestinationError: Xvid did not take the file, or not in time.
+        :raises DestinationError: Xvid did not take the file, or still works on it after ``wait_seconds``. One that was
+            taken, but whose status never moved, is a warning: the name of the last status is not documented.
         """
         from airflow_video_providers.hooks.xvid.upload import upload_file
 
@@ -299,14 +285,14 @@ class XvidHook(XvidEndpoints):
     # ------------------------------------------------------------------ mapping
 
     def _to_job(self, job: CreatedJob) -> VideoJob:
-        state = state_of(self.vendor, job.status, STATES)
+        state = common.state_of(self.vendor, job.status, STATES)
         outputs = job.outputs or ()
         return VideoJob(
             vendor=self.vendor,
             job_id=job.id,
             state=state,
             vendor_status=job.status,
-            progress=share_of(job.percentage_completed, 100),
+            progress=common.share_of(job.percentage_completed, 100),
             name=next((output.output_name for output in outputs if output.output_name), None),
             key=_key_of(job.user_data),
             error=self._reason(job) if state is JobState.FAILED else None,
@@ -318,13 +304,6 @@ class XvidHook(XvidEndpoints):
     def _reason(self, job: CreatedJob) -> JobError:
         message = job.error_msg and self.client.redact(job.error_msg, longest=LONGEST_MESSAGE)
         return JobError(code=job.error_code, message=message)
-
-
-def parse_xvid_error(body: Any) -> VendorError:
-    """Read Xvid's error form; code 0x0000003, written with or without 0x, is a token that it does not accept."""
-    error = parse_error(body)
-    refused = (error.code or "").lower().removeprefix("0x") == "0000003"
-    return replace(error, cause=VideoApiAuthenticationError) if refused else error
 
 
 def _content(request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -375,13 +354,30 @@ def _files_of(job: Job) -> Iterator[tuple[OutputKind, FileReference, str | None]
             yield "archive", output.thumbnail_zip.file, output.output_name
 
 
-def _to_output(kind: OutputKind, file: FileReference, name: str | None) -> VideoOutput:
-    return VideoOutput(
-        kind="archive" if file.type == "archive" else kind,
-        output_id=file.id,
-        name=file.name or name,
-        media_type=file.mime_type,
-        size=file.size,
-        md5=file.md5_checksum,
-        duration_seconds=None if file.duration is None else file.duration / 1000,
-    )
+def _to_outputs(files: list[tuple[OutputKind, FileReference, str | None]]) -> list[VideoOutput]:
+    """Return outputs; several of one kind are told apart by the job's own names for them, or numbered."""
+    files = [("archive" if file.type == "archive" else kind, file, name) for kind, file, name in files]
+    names: dict[OutputKind, list[str | None]] = {}
+    for kind, _, name in files:
+        names.setdefault(kind, []).append(name)
+    outputs = []
+    numbers = dict.fromkeys(names, 0)
+    for kind, file, name in files:
+        numbers[kind] += 1
+        told_apart = None not in names[kind] and len(set(names[kind])) == len(names[kind])
+        label = None if len(names[kind]) == 1 else name if told_apart else str(numbers[kind])
+        outputs.append(
+            VideoOutput(
+                kind=kind,
+                label=label,
+                output_id=file.id,
+                name=file.name or name,
+                # The vendor's own example holds words of GStreamer there: "video/quicktime, variant=(string)iso".
+                media_type=file.mime_type if _MEDIA_TYPE.fullmatch(file.mime_type or "") else None,
+                size=file.size,
+                # With AutoGraph each download is another copy, of the same size; the digest is of the master.
+                md5=None if file.autograph else file.md5_checksum,
+                duration_seconds=None if file.duration is None else file.duration / 1000,
+            )
+        )
+    return outputs

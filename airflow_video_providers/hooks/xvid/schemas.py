@@ -8,15 +8,13 @@ An object sits below its type name (``job``, ``file`` ...) and points to others 
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime, timezone
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from airflow_video_providers.hooks.common import readable
 from airflow_video_providers.hooks.schemas import VendorModel
-
-log = logging.getLogger(__name__)
 
 
 def _from_milliseconds(value: Any) -> Any:
@@ -40,7 +38,7 @@ Items = Annotated[list[_Item], BeforeValidator(lambda value: [] if value is None
 
 
 class Token(VendorModel):
-    """The answer of ``POST /oauth2/token/``; ``expires_in`` seconds come as a number or as a text."""
+    """The response of ``POST /oauth2/token/``; ``expires_in`` seconds come as a number or as a text."""
 
     access_token: str = Field(repr=False, min_length=1)
     expires_in: float | None = None
@@ -138,7 +136,7 @@ class JobInput(VendorModel):
 
 
 class CreatedJob(VendorModel):
-    """The answer to ``POST /jobs/``; the manual does not show it, so nothing beyond the id is insisted on."""
+    """The response of ``POST /jobs/``; the manual does not show it, so nothing beyond the id is insisted on."""
 
     id: str
     href: str | None = None
@@ -227,49 +225,7 @@ class Preset(VendorModel):
     description: str | None = None
 
 
-# ---------------------------------------------------------------- answers: the object below its type name
-
-
-class CreatedJobAnswer(VendorModel):
-    """``POST /jobs/``."""
-
-    job: CreatedJob
-
-
-class JobAnswer(VendorModel):
-    """``GET /jobs/ID``."""
-
-    job: Job
-
-
-class TemplateAnswer(VendorModel):
-    """``POST GET PUT /jobs/templates/``."""
-
-    template: Template
-
-
-class FileAnswer(VendorModel):
-    """``GET /files/ID``."""
-
-    file: File
-
-
-class UploadAnswer(VendorModel):
-    """``POST GET PUT /files/uploads/``."""
-
-    upload: Upload
-
-
-class PipelineAnswer(VendorModel):
-    """``POST GET /pipelines``."""
-
-    pipeline: Pipeline
-
-
-class PresetAnswer(VendorModel):
-    """``POST GET /presets``."""
-
-    preset: Preset
+# ---------------------------------------------------------------- lists
 
 
 class Page(VendorModel):
@@ -295,24 +251,15 @@ class JobPage(Page):
     def _set_aside(cls, data: Any) -> Any:
         if not isinstance(data, dict) or not isinstance(data.get("jobs"), list):
             return data
-        jobs: list[Job] = []
-        unreadable: list[Any] = []
-        for item in data["jobs"]:
-            try:
-                job = Job.model_validate(item)
-            except ValidationError as error:
-                log.warning("xvid: a job of the list cannot be read (%s); it is passed over", _places(error))
-            else:
-                # A job is known by its user_data: in an odd form it must not pass for a job without any.
-                if job.user_data is not None or item.get("user_data") is None:
-                    jobs.append(job)
-                    continue
-            unreadable.append(item)
-        return {**data, "jobs": jobs, "unreadable": unreadable}
+        # A job is known by its user_data: in an odd form it must not pass for a job without any.
+        odd = [item for item in data["jobs"] if not isinstance(_user_data(item), (str, int, type(None)))]
+        others = [item for item in data["jobs"] if item not in odd]
+        jobs, unreadable = readable(Job, others, vendor="xvid", endpoint="GET /jobs/")
+        return {**data, "jobs": jobs, "unreadable": [*unreadable, *odd]}
 
 
-def _places(error: ValidationError) -> str:
-    return ", ".join(".".join(str(part) for part in found["loc"]) or "all" for found in error.errors())
+def _user_data(item: Any) -> Any:
+    return item.get("user_data") if isinstance(item, dict) else None
 
 
 class TemplatePage(Page):
@@ -345,7 +292,7 @@ class Result(VendorModel):
     status: str | None = None
 
 
-class DeleteAnswer(VendorModel):
+class Deletion(VendorModel):
     """``DELETE /jobs/ID``; some servers answer a deletion without content."""
 
     result: Result | None = None

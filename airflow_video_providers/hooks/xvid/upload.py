@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PENDING = frozenset({"UPLOADING", "COMPLETING", "QUEUED", "PROCESSING"})
+UPLOADING = "UPLOADING"
+PENDING = frozenset({UPLOADING, "COMPLETING", "QUEUED", "PROCESSING"})
 FAILED = frozenset({"FAILURE", "FAILED", "ERROR", "CANCELLED", "CANCELED", "ABORTED", "EXPIRED"})
 _FORM_ENDPOINT = "POST form_post_url"
 _POLL_SECONDS = (0.5, 5.0)
@@ -67,6 +68,10 @@ def _wait(hook: XvidEndpoints, upload: Upload, *, wait_seconds: float, done_stat
     pause, longest_pause = _POLL_SECONDS
     while not _is_done(upload, done_status, hook.client.redact):
         if time.monotonic() >= deadline:
+            if upload.status == UPLOADING and done_status is None:
+                # Store and API took the file and the word that it is whole, and the name of the last status is unknown.
+                log.warning("xvid: upload %s was taken, but Xvid still says %s", upload.id, upload.status)
+                return
             raise DestinationError(
                 f"xvid: upload {upload.id} is still {upload.status} after {wait_seconds:g} s; Xvid removes an "
                 "unused upload by itself"

@@ -248,7 +248,7 @@ def test_of_two_jobs_with_one_key_the_oldest_is_adopted_and_the_other_named(
     scene.one_try()
     assert (scene.world.xcoms["video_job"]["job_id"], scene.ending) == (oldest, "")
     assert len(scene.jobs()) == 3
-    (warning,) = [record.getMessage() for record in caplog.records if "carry the same key" in record.getMessage()]
+    (warning,) = [record.getMessage() for record in caplog.records if "jobs match" in record.getMessage()]
     assert other in warning
 
 

@@ -19,7 +19,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.xvid import auth as xvid_auth
 from airflow_video_providers.hooks.xvid.auth import XvidTokenAuth
-from airflow_video_providers.hooks.xvid.hook import parse_xvid_error
+from airflow_video_providers.hooks.xvid.client import XvidClient
 from tests.support.scripted_api import Answer, Asked, ScriptedApi
 
 TOKEN_PATH = "/v1/oauth2/token/"
@@ -53,9 +53,7 @@ def make_client(api: ScriptedApi, *, scope: str | None = None, deadline: float =
     settings = ClientSettings(retry_deadline=deadline)
     plain = VideoApiClient(vendor="xvid", base_url=f"{api.url}/v1", settings=settings, secrets=["hush"])
     auth = XvidTokenAuth(plain, client_id="me", client_secret="hush", scope=scope)
-    client = VideoApiClient(
-        vendor="xvid", base_url=f"{api.url}/v1", auth=auth, settings=settings, error_parser=parse_xvid_error
-    )
+    client = XvidClient(vendor="xvid", base_url=f"{api.url}/v1", auth=auth, settings=settings)
     client.secrets = plain.secrets
     return client
 

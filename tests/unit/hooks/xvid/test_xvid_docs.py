@@ -13,7 +13,7 @@ from airflow_video_providers.hooks.xvid.endpoints import XvidEndpoints
 
 PAGE = (Path(__file__).parents[4] / "docs/vendors/xvid.md").read_text()
 EXAMPLES = re.findall(r"^AIRFLOW_CONN_\w+='(.*)'$", PAGE, re.MULTILINE)
-RIGHTS = "mediahub_read,mediahub_submit_jobs,mediahub_download_files"
+RIGHTS = "mediahub_read,mediahub_write"
 
 
 @pytest.mark.parametrize(

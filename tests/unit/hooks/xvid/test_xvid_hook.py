@@ -168,8 +168,9 @@ class TestSubmitting:
     @pytest.mark.parametrize(
         ("answer", "text"),
         [
-            (Answer({"job": {"status": "QUEUED"}}), r"POST /jobs/.*job\.id: Field required"),
-            (Answer(b"<html>hello</html>"), "not json"),
+            (Answer({"job": {"status": "QUEUED"}}), r"POST /jobs/.*id: Field required"),
+            (Answer(b"{job"), "not JSON"),
+            (Answer(b"<html>hello</html>"), "job: Field required"),
             (Answer(None), "job: Field required"),
         ],
     )
@@ -229,7 +230,7 @@ class TestLooking:
 
     def test_a_job_without_a_status_is_an_error_that_names_it(self, api: ScriptedApi, hook: XvidHook) -> None:
         api.on("GET", "/v1/jobs/j1", Answer({"job": {"id": "j1"}}))
-        with pytest.raises(VideoApiUnreadableAnswerError, match=r"GET /jobs/\{id\}.*job\.status: Field required"):
+        with pytest.raises(VideoApiUnreadableAnswerError, match=r"GET /jobs/\{id\}.*status: Field required"):
             hook.get_job("j1")
 
     def test_an_unknown_job(self, api: ScriptedApi, hook: XvidHook) -> None:
@@ -308,7 +309,7 @@ class TestFindingAgain:
             oldest = hook.find_job("k1", request=REQUEST, since=SINCE)
         assert oldest is not None
         assert oldest.job_id == "old"
-        assert "2 jobs carry the same key; taking the oldest, old, not young" in caplog.text
+        assert "2 jobs match; taking the oldest, old, not young" in caplog.text
 
     def test_failed_jobs_alone_are_none(self, api: ScriptedApi, hook: XvidHook) -> None:
         api.on("GET", "/v1/jobs/", jobs(job("failed", "FAILURE", user_data="k1")))
@@ -505,6 +506,29 @@ class TestOutputs:
         ]
         assert not api.calls("GET", "/v1/files/")
 
+    def test_what_is_no_media_type_is_left_out(self, api: ScriptedApi, hook: XvidHook) -> None:
+        outputs = [{"file": {"id": "f1", "name": "Intro.mp4", "mime_type": "video/quicktime, variant=(string)iso"}}]
+        api.on("GET", "/v1/jobs/j1", Answer({"job": job(status="SUCCESS", outputs=outputs)}))
+        (output,) = hook.get_outputs("j1")
+        assert (output.media_type, output.name) == (None, "Intro.mp4")
+
+    @pytest.mark.parametrize(
+        ("names", "labels"),
+        [(["one"], [None]), (["one", "two"], ["one", "two"]), (["one", "one"], ["1", "2"]), (["a", None], ["1", "2"])],
+    )
+    def test_several_videos_have_labels(
+        self, api: ScriptedApi, hook: XvidHook, names: list[str | None], labels: list[str | None]
+    ) -> None:
+        outputs = [
+            {"output_name": name, "file": {"id": f"f{number}", "name": f"{number}.mp4"}, "thumbnails": []}
+            for number, name in enumerate(names)
+        ]
+        outputs[0]["thumbnail_zip"] = {"file": {"id": "z", "name": "z.zip"}}
+        api.on("GET", "/v1/jobs/j1", Answer({"job": job(status="SUCCESS", outputs=outputs)}))
+        found = hook.get_outputs("j1")
+        assert [output.label for output in found if output.kind == "video"] == labels
+        assert [output.label for output in found if output.kind == "archive"] == [None]
+
     def test_a_job_whose_files_went_elsewhere(self, api: ScriptedApi, hook: XvidHook) -> None:
         api.on("GET", "/v1/jobs/j1", Answer({"job": job(status="SUCCESS", outputs=[{"output_name": "x"}])}))
         with pytest.raises(VideoApiNotFoundError, match="offers no file"):
@@ -606,12 +630,18 @@ class TestForms:
     )
     def test_broken_or_hostile_xml_is_refused(self, api: ScriptedApi, hook: XvidHook, text: bytes) -> None:
         api.on("GET", "/v1/jobs/j1", Answer(text))
-        with pytest.raises(VideoApiUnreadableAnswerError, match="not xml"):
+        with pytest.raises(VideoApiUnreadableAnswerError, match="not acceptable XML"):
             hook.read_job("j1", format="xml")
 
-    def test_an_answer_for_people_is_refused_with_the_reason(self, api: ScriptedApi, hook: XvidHook) -> None:
+    @pytest.mark.parametrize("text", [b"<a>" * 600_000, b"<a>" * 3000 + b"</a>" * 3000])
+    def test_xml_is_bounded(self, api: ScriptedApi, hook: XvidHook, text: bytes) -> None:
+        api.on("GET", "/v1/jobs/j1", Answer(text))
+        with pytest.raises(VideoApiUnreadableAnswerError, match="XML"):
+            hook.read_job("j1", format="xml")
+
+    def test_an_answer_for_people_is_refused(self, api: ScriptedApi, hook: XvidHook) -> None:
         api.on("GET", "/v1/jobs/j1", Answer(b"{ job: { id: 'j1' } }"))
-        with pytest.raises(VideoApiUnreadableAnswerError, match="human=true Xvid writes for people"):
+        with pytest.raises(VideoApiUnreadableAnswerError, match="not JSON"):
             hook.read_job("j1", human=True)
 
     def test_every_documented_parameter_of_the_list(self, api: ScriptedApi, hook: XvidHook) -> None:
@@ -805,6 +835,16 @@ class TestUploading:
         self.send(hook, done_status="VERIFIED")
         assert len(api.calls("GET", "/v1/files/uploads/u1")) == 3
 
+    def test_a_status_that_never_moves_is_a_warning(
+        self, api: ScriptedApi, hook: XvidHook, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        Upload(api, "UPLOADING")
+        with caplog.at_level(logging.WARNING):
+            assert self.send(hook, wait_seconds=0.05) == "uploads/in.mp4"
+        assert "upload u1 was taken, but Xvid still says UPLOADING" in caplog.text
+        with pytest.raises(DestinationError, match="still UPLOADING"):
+            self.send(hook, wait_seconds=0.05, done_status="READY")
+
     def test_the_wait_is_bounded(self, api: ScriptedApi, hook: XvidHook) -> None:
         Upload(api, "COMPLETING")
         with pytest.raises(DestinationError, match=r"still COMPLETING after 0\.05 s"):
@@ -818,11 +858,100 @@ class TestUploading:
         assert not api.calls("POST", "/store/")
 
 
+class TestScopes:
+    @pytest.mark.parametrize(
+        ("scope", "missing"),
+        [
+            ("", "left to Xvid"),
+            ("mediahub,autograph", "lets it do all"),
+            ("mediahub_read, mediahub_write autograph", "lets it do all"),
+            (["mediahub_read", "mediahub_write"], "does not let it use AutoGraph"),
+            (
+                "mediahub_read,mediahub_submit_jobs,mediahub_download_files",
+                "does not let it cancel jobs and upload media,",
+            ),
+        ],
+    )
+    def test_the_connection_test_says_what_the_token_may_not_do(
+        self, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch, scope: Any, missing: str
+    ) -> None:
+        api.on("GET", "/v1/jobs/", jobs())
+        works, text = connect(api, monkeypatch, extra={"scope": scope}).test_connection()
+        assert works
+        assert missing in text
+        sent = api.calls("POST", "/v1/oauth2/token/")[0].form.get("scope")
+        assert sent is None if not scope else " " not in sent
+
+    @pytest.mark.parametrize("call", ["cancel", "upload", "links"])
+    def test_a_right_that_is_missing_names_the_scope(
+        self, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        hook = connect(api, monkeypatch, extra={"scope": "mediahub_submit_jobs"})
+        refused = error(403, "0x0000006", "Not allowed")
+        api.on("GET", "/v1/jobs/j1", Answer({"job": job()}))
+        api.on("DELETE", "/v1/jobs/j1", refused)
+        api.on("POST", "/v1/files/uploads/", refused)
+        api.on("GET", "/v1/files/downloads/", refused)
+        calls = {
+            "cancel": lambda: hook.cancel_job("j1"),
+            "upload": lambda: hook.upload_media(io.BytesIO(b"1"), name="n", size=1, pipeline_id="p"),
+            "links": lambda: hook.get_download_links("f1"),
+        }
+        with pytest.raises(
+            VideoApiPermissionError, match=r"Not allowed.*'mediahub_submit_jobs' does not let it read"
+        ) as e:
+            calls[call]()
+        assert "mediahub_read,mediahub_write" in str(e.value)
+        assert "Check the plan" not in str(e.value)
+        assert (e.value.status, e.value.code, e.value.outcome_unknown) == (403, "0x0000006", False)
+
+
+class TestAutoGraph:
+    def offer(self, api: ScriptedApi, **file: Any) -> None:
+        outputs = [{"file": {"id": "f1", "name": "one.mp4", "size": 7, "md5_checksum": "ab", **file}}]
+        api.on("GET", "/v1/jobs/j1", Answer({"job": job(status="SUCCESS", outputs=outputs)}))
+        api.on("GET", "/v1/files/f1", Answer({"file": {"id": "f1", **file}}))
+        api.on("GET", "/v1/files/downloads/", Answer(status=302, headers={"Location": f"{api.url}/store/f1"}))
+
+    @pytest.mark.parametrize(("autograph", "md5"), [(True, None), (False, "ab"), (None, "ab")])
+    def test_a_copy_for_each_viewer_has_no_digest(
+        self, api: ScriptedApi, hook: XvidHook, autograph: bool | None, md5: str | None
+    ) -> None:
+        self.offer(api, autograph=autograph)
+        (output,) = hook.get_outputs("j1")
+        assert (output.size, output.md5) == (7, md5)
+
+    @pytest.mark.parametrize(
+        ("extra", "query"),
+        [
+            ({}, {}),
+            ({"autograph_tag": "viewer-7"}, {"autograph_tag": "viewer-7"}),
+            ({"expert_mode": True}, {"expert_mode": "true"}),
+        ],
+    )
+    def test_tag_and_expert_mode_are_sent_for_the_links_of_marked_files_alone(
+        self, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any], query: dict[str, str]
+    ) -> None:
+        hook = connect(api, monkeypatch, extra=extra)
+        self.offer(api, autograph=True)
+        (output,) = hook.get_outputs("j1")
+        hook.refresh_output("j1", output)
+        assert api.asked[-1].query == {"file_id": "f1", "redirect": "true", **query}
+        self.offer(api, autograph=False)
+        hook.refresh_output("j1", output)
+        assert api.asked[-1].query == {"file_id": "f1", "redirect": "true"}
+
+
 class TestConnection:
     def test_good_credentials(self, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch) -> None:
         hook = connect(api, monkeypatch, extra={"scope": "mediahub_read"})
         api.on("GET", "/v1/jobs/", jobs())
-        assert hook.test_connection() == (True, "Xvid accepted the client id and secret, and lets them read jobs.")
+        works, text = hook.test_connection()
+        assert works
+        assert text == (
+            "Xvid accepted the client id and secret, and lets them read jobs. "
+            "The scope 'mediahub_read' does not let it submit jobs, cancel jobs and upload media, use AutoGraph."
+        )
         assert api.calls("POST", "/v1/oauth2/token/")[0].form["scope"] == "mediahub_read"
         assert api.calls("GET", "/v1/jobs/")[0].query == {"limit": "1"}
 
