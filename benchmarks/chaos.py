@@ -36,8 +36,9 @@ from tests.support.simulator import Simulator  # noqa: E402
 TIMES = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "40",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
 }
-"""When Airflow takes a worker or a triggerer for dead, in seconds: soon, but not on a machine that is merely busy."""
+"""When a worker, a triggerer or the API server counts as dead, in seconds: soon, but not on a busy machine."""
 PATIENT = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "5",
