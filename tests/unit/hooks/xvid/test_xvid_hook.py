@@ -908,12 +908,12 @@ class TestScopes:
 
 class TestAutoGraph:
     def offer(self, api: ScriptedApi, **file: Any) -> None:
-        outputs = [{"file": {"id": "f1", "name": "one.mp4", "size": 7, "md5_checksum": "ab", **file}}]
+        outputs = [{"file": {"id": "f1", "name": "one.mp4", "size": 7, "md5_checksum": "ab" * 16, **file}}]
         api.on("GET", "/v1/jobs/j1", Answer({"job": job(status="SUCCESS", outputs=outputs)}))
         api.on("GET", "/v1/files/f1", Answer({"file": {"id": "f1", **file}}))
         api.on("GET", "/v1/files/downloads/", Answer(status=302, headers={"Location": f"{api.url}/store/f1"}))
 
-    @pytest.mark.parametrize(("autograph", "md5"), [(True, None), (False, "ab"), (None, "ab")])
+    @pytest.mark.parametrize(("autograph", "md5"), [(True, None), (False, "ab" * 16), (None, "ab" * 16)])
     def test_a_copy_for_each_viewer_has_no_digest(
         self, api: ScriptedApi, hook: XvidHook, autograph: bool | None, md5: str | None
     ) -> None:
