@@ -45,10 +45,10 @@ $(SDKS_STAMP): $(DEV_STAMP)
 	$(PIP) --group sdks
 	@touch $@
 
-demo: $(RUN_STAMP)  ## render with all four systems on the simulator; the videos land in ./demo-output
+demo: $(RUN_STAMP)  ## render with every vendor on the simulator; the videos are stored in ./demo-output
 	@exec $(BIN)/python scripts/demo.py
 
-simulator: $(RUN_STAMP)  ## serve all four APIs on port 8099
+simulator: $(RUN_STAMP)  ## serve the APIs of all vendors on port 8099
 	@exec $(BIN)/python -m airflow_video_providers.simulator --port 8099
 
 test: $(DEV_STAMP) $(AZURITE)  ## the whole test suite

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-``make demo``: the DAGs of ``dags/`` render with all four systems and land the videos in ``./demo-output``.
+``make demo``: the DAG ``render_catalogue`` renders with every vendor and stores the videos in ``./demo-output``.
 
-The vendors are the package's simulator on a free port; everything else is the real thing: Airflow runs the DAGs
-(``airflow dags test``), and each file that landed is decoded to its last frame. Airflow's own files are kept in
-``./.demo``, made anew at each run. Whatever is started here is stopped at the end, also on Ctrl-C; a simulator that
-outlived a killed run is stopped by the next one. One demo at a time runs in a checkout.
+The vendors are the package's simulator on a free port; everything else is the real thing: Airflow runs the DAG
+(``airflow dags test``), and each file that is delivered is decoded to its last frame. No vendor is named here: the
+simulator tells its connections and an example request for each.
+
+Airflow's own files are kept in ``./.demo``, made anew at each run. Whatever is started here is stopped at the end, also
+on Ctrl-C; a simulator that outlived a killed run is stopped by the next one. One demo at a time runs in a checkout.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -30,8 +33,7 @@ WORK = ROOT / ".demo"
 OUTPUT = ROOT / "demo-output"
 PROCESSES = WORK / "processes"
 RENDER_SECONDS = 6
-# Colossyan's DAG runs first: the video that it lands is the source that the Xvid DAG uploads and transcodes.
-DAGS = ["colossyan_course", "hourone_presenter", "oxolo_product_spot", "xvid_transcode"]
+DAG = "render_catalogue"
 
 
 class DemoError(Exception):
@@ -51,11 +53,8 @@ def main() -> int:
         env = airflow_environment(url)
         say("preparing Airflow's database")
         run_airflow(["db", "migrate"], env, "db-migrate")
-        for dag_id in DAGS:
-            if dag_id == "xvid_transcode":
-                env["AIRFLOW_VAR_VIDEO_SOURCE"] = next(OUTPUT.glob("colossyan/*/video.mp4")).as_uri()
-            run_dag(dag_id, env, url)
-        rows = report(jobs(url))
+        run_dag(env, url)
+        rows = report(sorted(jobs(url), key=lambda job: job["vendor"]), vendors=set(control(url, "examples")))
         print_table(rows)
         say(f"{len(rows)} files in {OUTPUT}, {time.monotonic() - started:.0f} s in all")
         return 0
@@ -131,27 +130,28 @@ def start_simulator() -> str:
     for line in process.stdout:
         if "ready on" in line:
             url = line.split()[-1]
-            say(f"simulator of the four APIs on {url}")
+            say(f"simulator of the vendors' APIs on {url}")
             return url
     raise DemoError(f"the simulator did not start; see {WORK / 'simulator.log'}")
 
 
 def airflow_environment(url: str) -> dict[str, str]:
-    """Give Airflow a home, the DAGs, the four connections and where the videos go, all by environment variables."""
-
-    def connection(vendor: str, path: str, **more: str) -> str:
-        return json.dumps({"conn_type": vendor, "host": f"{url}/{vendor}{path}", "password": "simulator", **more})
-
+    """Give Airflow a home, DAGs, connections, what to render and where the videos go, as environment variables."""
+    examples = control(url, "examples?text=Catalogue")
+    catalogue = [{"conn_id": f"{vendor}_default", "request": request} for vendor, request in examples.items()]
+    connections = {
+        f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(connection)
+        for conn_id, connection in control(url, "connections").items()
+    }
     env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
-    return env | {
+    return {
+        **env,
+        **connections,
         "AIRFLOW_HOME": str(WORK / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW_VAR_VIDEO_DESTINATION": OUTPUT.as_uri(),
-        "AIRFLOW_CONN_COLOSSYAN_DEFAULT": connection("colossyan", "/api/v1"),
-        "AIRFLOW_CONN_HOURONE_DEFAULT": connection("hourone", "/api/v1"),
-        "AIRFLOW_CONN_OXOLO_DEFAULT": connection("oxolo", "/v1/api"),
-        "AIRFLOW_CONN_XVID_DEFAULT": connection("xvid", "/v1", login="simulator", password="c2ltdWxhdG9y"),
+        "AIRFLOW_VAR_VIDEO_CATALOGUE": json.dumps(catalogue),
     }
 
 
@@ -168,13 +168,13 @@ def run_airflow(arguments: list[str], env: dict[str, str], name: str) -> None:
         raise DemoError(f"airflow {' '.join(arguments)} failed; see {log}")
 
 
-def run_dag(dag_id: str, env: dict[str, str], url: str) -> None:
-    """Run one DAG and say each change of its jobs while it works."""
-    say(f"airflow dags test {dag_id}")
-    log = WORK / f"{dag_id}.log"
+def run_dag(env: dict[str, str], url: str) -> None:
+    """Run the DAG and say each change of its jobs while it works."""
+    say(f"airflow dags test {DAG}")
+    log = WORK / f"{DAG}.log"
     started = time.monotonic()
-    process = airflow(["dags", "test", dag_id], env, log)
-    seen: dict[str, str] = {job["job_id"]: job["status"] for job in jobs(url)}
+    process = airflow(["dags", "test", DAG], env, log)
+    seen: dict[str, str] = {}
     while process.poll() is None:
         time.sleep(0.5)
         for job in jobs(url):
@@ -182,28 +182,34 @@ def run_dag(dag_id: str, env: dict[str, str], url: str) -> None:
                 seen[job["job_id"]] = job["status"]
                 say(f"  {time.monotonic() - started:5.1f} s  {job['vendor']} job {job['job_id']}: {job['status']}")
     if process.returncode:
-        raise DemoError(f"{dag_id} failed; see {log}")
+        raise DemoError(f"{DAG} failed; see {log}")
 
 
 def jobs(url: str) -> list[dict[str, Any]]:
     """Return every job that the simulator was asked for."""
-    answer = requests.get(f"{url}/_simulator/jobs", timeout=30)
-    answer.raise_for_status()
-    body = answer.json()
-    return list(body["jobs"] if isinstance(body, dict) else body)
+    return list(control(url, "jobs"))
+
+
+def control(url: str, path: str) -> Any:
+    """Ask the simulator's control API."""
+    response = requests.get(f"{url}/_simulator/{path}", timeout=30)
+    response.raise_for_status()
+    return response.json()
 
 
 # ---------------------------------------------------------------- the result
 
 
-def report(all_jobs: list[dict[str, Any]]) -> list[list[str]]:
-    """Return one row for each file that landed, each video decoded; every job must have landed a video."""
+def report(all_jobs: list[dict[str, Any]], vendors: set[str]) -> list[list[str]]:
+    """Return one row for each file that was delivered, each video decoded; every vendor must have delivered one."""
+    if missing := vendors - {job["vendor"] for job in all_jobs}:
+        raise DemoError(f"nothing was rendered with {', '.join(sorted(missing))}; see {WORK / f'{DAG}.log'}")
     files = sorted(path for path in OUTPUT.rglob("*") if path.is_file())
     rows = []
     for job in all_jobs:
-        own = [path for path in files if job["job_id"] in str(path)]
+        own = [path for path in files if plain(job["job_id"]) in plain(str(path))]
         if not any(path.suffix == ".mp4" for path in own):
-            raise DemoError(f"no video landed for {job['vendor']} job {job['job_id']}")
+            raise DemoError(f"no video was delivered for {job['vendor']} job {job['job_id']}")
         seconds = f"{job['finished_at'] - job['created_at']:.1f}"
         for path in own:
             data = path.read_bytes()
@@ -213,6 +219,11 @@ def report(all_jobs: list[dict[str, Any]]) -> list[list[str]]:
                 [job["vendor"], job["job_id"], job["status"], seconds, str(len(data)), digest, play(path), file]
             )
     return rows
+
+
+def plain(text: str) -> str:
+    """Return a text without what a path cannot hold."""
+    return re.sub(r"\W+", "_", text)
 
 
 def play(path: Path) -> str:
