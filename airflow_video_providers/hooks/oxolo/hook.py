@@ -10,37 +10,22 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any, BinaryIO, ClassVar, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, BinaryIO, ClassVar, Literal
 
 from airflow_video_providers.exceptions import (
     VideoApiNotFoundError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
 )
+from airflow_video_providers.hooks import common
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
-from airflow_video_providers.hooks.common import (
-    HeaderAuth,
-    id_in_path,
-    not_surely_absent,
-    readable,
-    share_of,
-    state_of,
-)
-from airflow_video_providers.hooks.oxolo.schemas import (
-    OxoloAnswer,
-    OxoloCreatedVideo,
-    OxoloListedVideo,
-    OxoloVideo,
-    OxoloWebhook,
-)
+from airflow_video_providers.hooks.oxolo import schemas
 from airflow_video_providers.hooks.uploads import post_form
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 MODES = ("url", "form", "product")
 
@@ -48,8 +33,7 @@ STATES = {"in_progress": JobState.RUNNING, "done": JobState.SUCCEEDED, "failed":
 
 _LIST = "GET /videos"
 
-CLOCK_MARGIN = timedelta(seconds=60)
-"""How far the vendor's clock may be behind ours when it says when a video was created."""
+Event = Literal["videoUpdateStatus", "videoProgress", "userCredit", "all"]
 
 
 class OxoloHook(VideoHook):
@@ -66,19 +50,18 @@ class OxoloHook(VideoHook):
     conn_type = "oxolo"
     hook_name = "Oxolo"
     default_conn_name = "oxolo_default"
-    vendor = "oxolo"
     default_base_url = "https://api.oxolo.com/v1/api"
     key_support: ClassVar[KeySupport] = KeySupport.BEST_EFFORT
 
-    def make_auth(self) -> HeaderAuth:
+    def make_auth(self) -> common.HeaderAuth:
         """Return what adds the API key to a request."""
-        return HeaderAuth("authorization", self.secret())
+        return common.HeaderAuth("authorization", self.secret())
 
     # ------------------------------------------------------------------ jobs
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """
-        Buy one render (5 credits).
+        Submit one render (5 credits).
 
         :param request: Oxolo's body, and beside it ``mode``: ``url``, ``form`` or ``product``, which chooses the
             endpoint and is not sent.
@@ -101,7 +84,7 @@ class OxoloHook(VideoHook):
 
     def get_job(self, job_id: str) -> VideoJob:
         """
-        Look at one job.
+        Poll one job.
 
         :raises VideoApiNotFoundError: the vendor does not know it, or no longer.
         """
@@ -127,7 +110,7 @@ class OxoloHook(VideoHook):
         for item in listed:
             if item.created is None:
                 log.warning("oxolo: the list does not say readably when video %s was created", item.identifier)
-            elif item.created >= since - CLOCK_MARGIN:
+            elif item.created >= since - common.CLOCK_MARGIN:
                 recent.append((item.created, item.identifier))
         for _, identifier in sorted(recent):
             try:
@@ -145,7 +128,7 @@ class OxoloHook(VideoHook):
             if seen == wanted and job.state is not JobState.FAILED:
                 return job
         if unread:
-            raise not_surely_absent(len(unread), vendor=self.vendor, endpoint=_LIST)
+            raise common.not_surely_absent(len(unread), vendor=self.vendor, endpoint=_LIST)
         return None
 
     def get_outputs(self, job_id: str) -> list[VideoOutput]:
@@ -153,17 +136,15 @@ class OxoloHook(VideoHook):
         Return the video, its thumbnail and its subtitles (WebVTT), with freshly asked links.
 
         :raises VideoApiNotFoundError: the video is gone.
+        :raises VideoOutputNotReadyError: the video is done, but names no link yet.
         :raises VideoJobError: the video is not done, or failed.
         """
         video = self.get_video(job_id)
-        raise_if_unfinished(self._to_job(video))
+        job = self._to_job(video)
+        raise_if_unfinished(job)
         link = video.video_link or video.un_wateremark_link
         if not link:
-            raise VideoApiUnreadableAnswerError(
-                "the video is done, but the answer names neither video_link nor un_wateremark_link",
-                vendor=self.vendor,
-                endpoint="GET /videos/{id}",
-            )
+            raise common.missing_link(job, "video_link or un_wateremark_link", endpoint="GET /videos/{id}")
         shared = {"output_id": video.identifier, "name": video.title}
         outputs = [VideoOutput(kind="video", url=link, **shared)]
         if video.thumbnail:
@@ -185,31 +166,32 @@ class OxoloHook(VideoHook):
         """
         if options:
             raise VideoConfigurationError(f"Oxolo's upload knows no option {', '.join(sorted(options))}.")
-        endpoint = "POST /assets/media/request"
+        path = "/assets/media/request"
         answer = post_form(
             self.client,
-            "/assets/media/request",
+            path,
             stream=stream,
             name=name,
             size=size,
             media_type=media_type,
             fields={"media_type": "IMAGE"},
-            endpoint=endpoint,
+            endpoint=f"POST {path}",
             decode=True,
         )
-        return self._results(str, answer, endpoint, outcome_unknown=True)
+        uploaded = self.client.parse(schemas.OxoloUpload, answer, endpoint=f"POST {path}", outcome_unknown=True)
+        return uploaded.results
 
     def check_connection(self) -> str:
         """Ask for the credits that are left, which costs none."""
         return f"Oxolo accepted the API key; {self.get_credits():g} credits are left."
 
-    def _to_job(self, video: OxoloVideo, *, key: str | None = None) -> VideoJob:
+    def _to_job(self, video: schemas.OxoloVideo, *, key: str | None = None) -> VideoJob:
         return VideoJob(
             vendor=self.vendor,
             job_id=video.identifier,
-            state=state_of(self.vendor, video.status, STATES),
+            state=common.state_of(self.vendor, video.status, STATES),
             vendor_status=video.status,
-            progress=share_of(_number(video.progress), 100),
+            progress=common.share_of(_number(video.progress), 100),
             stage=video.stagText or None,
             name=video.title,
             key=key,
@@ -217,76 +199,61 @@ class OxoloHook(VideoHook):
             updated_at=video.lastChangedDateTime,
         )
 
-    def _results(self, model: type[T], answer: Any, endpoint: str, *, outcome_unknown: bool = False) -> T:
-        envelope: type[OxoloAnswer[T]] = OxoloAnswer[model]  # type: ignore[valid-type]  # a model made at run time
-        return self.client.parse(envelope, answer, endpoint=endpoint, outcome_unknown=outcome_unknown).results
+    # ------------------------------------------------------------------ endpoints
 
-    # ------------------------------------------------------------------ endpoints: videos
-
-    def create_video_from_url(self, body: Mapping[str, Any]) -> OxoloCreatedVideo:
-        """``POST /videos/create/url``: buy a video about a web page (``url``, ``template_id``)."""
+    def create_video_from_url(self, body: Mapping[str, Any]) -> schemas.OxoloCreatedVideo:
+        """``POST /videos/create/url``: submit a video about a web page (``url``, ``template_id``)."""
         return self._create("url", body)
 
-    def create_video_from_form(self, body: Mapping[str, Any]) -> OxoloCreatedVideo:
-        """``POST /videos/create/form``: buy a video from ``title``, ``text`` and ``media`` (ids of images)."""
+    def create_video_from_form(self, body: Mapping[str, Any]) -> schemas.OxoloCreatedVideo:
+        """``POST /videos/create/form``: submit a video from ``title``, ``text`` and ``media`` (ids of images)."""
         return self._create("form", body)
 
-    def create_video_from_product(self, body: Mapping[str, Any]) -> OxoloCreatedVideo:
-        """``POST /videos/create/product``: buy a video from the data of a product."""
+    def create_video_from_product(self, body: Mapping[str, Any]) -> schemas.OxoloCreatedVideo:
+        """``POST /videos/create/product``: submit a video from the data of a product."""
         return self._create("product", body)
 
-    def _create(self, mode: str, body: Mapping[str, Any]) -> OxoloCreatedVideo:
-        path = f"/videos/create/{mode}"
-        answer = self.client.call_json("POST", path, endpoint=f"POST {path}", json=dict(body))
-        return self._results(OxoloCreatedVideo, answer, f"POST {path}", outcome_unknown=True)
+    def _create(self, mode: str, body: Mapping[str, Any]) -> schemas.OxoloCreatedVideo:
+        return self.fetch(
+            schemas.OxoloCreatedVideo, "POST", f"/videos/create/{mode}", envelope="results", json=dict(body)
+        )
 
-    def get_video(self, video_id: str) -> OxoloVideo:
+    def get_video(self, video_id: str) -> schemas.OxoloVideo:
         """``GET /videos/{id}``: the whole video, its links included."""
-        endpoint = "GET /videos/{id}"
-        answer = self.client.get_json(f"/videos/{id_in_path(video_id)}", endpoint=endpoint)
-        return self._results(OxoloVideo, answer, endpoint)
+        return self.fetch(schemas.OxoloVideo, "GET", "/videos/{id}", envelope="results", id=video_id)
 
     def get_video_status(self, video_id: str) -> str:
         """``GET /videos/{id}/status``: ``in_progress``, ``done`` or ``failed``."""
-        endpoint = "GET /videos/{id}/status"
-        answer = self.client.get_json(f"/videos/{id_in_path(video_id)}/status", endpoint=endpoint)
-        return self._results(str, answer, endpoint)
+        return self.fetch(str, "GET", "/videos/{id}/status", envelope="results", id=video_id)
 
     def get_videos(
         self,
         *,
         sort_field: Literal["created", "updated"] | None = None,
         sort_type: Literal["asc", "desc"] | None = None,
-    ) -> list[OxoloListedVideo]:
+    ) -> list[schemas.OxoloListedVideo]:
         """``GET /videos``: ids and times of all videos, by default in order of creation; there is no paging."""
         return self._listed(sortField=sort_field, sortType=sort_type)[0]
 
-    def _listed(self, **params: str | None) -> tuple[list[OxoloListedVideo], list[Any]]:
-        answer = self.client.get_json("/videos", endpoint=_LIST, params=_given(params))
-        items = self._results(list[Any], answer, _LIST)
-        return readable(OxoloListedVideo, items, vendor=self.vendor, endpoint=_LIST)
+    def _listed(self, **params: str | None) -> tuple[list[schemas.OxoloListedVideo], list[Any]]:
+        items = self.fetch(list[Any], "GET", "/videos", envelope="results", params=params)
+        return common.readable(schemas.OxoloListedVideo, items, vendor=self.vendor, endpoint=_LIST)
 
     def delete_video(self, video_id: str) -> str:
         """``DELETE /videos/{id}/del``: remove a video for good; whether it works while one runs is not documented."""
-        endpoint = "DELETE /videos/{id}/del"
-        answer = self.client.call_json("DELETE", f"/videos/{id_in_path(video_id)}/del", endpoint=endpoint)
-        return self._results(str, answer, endpoint)
-
-    # ------------------------------------------------------------------ endpoints: media, catalogue, account
+        return self.fetch(str, "DELETE", "/videos/{id}/del", envelope="results", id=video_id)
 
     def get_media_list(self, *, skip: int | None = None, take: int | None = None) -> Any:
         """``GET /assets/media``: the uploaded images, as the vendor gives them."""
-        return self._get("/assets/media", "GET /assets/media", skip=skip, take=take)
+        return self.fetch(object, "GET", "/assets/media", envelope="results", params={"skip": skip, "take": take})
 
     def get_media(self, media_id: str) -> Any:
         """``GET /assets/IMAGE/{id}``: one uploaded image, as the vendor gives it."""
-        return self._get(f"/assets/IMAGE/{id_in_path(media_id)}", "GET /assets/IMAGE/{id}")
+        return self.fetch(object, "GET", "/assets/IMAGE/{id}", envelope="results", id=media_id)
 
-    def delete_media(self, media_id: str) -> Any:
+    def delete_media(self, media_id: str) -> None:
         """``DELETE /assets/media/{id}``: remove an uploaded image."""
-        endpoint = "DELETE /assets/media/{id}"
-        answer = self.client.call_json("DELETE", f"/assets/media/{id_in_path(media_id)}", endpoint=endpoint)
-        return None if answer is None else self._results(Any, answer, endpoint)
+        self.fetch(None, "DELETE", "/assets/media/{id}", id=media_id)
 
     def get_catalogue(
         self,
@@ -296,43 +263,32 @@ class OxoloHook(VideoHook):
         take: int | None = None,
     ) -> dict[str, Any]:
         """``GET /catalogue``: actors, voices, templates and music, each by its id."""
-        endpoint = "GET /catalogue"
-        answer = self.client.get_json(
-            "/catalogue", endpoint=endpoint, params=_given({"filter": filter, "skip": skip, "take": take})
-        )
-        return self._results(dict[str, Any], answer, endpoint)
+        params = {"filter": filter, "skip": skip, "take": take}
+        return self.fetch(dict[str, Any], "GET", "/catalogue", envelope="results", params=params)
 
     def get_catalogue_item(self, item_id: str) -> Any:
         """``GET /catalogue/{id}``: one actor, voice, template or piece of music."""
-        return self._get(f"/catalogue/{id_in_path(item_id)}", "GET /catalogue/{id}")
+        return self.fetch(object, "GET", "/catalogue/{id}", envelope="results", id=item_id)
 
     def get_credits(self) -> float:
         """``GET /account/credits``: how many credits are left; a video costs 5."""
-        endpoint = "GET /account/credits"
-        return self._results(float, self.client.get_json("/account/credits", endpoint=endpoint), endpoint)
+        return self.fetch(float, "GET", "/account/credits", envelope="results")
 
     def get_plan(self) -> Any:
         """``GET /account/plan``: the plan of the account, as the vendor gives it."""
-        return self._get("/account/plan", "GET /account/plan")
+        return self.fetch(object, "GET", "/account/plan", envelope="results")
 
-    def _get(self, path: str, endpoint: str, **params: Any) -> Any:
-        answer = self.client.get_json(path, endpoint=endpoint, params=_given(params))
-        return self._results(Any, answer, endpoint)
-
-    def subscribe_webhook(
-        self, *, event_type: Literal["videoUpdateStatus", "videoProgress", "userCredit", "all"], system_id: str
-    ) -> OxoloWebhook:
+    def subscribe_webhook(self, *, event_type: Event | Sequence[Event], system_id: str) -> schemas.OxoloWebhook:
         """
         ``POST /webhooks``: send events of the whole account to a system that Oxolo's support has registered.
 
-        The vendor wants the API key in the body and repeats it in the answer; it is left out of what is returned.
+        The vendor wants the API key in the body and repeats it in the response; it is left out of what is returned.
+
+        :param event_type: one or several; sent as a list, as the later documentation had it.
         """
-        endpoint = "POST /webhooks"
-        body = {"eventType": event_type, "apiKey": self.secret(), "systemId": system_id}
-        answer = self.client.call_json("POST", "/webhooks", endpoint=endpoint, json=body)
-        results = dict(self._results(dict[str, Any], answer, endpoint, outcome_unknown=True))
-        results.pop("apiKey", None)
-        return self.client.parse(OxoloWebhook, results, endpoint=endpoint, outcome_unknown=True)
+        events = [event_type] if isinstance(event_type, str) else list(event_type)
+        body = {"eventType": events, "apiKey": self.secret(), "systemId": system_id}
+        return self.fetch(schemas.OxoloWebhook, "POST", "/webhooks", envelope="results", json=body)
 
 
 def _mode(mode: Any) -> str:
@@ -350,7 +306,3 @@ def _number(text: str | None) -> float | None:
     """Read Oxolo's progress, a text that holds a number; its form is not documented further."""
     match = re.fullmatch(r"\s*(-?\d+(?:\.\d+)?)\s*%?\s*", text or "")
     return float(match[1]) if match else None
-
-
-def _given(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if value is not None}

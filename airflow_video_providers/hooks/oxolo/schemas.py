@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from airflow_video_providers.hooks.schemas import Timestamp, VendorModel
 
-T = TypeVar("T")
+Event = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+WebhookTime = Annotated[
+    Timestamp, BeforeValidator(lambda value: value.replace("/", "-") if isinstance(value, str) else value)
+]
 
 
-class OxoloAnswer(VendorModel, Generic[T]):
-    """The envelope of every answer."""
+class OxoloUpload(VendorModel):
+    """Response of ``POST /assets/media/request``: the id of the image."""
 
-    results: T
+    results: str
 
 
 class OxoloCreatedVideo(VendorModel):
@@ -29,8 +32,8 @@ class OxoloVideo(VendorModel):
     Results of ``GET /videos/{id}``.
 
     The vendor's spelling is kept (``stagText``, ``un_wateremark_link``). The documented example holds
-    ``generated_from`` twice; the last one counts. The forms of times, durations and ``remainingTime`` are not
-    documented, so what cannot be read as a time becomes None and the rest stays text.
+    ``generated_from`` twice; the last one counts. Times are written as ``2023-03-08T10:57:28.778Z`` and ``progress`` as
+    ``"100"``; the forms of ``duration`` and ``remainingTime`` are not documented, so they stay text.
     """
 
     identifier: str
@@ -66,9 +69,19 @@ class OxoloListedVideo(VendorModel):
 
 
 class OxoloWebhook(VendorModel):
-    """Results of ``POST /webhooks``, without the API key that the vendor repeats in them."""
+    """
+    Results of ``POST /webhooks``, without the API key that the vendor repeats in them.
 
-    eventType: str | None = None
+    ``eventType`` is a list in the later documentation, a text in the copy of July 2023; ``createdAt`` is written as
+    ``2023/06/21 12:00:00``.
+    """
+
+    eventType: Event | None = None
     systemId: str | None = None
-    createdAt: Timestamp | None = None
+    createdAt: WebhookTime | None = None
     system: dict[str, Any] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_key(cls, data: Any) -> Any:
+        return {name: value for name, value in data.items() if name != "apiKey"} if isinstance(data, dict) else data

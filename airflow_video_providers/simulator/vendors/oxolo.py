@@ -85,8 +85,11 @@ class _Product(_Open):
     media: list[str]
 
 
+Event = Literal["videoUpdateStatus", "videoProgress", "userCredit", "all"]
+
+
 class _Subscription(_Open):
-    eventType: Literal["videoUpdateStatus", "videoProgress", "userCredit", "all"]
+    eventType: list[Event] | Event
     systemId: str
     apiKey: str | None = None
 
@@ -128,7 +131,7 @@ def notices(world: World, contents: Contents, job: Job, now: float) -> list[Noti
         if system is None:
             continue
         for kind, name, data in events:
-            if subscription["eventType"] in (kind, "all"):
+            if {kind, "all"} & set(subscription["eventType"]):
                 body = json.dumps({"eventType": kind, "data": data}).encode() if system.method == "POST" else None
                 headers = {system.header: system.token, "content-type": "application/json"}
                 notice_name = f"{subscription_id}/{kind}/{name}"
@@ -311,11 +314,12 @@ def create_app(world: World, contents: Contents) -> FastAPI:
         system = world.settings.own(NAME, OxoloSettings).webhook_systems.get(body.systemId)
         if system is None:
             raise RefusedError(404, "System not found: support has to register it (setting webhook_systems)")
-        fields = body.model_dump()
+        events = [body.eventType] if isinstance(body.eventType, str) else body.eventType
+        fields = {**body.model_dump(), "eventType": events}
         world.put(SUBSCRIPTIONS, secrets.token_hex(8), fields)
         world.watch_active(NAME)
         shown = {"id": body.systemId, "name": body.systemId, "webhookUrl": system.webhookUrl}
-        return results({**fields, "createdAt": iso_time(time.time()), "system": shown})
+        return results({**fields, "createdAt": time.strftime("%Y/%m/%d %H:%M:%S", time.gmtime()), "system": shown})
 
     def find(video_id: str) -> Job:
         job = world.find_job(NAME, video_id)

@@ -111,7 +111,7 @@ class TestSubmit:
 
     def test_the_missing_field_is_named(self, hook: OxoloHook, local_api: LocalApi) -> None:
         local_api.on("POST", "/v1/api/videos/create/url", results({}))
-        with pytest.raises(VideoApiUnreadableAnswerError, match=r"results\.identifier: Field required"):
+        with pytest.raises(VideoApiUnreadableAnswerError, match=r"POST /videos/create/url.*identifier: Field required"):
             hook.submit_job({"mode": "url", **URL})
 
     def test_a_lost_answer_is_not_sent_again(self, hook: OxoloHook, local_api: LocalApi) -> None:
@@ -180,7 +180,7 @@ class TestJob:
 
     def test_without_a_status_there_is_nothing_to_go_by(self, hook: OxoloHook, local_api: LocalApi) -> None:
         local_api.on("GET", "/v1/api/videos/v-1", results({"identifier": "v-1"}))
-        with pytest.raises(VideoApiUnreadableAnswerError, match=r"GET /videos/\{id\}.*results\.status"):
+        with pytest.raises(VideoApiUnreadableAnswerError, match=r"GET /videos/\{id\}.*status: Field required"):
             hook.get_job("v-1")
 
     def test_many_jobs_one_by_one(self, hook: OxoloHook, local_api: LocalApi) -> None:
@@ -416,7 +416,8 @@ class TestEndpoints:
         assert hook.get_media_list(skip=0, take=5) == [{"id": "m-1"}]
         assert local_api.received[0].query == {"skip": ["0"], "take": ["5"]}
         assert hook.get_media("m-1") == {"id": "m-1"}
-        assert hook.delete_media("m-1") == "m-1"
+        hook.delete_media("m-1")
+        assert local_api.count("DELETE") == 1
 
     def test_catalogue(self, hook: OxoloHook, local_api: LocalApi) -> None:
         local_api.on("GET", "/v1/api/catalogue", results({"a-1": {"name": "Ada"}}))
@@ -431,19 +432,39 @@ class TestEndpoints:
         assert hook.get_credits() == 1000
         assert hook.get_plan() == {"name": "Pro"}
 
-    def test_the_webhook_answer_is_handed_out_without_the_key(self, hook: OxoloHook, local_api: LocalApi) -> None:
+    @pytest.mark.parametrize("event", ["all", ["all"]], ids=["as in 2023", "as in the later pages"])
+    @pytest.mark.parametrize("created", ["2026-03-01T12:00:00Z", "2026/03/01 12:00:00"])
+    def test_the_webhook_answer_is_handed_out_without_the_key(
+        self, hook: OxoloHook, local_api: LocalApi, event: Any, created: str
+    ) -> None:
         answer = {
-            "eventType": "all",
+            "eventType": event,
             "apiKey": "k3y",
             "systemId": "s-1",
-            "createdAt": "2026-03-01T12:00:00Z",
+            "createdAt": created,
             "system": {"id": "s-1", "name": "mine", "webhookUrl": "https://me.example/hook"},
         }
         local_api.on("POST", "/v1/api/webhooks", results(answer))
         webhook = hook.subscribe_webhook(event_type="all", system_id="s-1")
-        assert local_api.received[0].json() == {"eventType": "all", "apiKey": "k3y", "systemId": "s-1"}
-        assert (webhook.systemId, webhook.createdAt) == ("s-1", SINCE)
+        assert local_api.received[0].json() == {"eventType": ["all"], "apiKey": "k3y", "systemId": "s-1"}
+        assert (webhook.systemId, webhook.eventType, webhook.createdAt) == ("s-1", ["all"], SINCE)
         assert "k3y" not in repr(webhook)
+        assert "apiKey" not in webhook.model_dump()
+        hook.subscribe_webhook(event_type=["videoProgress", "userCredit"], system_id="s-1")
+        assert local_api.received[1].json()["eventType"] == ["videoProgress", "userCredit"]
+
+    def test_a_documented_render_of_24_minutes(self, hook: OxoloHook, local_api: LocalApi) -> None:
+        video = {
+            "identifier": "v-1",
+            "status": "done",
+            "createDateTime": "2023-03-08T10:57:28.778Z",
+            "progress": "100",
+            "generated_from": "FORM",
+        }
+        local_api.on("GET", "/v1/api/videos/v-1", results(video))
+        job = hook.get_job("v-1")
+        assert job.progress == 1.0
+        assert job.created_at == datetime(2023, 3, 8, 10, 57, 28, 778000, tzinfo=timezone.utc)
 
 
 class TestConnection:
