@@ -199,6 +199,14 @@ class AmbiguousSubmissionError(SubmissionError):
     """An earlier try may have bought a render, and the vendor offers no way to look. A person must decide."""
 
 
+class SubmissionSupersededError(SubmissionError):
+    """Airflow has replaced this try of the task by another one: it stops, and sends nothing more."""
+
+
+class SubmissionNotRecordedError(VideoProviderError):
+    """A job was submitted, but its id cannot be recorded; the text names it and says what the next try makes of it."""
+
+
 # ---------------------------------------------------------------- transfers
 
 

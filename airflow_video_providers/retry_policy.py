@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from airflow_video_providers.exceptions import (
     VideoJobFailedError,
     VideoPollingError,
 )
+from airflow_video_providers.jobs import JobState, VideoJob
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -37,7 +39,7 @@ _HOPELESS = (
 )
 _PassingError = VideoApiQuotaError | VideoApiUnavailableError | VideoPollingError
 
-# No vendor documents the reasons of a failed render as codes; these are the words that tell them apart.
+# Few vendors document the reasons of a failed render as codes; these are the words that tell them apart.
 _HOPELESS_REASON = re.compile(
     r"moderat|polic(y|ies)|prohibit|not allowed|forbidden|unauthor|authenticat|permission|credential"
     r"|invalid|malformed|unsupported|not supported|not found|missing|too long|validation",
@@ -47,6 +49,22 @@ _PASSING_REASON = re.compile(
     r"quota|rate.?limit|too many|capacity|overload|busy|unavailable|time[sd]?.?out|internal|temporar|try again",
     re.IGNORECASE,
 )
+
+
+def is_hopeless(job: VideoJob, codes: Collection[str] = ()) -> bool:
+    """
+    Tell whether a render failed for a reason that the same request would meet again: moderation, an invalid request.
+
+    A submitting task does not retry it, with or without a policy, since a retry would pay for another render. Where the
+    words of the reason speak for both, it is not hopeless.
+
+    :param codes: the codes that the vendor's hook calls hopeless, see ``VideoHook.hopeless_codes``.
+    """
+    if job.state is not JobState.FAILED or job.error is None:
+        return False
+    reason = str(job.error)
+    by_words = _HOPELESS_REASON.search(reason) is not None and _PASSING_REASON.search(reason) is None
+    return job.error.code in codes or by_words
 
 
 class VideoRetryPolicy(RetryPolicy):
@@ -80,10 +98,9 @@ class VideoRetryPolicy(RetryPolicy):
         if isinstance(exception, _PassingError):
             return RetryDecision.retry(self._delay(exception, context), f"{type(exception).__name__} may pass")
         if isinstance(exception, VideoJobFailedError):
-            reason = str(exception.job.error or "")
-            if _HOPELESS_REASON.search(reason):
+            if is_hopeless(exception.job):
                 return RetryDecision.fail("the vendor's reason will be the same for the same request")
-            if _PASSING_REASON.search(reason):
+            if _PASSING_REASON.search(str(exception.job.error or "")):
                 return RetryDecision.retry(reason="the vendor's reason may pass")
         return RetryDecision.default()
 

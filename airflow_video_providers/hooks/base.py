@@ -85,6 +85,9 @@ class VideoHook(BaseHook):
     None: it does not know idempotency keys."""
     find_wait: ClassVar[float] = 60.0
     """For how long the vendor may not show a new job, in seconds; before, a job that is not found proves nothing."""
+    hopeless_codes: ClassVar[frozenset[str]] = frozenset()
+    """Values of ``job.error.code`` that the same request would meet again, such as those of moderation: a retry would
+    pay for nothing. Where there is no such code, the words of the message decide: ``retry_policy.is_hopeless``."""
     requests_per_second: ClassVar[float | None] = None
     """
     How many requests a second the vendor documents for one account; None: not documented.
@@ -315,11 +318,21 @@ class VideoHook(BaseHook):
         Find the job that an earlier try submitted with ``key``; of several, the oldest that has neither failed nor
         been cancelled.
 
-        :param request: what was submitted, for vendors where a match needs more than the key.
+        :param request: what was submitted, for vendors where a match needs more than the key; or no more of it than
+            :meth:`search_terms` returned, where the task's request has changed since.
         :param since: when the submission was intended (aware); older jobs are not looked at.
         :return: the job, or None where none is seen; what that proves is said by ``key_support``.
         """
         return None
+
+    def search_terms(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Return the part of a request that :meth:`find_job` reads, as a request of its own; default: none of it.
+
+        It is kept with the submission, so that a render is found after its task's request has changed. Keep it short,
+        and leave out what is secret.
+        """
+        return {}
 
     def cancel_job(self, job_id: str) -> VideoJob | None:
         """

@@ -4,30 +4,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import (
-    AirflowFailException,
-    AirflowTaskTimeout,
-    TaskDeferralError,
-    TaskDeferralTimeout,
-    TaskDeferred,
-)
+from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
 
 from airflow_video_providers.exceptions import (
-    VideoApiError,
+    SubmissionSupersededError,
     VideoConfigurationError,
-    VideoJobCancelledError,
-    VideoJobError,
     VideoJobTimeoutError,
     VideoPollingError,
 )
+from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.links import VideoJobLink, link_xcoms
 from airflow_video_providers.operators.arguments import (
     as_request,
@@ -38,90 +31,77 @@ from airflow_video_providers.operators.arguments import (
     is_final,
 )
 from airflow_video_providers.operators.cancel_video_job import CancelVideoJobOperator
-from airflow_video_providers.submission.cancel import (
-    Cancellation,
-    CancelOutcome,
-    CancelPolicy,
-    Cause,
-    cancel_if_unwanted,
-    cancel_if_unwanted_within,
-    cancel_video_job,
-    is_wanted,
-)
-from airflow_video_providers.submission.record import TaskTry, read_record
-from airflow_video_providers.submission.submit import (
-    DEFAULT_FIND_WAIT,
-    JobSubmission,
-    OnAmbiguous,
-    Submission,
-    doubtful_job,
-)
+from airflow_video_providers.retry_policy import is_hopeless
+from airflow_video_providers.submission.cancel import CancelPolicy
+from airflow_video_providers.submission.custody import Custody
+from airflow_video_providers.submission.record import SubmissionRecord, SubmissionStore
+from airflow_video_providers.submission.submit import JobSubmission, OnAmbiguous, Submission
+from airflow_video_providers.submission.task_try import TaskTry
 from airflow_video_providers.waiting.in_worker import wait_for_job
 from airflow_video_providers.waiting.outcome import raise_unless_succeeded
 from airflow_video_providers.waiting.schedule import DEFAULT_POLL_INTERVAL
 from airflow_video_providers.waiting.wait import DEFAULT_MAX_POLL_FAILURES, Limits
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
 
     from airflow_video_providers.hooks.base import VideoHook
-    from airflow_video_providers.jobs import VideoJob
-    from airflow_video_providers.submission.record import SubmissionRecord
 
-__all__ = ["CancelVideoJobOperator", "SubmitVideoJobOperator", "VideoJobTimedOutError"]
+__all__ = ["CancelVideoJobOperator", "SubmitVideoJobOperator"]
 
 DEFAULT_TIMEOUT = timedelta(hours=6)
 DEFERRAL_GRACE = 600.0
 """Seconds after the own deadline at which Airflow itself ends a deferral that no triggerer takes care of."""
 
 
-class VideoJobTimedOutError(VideoJobTimeoutError, AirflowFailException):
-    """The time is over and the render is cancelled. Airflow does not retry: a retry would buy another one."""
-
-
 class SubmitVideoJobOperator(BaseOperator):
     """
     Submit one render to the vendor of a connection, and wait for it if asked to.
 
-    One task buys one render, whatever happens to its workers: a retry adopts the job that an earlier try bought while
-    it is active or has succeeded, and submits anew only when it failed, was cancelled or is gone. A clear means a new
-    render, and so does a changed request: a request that contains the time or the try number is a new one on each
-    retry. Where it cannot be known whether a lost try bought a render, ``AmbiguousSubmissionError`` says what to check.
+    One task pays for one render, whatever happens to its workers: a retry adopts the job that an earlier try submitted
+    while it is active or has succeeded, and submits anew only when it failed, was cancelled or is gone. A clear means a
+    new render, and so does a changed request: a request that contains the time or the try number is a new one on each
+    retry. Where it cannot be known whether a lost try submitted a render, ``AmbiguousSubmissionError`` says what to
+    check, and how to go on.
 
-    Returns the job id; the XCom ``video_job`` holds the job as last seen, and the button "Video job" leads to its page.
+    Returns the job id; the XCom ``video_job`` holds the job as last polled, and the button "Video job" leads to its
+    page.
 
     :param conn_id: the Airflow connection; its type decides the vendor. (templated)
     :param request: the vendor's own JSON body, as a mapping or as JSON text. (templated)
     :param wait_for_completion: whether the task succeeds only when the render has (default: when it is submitted).
     :param deferrable: wait in the triggerer, not in a worker. Default: ``[operators] default_deferrable``.
-    :param poll_interval: longest time between two looks at the job, in seconds.
+    :param poll_interval: longest time between two polls of the job, in seconds (default 120).
     :param timeout: how long the render may take, counted from its submission; seconds or a timedelta, default 6 hours.
         When it is over, the job is cancelled (``cancel_on_timeout``) and the task fails without a retry, which would
-        buy another render. A job that could not be cancelled, or was not to be, is adopted by the retry; its time is
-        over at once unless it has ended.
-    :param cancel_on_kill: cancel the job when a person fails, succeeds or clears the waiting task, and an outdated one
+        pay for another render. A job that could not be cancelled, or was not to be, is adopted by the retry; its time
+        is over at once unless it has ended.
+    :param cancel_on_kill: cancel the job when a user fails, succeeds or clears the waiting task, and an outdated one
         before a new render replaces it. A worker that is stopped while the task should go on does not cancel.
     :param cancel_on_timeout: cancel the job at ``timeout``, and when the last try gives the wait up:
         ``execution_timeout``, a vendor that cannot be asked for too long, a crashed trigger.
     :param on_ambiguous: ``fail`` (default) or ``resubmit``, which may pay twice.
-    :param find_wait: seconds for which a vendor's list may lag behind a submission; a job that is not shown for so long
-        was surely not bought (default 60).
-    :param max_poll_failures: how many looks in a row may fail before the wait is given up.
+    :param find_wait: seconds for which the vendor's list may lag behind a submission; a job that is not shown for so
+        long was surely not submitted. Default: the vendor's own value (60 where it documents none). Raise it for an
+        account whose list is seen to lag longer.
+    :param max_poll_failures: how many polls in a row may fail before the wait is given up (default 10).
 
     :raises VideoConfigurationError: an argument cannot work; nothing was sent.
     :raises SubmissionKeyConflictError: the request fills the field that must carry our key; nothing was sent.
     :raises AmbiguousSubmissionError: see above.
+    :raises SubmissionNotRecordedError: a job was submitted, and Airflow's task state store does not take its id.
+    :raises SubmissionSupersededError: Airflow has replaced this try by another one; it sends nothing more.
     :raises VideoApiError: the vendor refused the request, or could not be reached.
     :raises VideoJobFailedError: the render failed, with the vendor's reason; ``VideoJobCancelledError`` if cancelled.
+        Airflow does not retry where the same request would fail again.
     :raises VideoJobTimeoutError: the render took longer than ``timeout``.
     :raises VideoPollingError: the vendor could not be asked about the job; a retry adopts it.
     """
 
     template_fields: Sequence[str] = ("conn_id", "request")
     template_fields_renderers: ClassVar[dict[str, str]] = {"request": "json"}
-    operator_extra_links = (VideoJobLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (VideoJobLink(),)
     ui_color = "#e4e0f7"
-    _ends_the_task: Callable[[BaseException], bool]
 
     def __init__(
         self,
@@ -135,7 +115,7 @@ class SubmitVideoJobOperator(BaseOperator):
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         on_ambiguous: OnAmbiguous = "fail",
-        find_wait: float = DEFAULT_FIND_WAIT,
+        find_wait: float | None = None,
         max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES,
         **kwargs: Any,
     ) -> None:
@@ -160,12 +140,11 @@ class SubmitVideoJobOperator(BaseOperator):
         check_count("max_poll_failures", max_poll_failures, least=0)
         if on_ambiguous not in ("fail", "resubmit"):
             raise VideoConfigurationError(f'on_ambiguous must be "fail" or "resubmit", not {on_ambiguous!r}')
-        if not isinstance(find_wait, (int, float)) or find_wait < 0:
+        if find_wait is not None and (not isinstance(find_wait, (int, float)) or find_wait < 0):
             raise VideoConfigurationError(f"find_wait must be a number of seconds, 0 or more, not {find_wait!r}")
         self.job_page_url: str | None = None
+        self._custody: Custody | None = None
         self._ti: Any = None
-        self._job_id: str | None = None
-        self._killed = False
 
     @cached_property
     def hook(self) -> VideoHook:
@@ -185,22 +164,24 @@ class SubmitVideoJobOperator(BaseOperator):
         """Submit or adopt, then wait where asked to."""
         check_conn_id(self.conn_id)
         request = as_request(self.request)
-        with self._deciding(context):
+        store = SubmissionStore(context["task_state_store"])
+        with self._take_custody(context, store, request) as custody:
             submission = JobSubmission(
                 hook=self.hook,
-                store=context["task_state_store"],
+                store=store,
                 task_try=TaskTry.of(context),
                 on_ambiguous=self.on_ambiguous,
                 find_wait=self.find_wait,
                 policy=self.policy,
-                on_job=self._remember,
+                on_job=self._hold,
                 deployment=conf.get("api", "base_url", fallback="") or "",
             ).submit_or_adopt(request)
-            self._end_if_killed(submission.job)
-            self._publish(submission.job)
-            if not self.wait_for_completion:
-                return submission.job.job_id
-            return self._wait(submission)
+            job = submission.job
+            custody.end_if_killed(job)
+            self._publish(job)
+            if self.wait_for_completion or job.state is JobState.FAILED:
+                return self._wait(submission, custody)
+            return job.job_id
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """
@@ -208,22 +189,24 @@ class SubmitVideoJobOperator(BaseOperator):
 
         The event of an earlier try's trigger can arrive after a clear. It is not believed: the task then begins anew.
         """
-        from airflow_video_providers.jobs import VideoJob
         from airflow_video_providers.triggers.video_job import job_from_event
 
         job = VideoJob.from_xcom(event["job"])
-        record = read_record(context["task_state_store"])
+        store = SubmissionStore(context["task_state_store"])
+        record = store.read()
         if record is None or record.job_id != job.job_id or _is_from_before_a_clear(record, context):
             self.log.warning("An earlier try's trigger reported %s; it is not this try's.", job.describe())
             return self.execute(context)
-        with self._deciding(context):
-            self._remember(job)
+        with self._take_custody(context, store) as custody:
+            self._hold(job)
+            if job.state.is_terminal:
+                return self._finish(job)
             self._publish(job)
             try:
-                return job_from_event(event).job_id
+                return self._finish(job_from_event(event))
             except (VideoJobTimeoutError, VideoPollingError) as error:
                 # It may have taken a while until a worker was free.
-                return self._last_look(job.job_id, error)
+                return self._finish(custody.poll_once_more(job.job_id, error))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """
@@ -233,33 +216,25 @@ class SubmitVideoJobOperator(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except (TaskDeferralTimeout, TaskDeferralError) as error:
-            record = read_record(context["task_state_store"])
+            store = SubmissionStore(context["task_state_store"])
+            record = store.read()
             if record is None or record.job_id is None:
                 raise
             if _is_from_before_a_clear(record, context):
                 self.log.warning("An earlier try's deferral ended (%s); it is not this try's.", error)
                 return self.execute(context)
-            with self._deciding(context):
-                self._job_id = record.job_id
-                return self._last_look(record.job_id, error)
+            with self._take_custody(context, store) as custody:
+                custody.job_id = record.job_id
+                return self._finish(custody.poll_once_more(record.job_id, error))
 
     def on_kill(self) -> None:
-        """
-        Cancel the job if a person ended the task; called while :meth:`execute` is interrupted.
-
-        Before the vendor has named the job there is nothing to cancel: that is made up for as soon as it has.
-        """
-        self._killed = True
-        if self._job_id is None or not self.policy.applies(Cause.KILLED):
-            return
-        if cancel_if_unwanted_within(self.hook, self._job_id, self._ti):
-            self._killed = False
-        else:
-            self.log.error("No time was left to see job %s cancelled; it may go on and be charged", self._job_id)
+        """Cancel the job if a user ended the task; called while :meth:`execute` is interrupted."""
+        if self._custody is not None:
+            self._custody.kill()
 
     # ------------------------------------------------------------------ waiting
 
-    def _wait(self, submission: Submission) -> str:
+    def _wait(self, submission: Submission, custody: Custody) -> str:
         from airflow_video_providers.triggers.video_job import VideoJobTrigger, may_end_from_trigger
 
         job = submission.job
@@ -267,8 +242,7 @@ class SubmitVideoJobOperator(BaseOperator):
         seed = f"{self._ti.dag_id} {self._ti.run_id} {self._ti.task_id} {self._ti.map_index}"
         if self.deferrable and not job.state.is_terminal and time.time() < deadline:
             # A kill comes with a heartbeat only; Airflow would refuse the deferral, and nobody would watch the job.
-            self._killed = self._killed or is_wanted(self._ti) is False
-            self._end_if_killed(job)
+            custody.end_if_killed(job, ask=True)
             self.defer(
                 trigger=VideoJobTrigger(
                     conn_id=self.conn_id,
@@ -295,99 +269,41 @@ class SubmitVideoJobOperator(BaseOperator):
                     seed=seed,
                 ),
                 log=self.log,
-                on_poll=self._end_if_killed,
+                on_poll=custody.end_if_killed,
             )
         except VideoJobTimeoutError as error:
-            return self._last_look(job.job_id, error)  # the one at the deadline may have failed
+            job = custody.poll_once_more(job.job_id, error)  # the poll at the deadline may have failed
         except VideoPollingError as error:
-            return self._give_up(error)
-        return self._deliver(job)
+            job = custody.give_up(error)
+        custody.check_current(job)
+        return self._finish(job)
 
-    def _last_look(self, job_id: str, error: Exception) -> str:
-        """Nobody has watched the job since ``error``: take what became of it, or raise."""
-        try:
-            job = self.hook.get_job(job_id)
-        except VideoApiError as failure:
-            self.log.warning("No last look at the job: %s", failure)
-        else:
-            if job.state.is_terminal:
-                return self._deliver(job)
-            self._publish(job)
-            if isinstance(error, TaskDeferralTimeout):
-                text = f"No triggerer took care of the wait in time. Last seen: {job.describe()}"
-                error = VideoJobTimeoutError(text, job=job)
-        if isinstance(error, (VideoJobTimeoutError, VideoPollingError)):
-            return self._give_up(error)
-        raise error
-
-    def _give_up(self, error: VideoJobTimeoutError | VideoPollingError) -> str:
-        """End the job as far as the policy says, or deliver it if it turns out to have ended; else raise."""
-        ended = self._end(Cause.GIVEN_UP if isinstance(error, VideoPollingError) else Cause.TIMED_OUT, error)
-        if ended.outcome is CancelOutcome.FINISHED and ended.job is not None:
-            return self._deliver(ended.job)
-        text = f"{error} {ended.text}"
-        if isinstance(error, VideoPollingError):
-            raise VideoPollingError(text, retry_after=error.retry_after) from error
-        kind = VideoJobTimedOutError if ended.outcome is CancelOutcome.CANCELLED else VideoJobTimeoutError
-        raise kind(text, job=error.job) from error
-
-    def _deliver(self, job: VideoJob) -> str:
+    def _finish(self, job: VideoJob) -> str:
+        """Return the id of a job that succeeded, or raise; without a retry where the same request would fail again."""
         self._publish(job)
-        return raise_unless_succeeded(job).job_id
+        final = job.state is JobState.FAILED and is_hopeless(job, self.hook.hopeless_codes)
+        return raise_unless_succeeded(job, final=final).job_id
 
-    # ------------------------------------------------------------------ the fate of the job
+    # ------------------------------------------------------------------ the job
 
     @contextmanager
-    def _deciding(self, context: Context) -> Iterator[None]:
-        """Decide for each way in which the task may end what becomes of a job that still runs."""
+    def _take_custody(
+        self, context: Context, store: SubmissionStore, request: Mapping[str, Any] | None = None
+    ) -> Iterator[Custody]:
+        """Decide, however the ``with`` block ends, what becomes of a job that still runs."""
         self._ti = context["ti"]
-        self._ends_the_task = partial(TaskTry.of(context).ends_the_task, context=context)
-        kept: str | None = None
+        self._custody = Custody(lambda: self.hook, store, self.policy, context, publish=self._publish, request=request)
         try:
-            yield
-        except TaskDeferred:
-            kept = self._job_id  # until Airflow has taken note of the deferral, a kill still comes to this process
+            with self._custody.deciding():
+                yield self._custody
+        except SubmissionSupersededError:
+            # Airflow would push it now, and overwrite the link of the try that has taken over.
+            self.operator_extra_links = ()
             raise
-        except (VideoJobError, VideoPollingError):
-            raise  # the job has ended, or was given up above
-        except AirflowTaskTimeout as error:
-            # It limits the try, not the render.
-            if self._job_id is None and self._ends_the_task(error):
-                job = doubtful_job(self.hook, context["task_state_store"], as_request(self.request))
-                self._job_id = None if job is None else job.job_id
-            self._end(Cause.GIVEN_UP, error)
-            raise
-        except BaseException as error:
-            if self._job_id is not None:
-                self._end(Cause.KILLED if is_wanted(self._ti) is False else Cause.GIVEN_UP, error)
-            raise
-        finally:
-            # From here on the job belongs to the trigger, the next try, or the tasks downstream.
-            self._job_id = kept
 
-    def _end(self, cause: Cause, error: BaseException) -> Cancellation:
-        """Cancel the job as far as the policy says, of a try that fails with ``error``."""
-        if self._job_id is None:
-            return Cancellation(CancelOutcome.LEFT, "No job was bought by this try, as far as is known.")
-        last_try = self._ends_the_task(error)
-        if self.policy.applies(cause, last_try=last_try):
-            return cancel_video_job(self.hook, self._job_id, reason=cause.value)
-        later = "" if last_try else "; the next try adopts it"
-        text = f"{self.hook.vendor} job {self._job_id} was not cancelled{later}."
-        self.log.warning("%s", text)
-        return Cancellation(CancelOutcome.LEFT, text)
-
-    def _end_if_killed(self, job: VideoJob) -> None:
-        """Make up for an ``on_kill`` that came before there was a job, or that had no time."""
-        if not self._killed or not self.policy.applies(Cause.KILLED):
-            return
-        self._killed = False
-        cancellation = cancel_if_unwanted(self.hook, job.job_id, self._ti)
-        if cancellation is not None:
-            raise VideoJobCancelledError(cancellation.text, job=job)
-
-    def _remember(self, job: VideoJob) -> None:
-        self._job_id = job.job_id
+    def _hold(self, job: VideoJob) -> None:
+        assert self._custody is not None
+        self._custody.hold(job)
         self.job_page_url = job.page_url
 
     def _publish(self, job: VideoJob) -> None:

@@ -24,7 +24,7 @@ from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.links import VideoJobLink
 from airflow_video_providers.operators.arguments import check_conn_id, check_count, check_flag, is_final, job_id_of
 from airflow_video_providers.submission.cancel import how_to_cancel
-from airflow_video_providers.submission.record import TaskTry
+from airflow_video_providers.submission.task_try import TaskTry
 from airflow_video_providers.waiting.in_worker import poll, sleep_until_due
 from airflow_video_providers.waiting.outcome import raise_unless_succeeded
 from airflow_video_providers.waiting.schedule import DEFAULT_POLL_INTERVAL

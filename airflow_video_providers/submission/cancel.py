@@ -17,7 +17,6 @@ A job that has ended is never touched: on some systems deleting it deletes its f
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoJob
 
 log = logging.getLogger(__name__)
-
-KILL_BUDGET = 4.0
-"""Seconds that a killed worker gives to cancelling: Airflow kills its process 5 seconds after the signal."""
 
 # Where a person (or the fate of the run) puts a task that is not to go on. In any other state a try is still to come or
 # runs elsewhere: a worker that Airflow took for dead finds its task up_for_retry, scheduled or queued.
@@ -122,23 +118,6 @@ def cancel_video_job(hook: VideoHook, job_id: str, *, reason: str) -> Cancellati
     return Cancellation(outcome, text, job=seen)
 
 
-def is_wanted(ti: Any) -> bool | None:
-    """
-    Ask Airflow whether the task is still meant to run; None where it does not answer.
-
-    This is what tells a person's kill (the task is failed, cleared or succeeded by now) from a worker that is evicted,
-    restarted or taken for dead (the task runs as far as Airflow knows, or waits for its next try).
-    """
-    try:
-        states = ti.get_task_states(
-            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=_map_index(ti)
-        )
-    except Exception as error:  # whatever the supervisor or the API server says, the answer is unknown
-        log.warning("Airflow does not say whether the task is still wanted: %s", error)
-        return None
-    return not is_ended(state_among(states, ti.run_id))
-
-
 def state_among(states: Mapping[str, Mapping[str, Any]], run_id: str) -> str | None:
     """Read one task instance's state off the answer of ``get_task_states``; None: cleared, ``removed``: not there."""
     found = list(states.get(run_id, {}).values())
@@ -156,32 +135,3 @@ def how_to_cancel(conn_id: str, job_id: str, page: str | None) -> str:
     """Return the sentence that says how a user ends a job which nobody else will."""
     operator = f"CancelVideoJobOperator(conn_id={conn_id!r}, job_id={job_id!r})"
     return f"To end it: {operator}{f', or {page}' if page else ''}."
-
-
-def cancel_if_unwanted(hook: VideoHook, job_id: str, ti: Any) -> Cancellation | None:
-    """Cancel the job of a task that a person ended; leave it alone where the task is to go on, or nobody knows."""
-    if is_wanted(ti) is False:
-        return cancel_video_job(hook, job_id, reason=Cause.KILLED.value)
-    log.warning(
-        "The worker is being stopped, but Airflow has not ended the task: %s job %s goes on; the next try adopts it.",
-        hook.vendor,
-        job_id,
-    )
-    return None
-
-
-def cancel_if_unwanted_within(hook: VideoHook, job_id: str, ti: Any, *, budget: float = KILL_BUDGET) -> bool:
-    """
-    Do the same from a signal handler, in ``budget`` seconds at most; return whether it came to an end.
-
-    In a thread of its own: the main thread may have been interrupted inside its conversation with the supervisor, which
-    must not be entered a second time.
-    """
-    thread = threading.Thread(target=cancel_if_unwanted, args=(hook, job_id, ti), name="cancel-video-job", daemon=True)
-    thread.start()
-    thread.join(budget)
-    return not thread.is_alive()
-
-
-def _map_index(ti: Any) -> int:
-    return -1 if ti.map_index is None else int(ti.map_index)

@@ -1,119 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a task remembers of the render that it bought: one record in the task state store, and what it is compared with.
+What a task remembers of the render that it submitted: one record in the task state store, and what it is compared with.
 
-The record survives retries and crashes of the worker. Clear and retry are told apart by the task instance itself, since
-Airflow keeps the record on both.
+The record survives retries, clears and crashes of the worker.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from airflow_video_providers.exceptions import SubmissionError, VideoConfigurationError
+from airflow_video_providers.exceptions import SubmissionError, SubmissionSupersededError, VideoConfigurationError
+from airflow_video_providers.submission.task_try import TaskTry, is_store_away, is_superseded
 
-if TYPE_CHECKING:
-    from airflow.sdk import Context
+log = logging.getLogger(__name__)
 
 RECORD_KEY = "video_submission"
 """The name of the record in the task state store."""
 RECORD_RETENTION = timedelta(days=30)
 """How long Airflow keeps the record after its last change, whatever ``[state_store] default_retention_days`` says."""
-
-
-@dataclass(frozen=True)
-class TaskTry:
-    """
-    Where a try of a task stands, told by the task instance itself.
-
-    :param max_tries: Airflow sets it to ``try_number + retries`` on a clear, and leaves it on a retry.
-    :param retries: as the DAG has it now.
-    :param run_started_at: when the DAG run began (aware): tells a run from a deleted one with the same ``run_id``.
-    """
-
-    dag_id: str
-    run_id: str
-    task_id: str
-    map_index: int
-    try_number: int
-    max_tries: int
-    retries: int
-    run_started_at: datetime | None = None
-
-    @classmethod
-    def of(cls, context: Context) -> TaskTry:
-        """Read it from the context of the running task."""
-        ti = context["ti"]
-        return cls(
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
-            task_id=ti.task_id,
-            map_index=-1 if ti.map_index is None else ti.map_index,
-            try_number=ti.try_number,
-            max_tries=ti.max_tries,
-            retries=context["task"].retries or 0,
-            run_started_at=context["dag_run"].start_date,
-        )
-
-    @property
-    def first_try(self) -> int:
-        """The first try since the last clear."""
-        return max(1, self.max_tries - self.retries + 1)
-
-    @property
-    def is_last(self) -> bool:
-        """Whether Airflow will not try again by itself."""
-        return self.try_number > self.max_tries
-
-    def ends_the_task(self, error: BaseException, context: Context) -> bool:
-        """Tell whether no try follows one that fails with ``error``: none is left, or the task's policy wants none."""
-        from airflow.sdk.definitions.retry_policy import RetryAction
-
-        if self.is_last:
-            return True
-        policy = context["task"].retry_policy
-        if policy is None:
-            return False
-        try:
-            decision = policy.evaluate(error, self.try_number, self.max_tries, context)
-        except Exception:  # Airflow, too, goes on without a policy that fails, and tells of it
-            return False
-        return bool(decision.action is RetryAction.FAIL)
-
-    def cleared_since(self, *, last_try: int, max_tries: int) -> bool:
-        """
-        Tell whether the task was cleared after try ``last_try``, which saw ``max_tries``: a clear moves ``max_tries``.
-
-        It stays where it was only if the DAG's ``retries`` were lowered, just before the clear, by exactly the number
-        of tries used. Such a clear is taken for a retry, since a retry with lowered ``retries`` looks the same and must
-        not submit a second render; a second clear works.
-
-        A clear of a running task whose worker is dead does not move it either: Airflow just tries once more. It shows
-        where there was no retry left. Where there was one, the clear is taken for that retry.
-
-        :param last_try: the number of the last try that wrote what is compared.
-        :param max_tries: the task instance's ``max_tries`` as that try saw it.
-        """
-        if self.max_tries != max_tries:
-            return True
-        return last_try < self.try_number and self.max_tries + 1 < self.try_number
+MOST_SEARCH_TERMS = 8192
+"""Most characters of search terms that are kept in a record."""
+_PROBE_KEY = "video_submission_probe"
+_STORE_PAUSE = 5.0
 
 
 class SubmissionRecord(BaseModel):
     """
-    What is known about the render that a task bought, or may have bought.
+    What is known about the render that a task submitted, or may have submitted.
 
     :param state: ``intended``: a request may have been sent. ``submitted``: the vendor named the job. ``refused``: the
         vendor refused it, or it provably never arrived.
     :param generation: the first try that this render belongs to; a clear begins a new one.
-    :param intended_at: when the request was about to be sent (aware, UTC).
+    :param purchase: counts the renders of a generation: it goes up after one that was refused, failed or is gone.
+    :param search: what :meth:`VideoHook.search_terms` kept of the request; None: nothing, or it was too long.
+    :param intended_at: when the request was about to be sent (aware, UTC); of several sends whose outcome is unknown,
+        the first.
     :param last_try: the last try that saw the record, with ``max_tries`` as it saw it.
     """
 
@@ -124,10 +53,16 @@ class SubmissionRecord(BaseModel):
     key: str
     fingerprint: str
     generation: int
+    purchase: int = 1
+    search: dict[str, Any] | None = None
     job_id: str | None = None
     intended_at: datetime
     last_try: int
     max_tries: int
+
+    def updated(self, **changes: Any) -> SubmissionRecord:
+        """Return a copy with some fields changed."""
+        return self.model_copy(update=changes)
 
 
 def fingerprint_of(conn_id: str, request: Mapping[str, Any]) -> str:
@@ -143,13 +78,21 @@ def fingerprint_of(conn_id: str, request: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def submission_key(task_try: TaskTry, generation: int, fingerprint: str, *, deployment: str = "") -> str:
+def bounded_terms(terms: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what a hook keeps of a request for its search; None where it is too long to be kept."""
+    return terms if len(json.dumps(terms)) <= MOST_SEARCH_TERMS else None
+
+
+def submission_key(
+    task_try: TaskTry, generation: int, fingerprint: str, *, purchase: int = 1, deployment: str = ""
+) -> str:
     """
-    Return the key that the vendor's job carries: 44 characters of ``a-z0-9-``, the same on every retry.
+    Return the key that the vendor's job carries: 44 characters of ``a-z0-9-``, the same on every retry of one purchase.
 
     The microsecond at which the run started is part of it: a run that was deleted and made again has the names of the
     one before, but must not find its jobs. Nor must a second Airflow installation that uses the account.
 
+    :param purchase: as in the record. A server that replays keys would bring a failed job back for ever.
     :param deployment: tells apart two installations further, whose runs might start together.
     """
     started = task_try.run_started_at
@@ -161,30 +104,78 @@ def submission_key(task_try: TaskTry, generation: int, fingerprint: str, *, depl
         task_try.task_id,
         task_try.map_index,
         generation,
+        purchase,
         fingerprint,
     ]
     return f"avp-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]}"
 
 
-def read_record(store: Any) -> SubmissionRecord | None:
+class SubmissionStore:
     """
-    Return what the task state store knows of the task's render; None: nothing.
+    The record of one task in Airflow's task state store.
 
-    :raises SubmissionError: the entry is there and cannot be read.
+    :param store: ``context["task_state_store"]``.
+    :ivar record: as it was last read or written; None: there is none, or it was not read yet.
     """
-    stored = store.get(RECORD_KEY)
-    if stored is None:
-        return None
-    try:
-        return SubmissionRecord.model_validate(stored)
-    except ValidationError as error:
-        raise SubmissionError(
-            f"The task state {RECORD_KEY!r} cannot be read ({error.error_count()} faults), so it is not known whether "
-            f"a render was bought. Look at the vendor, then delete that entry (task instance, Storage, Task State "
-            f"Store) and clear the task."
-        ) from None
 
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.record: SubmissionRecord | None = None
 
-def write_record(store: Any, record: SubmissionRecord) -> None:
-    """Keep what is known, for the next try to find."""
-    store.set(RECORD_KEY, record.model_dump(mode="json"), retention=RECORD_RETENTION)
+    def read(self) -> SubmissionRecord | None:
+        """
+        Return the record; None: there is none. A try that Airflow has replaced always gets None.
+
+        :raises SubmissionError: the entry is there and cannot be read.
+        """
+        stored = self._store.get(RECORD_KEY)
+        try:
+            self.record = None if stored is None else SubmissionRecord.model_validate(stored)
+        except ValidationError as error:
+            raise SubmissionError(
+                f"The task state {RECORD_KEY!r} cannot be read ({error.error_count()} faults), so it is not known "
+                "whether a render was submitted. Look at the vendor, then delete that entry (task instance, Storage, "
+                "Task State Store) and clear the task."
+            ) from None
+        return self.record
+
+    def write(self, record: SubmissionRecord, *, patience: float = 0.0) -> None:
+        """
+        Keep the record for the next try to find.
+
+        :param patience: seconds for which an API server that is away is asked again, beyond the half minute for which
+            Airflow's own client asks it; default: not at all.
+        :raises SubmissionSupersededError: Airflow has replaced this try by another one.
+        :raises AirflowRuntimeError: the API server is away, or refuses.
+        """
+        value = record.model_dump(mode="json")
+        give_up_at = time.monotonic() + patience
+        while True:
+            try:
+                self._store.set(RECORD_KEY, value, retention=RECORD_RETENTION)
+                break
+            except Exception as error:
+                if is_superseded(error):
+                    raise SubmissionSupersededError(
+                        "Airflow has replaced this try of the task: it was cleared, or retried after its worker was "
+                        "taken for dead. This try stops and sends nothing more."
+                    ) from error
+                if not is_store_away(error) or time.monotonic() >= give_up_at:
+                    raise
+                log.warning("The submission cannot be recorded yet, trying again in %.0f s: %s", _STORE_PAUSE, error)
+            time.sleep(_STORE_PAUSE)
+        self.record = record
+
+    def is_current(self) -> bool:
+        """
+        Tell whether this try is still the task's current one.
+
+        :raises AirflowRuntimeError: the API server is away, or refuses.
+        """
+        try:
+            self._store.delete(_PROBE_KEY)  # nothing is there; the answer tells whether the try may access its state
+        except Exception as error:
+            if is_superseded(error):
+                return False
+            raise
+        return True

@@ -131,6 +131,10 @@ class OxoloHook(VideoHook):
             raise common.not_surely_absent(len(unread), vendor=self.vendor, endpoint=_LIST)
         return None
 
+    def search_terms(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the mode, title and web page, by which a video is looked for."""
+        return {name: request[name] for name in ("mode", "title", "url") if name in request}
+
     def get_outputs(self, job_id: str) -> list[VideoOutput]:
         """
         Return the video, its thumbnail and its subtitles (WebVTT), with freshly asked links.

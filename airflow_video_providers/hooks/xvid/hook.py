@@ -174,6 +174,11 @@ class XvidHook(XvidEndpoints):
         unread = sum(not isinstance(item, Job) and _may_carry(item, key) for item in listed)
         return common.oldest_usable(jobs, unread=unread, vendor=self.vendor, endpoint="GET /jobs/")
 
+    def search_terms(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the user's own ``user_data``: the filter of the search is made of it and the key."""
+        user_data = _content(request).get("user_data")
+        return {} if user_data is None else {"user_data": user_data}
+
     def cancel_job(self, job_id: str) -> VideoJob | None:
         """
         Delete a job that is ``QUEUED`` or ``PROCESSING``; any other is left alone, since its files would go too.

@@ -125,8 +125,8 @@ def dies_after_the_vendor_accepted(scene):
 
 
 def dies_later(scene):
-    for at in (4, 2):  # the id is written; then, on the next try, the adoption is
-        scene.one_try(strike_at=at)
+    for _ in range(2):  # the id is written; then, on the next try, the adoption is
+        scene.one_try(strike_at="after writing submitted")
     scene.one_try()
 
 
@@ -203,7 +203,7 @@ def killed(scene):
 
 
 HAPPENINGS = {
-    "the worker dies before the request is sent": dies(2),
+    "the worker dies before the request is sent": dies("after writing intended"),
     "the worker dies after the vendor accepted, before the id is kept": dies_after_the_vendor_accepted,
     "the worker dies after the id is kept, at any point": dies_later,
     "the answer is lost, the job was made": lost(lose_answer=True),
@@ -241,7 +241,7 @@ def test_of_two_jobs_with_one_key_the_oldest_is_adopted_and_the_other_named(
     vendor, simulator, video_connections, monkeypatch, caplog
 ):
     scene = Scene(vendor, simulator, monkeypatch)
-    scene.one_try(strike_at=2)
+    scene.one_try(strike_at="after writing intended")
     hook = get_video_hook(f"{vendor}_default")
     failed, oldest, other = (hook.submit_job(REQUESTS[vendor], key=scene.key()).job_id for _ in range(3))
     simulator.move(failed, fail="no voice")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import re
 from datetime import datetime, timedelta, timezone
@@ -22,9 +23,10 @@ from airflow_video_providers.exceptions import (
 from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.jobs import JobState
 from airflow_video_providers.submission.cancel import CancelPolicy
-from airflow_video_providers.submission.record import RECORD_KEY, TaskTry, fingerprint_of, submission_key
+from airflow_video_providers.submission.record import RECORD_KEY, SubmissionStore, fingerprint_of, submission_key
 from airflow_video_providers.submission.submit import JobSubmission
-from tests.support.submission import Crash, FakeHook, Steps, World
+from airflow_video_providers.submission.task_try import TaskTry
+from tests.support.submission import Crash, DirectHook, FakeHook, Steps, World
 
 REQUEST = {"title": "A film"}
 RUN_START = datetime(2026, 5, 1, 9, 30, tzinfo=timezone.utc)
@@ -49,7 +51,9 @@ def a_try(number=1, max_tries=3, retries=3, **where):
 
 def submit(world, task_try, *, support=KeySupport.EXACT, request=REQUEST, hook=None, **arguments):
     hook = hook or FakeHook(world, support)
-    return JobSubmission(hook=hook, store=world, task_try=task_try, **arguments).submit_or_adopt(request)
+    return JobSubmission(hook=hook, store=SubmissionStore(world), task_try=task_try, **arguments).submit_or_adopt(
+        request
+    )
 
 
 # ---------------------------------------------------------------- what the retry finds
@@ -70,7 +74,6 @@ def test_every_state_of_the_job_that_a_retry_may_find(world, support, state, ado
     first = submit(world, a_try(1), support=support)
     world.set_state(first.job.job_id, state, "no voice")
     second = submit(world, a_try(2), support=support)
-    assert second.adopted is adopted
     assert second.job.job_id == ("job-1" if adopted else "job-2")
     assert len(world.jobs) == (1 if adopted else 2)
     if adopted:
@@ -91,25 +94,22 @@ def test_a_job_that_shows_late_is_adopted(world, monkeypatch):
     submit(world, a_try(1))
     world.hidden.add("job-1")
     monkeypatch.setattr("time.sleep", lambda seconds: world.hidden.clear())
-    assert submit(world, a_try(2)).adopted
+    assert submit(world, a_try(2)).job.job_id == "job-1"
 
 
 def test_a_vendor_whose_list_lags_is_waited_for_as_long_as_the_setting_says(world):
-    def lost(at):
-        world.steps = Steps(at)
-        with pytest.raises(Crash):
-            submit(world, a_try(1))
-        world.steps = Steps()
-
-    lost(4)  # the vendor accepted, and the worker died
+    world.steps = Steps("after the vendor accepted")
+    with pytest.raises(Crash):
+        submit(world, a_try(1))
+    world.steps = Steps()
     world.list_lag = 25.0
-    assert submit(world, a_try(2), find_wait=30).adopted
+    assert submit(world, a_try(2), find_wait=30).job.job_id == "job-1"
     assert 25 <= world.slept <= 30
 
 
 def test_a_list_that_lags_for_longer_than_the_setting_costs_a_second_render(world):
     """The limit of the promise, as documented: raise ``find_wait`` for a vendor that is so slow."""
-    world.steps = Steps(4)
+    world.steps = Steps("after the vendor accepted")
     with pytest.raises(Crash):
         submit(world, a_try(1))
     world.steps = Steps()
@@ -121,7 +121,7 @@ def test_a_failed_job_with_the_same_key_does_not_hide_the_one_in_question(world)
     """The first job failed; the second was accepted, the worker died, and the list shows only the first as yet."""
     submit(world, a_try(1))
     world.set_state("job-1", JobState.CANCELLED)
-    world.steps = Steps(5)  # a look at the first, then the intent, the POST and its acceptance
+    world.steps = Steps("after the vendor accepted")
     with pytest.raises(Crash, match="accepted"):
         submit(world, a_try(2))
     world.steps = Steps()
@@ -136,7 +136,7 @@ def test_a_job_that_was_found_but_has_failed_is_not_adopted(world):
         def find_job(self, key, *, request, since):
             return next((job for job in self.world.jobs.values() if job.key == key), None)
 
-    world.steps = Steps(4)
+    world.steps = Steps("after the vendor accepted")
     with pytest.raises(Crash):
         submit(world, a_try(1))
     world.steps = Steps()
@@ -183,7 +183,7 @@ def test_a_request_that_is_not_json_stops_before_money_is_spent(world):
 def test_a_lost_record_is_made_up_for_by_the_derived_key(world):
     submit(world, a_try(1))
     world.stored.clear()
-    assert submit(world, a_try(2)).adopted
+    assert submit(world, a_try(2)).job.job_id == "job-1"
     assert world.stored[RECORD_KEY]["job_id"] == "job-1"
 
 
@@ -192,7 +192,7 @@ def test_an_ambiguous_submission_says_what_to_check_and_how_to_go_on(world):
     with pytest.raises(AmbiguousSubmissionError) as caught:
         submit(world, a_try(1), support=KeySupport.NONE)
     text = str(caught.value)
-    for part in ("Fake", "'fake_default'", "vendor's app", "clear this task", "mark this task as success", "resubmit"):
+    for part in ("Fake", "'fake_default'", "vendor's app", "clear this task", "video_submission_decisions", "resubmit"):
         assert part in text
     assert world.stored[RECORD_KEY]["intended_at"][:16].replace("Z", "") in text
 
@@ -204,7 +204,7 @@ def test_an_ambiguous_submission_says_what_to_check_and_how_to_go_on(world):
 def test_a_changed_request_is_a_new_render_and_names_the_old_job(world, caplog, on_kill, cancelled):
     submit(world, a_try(1))
     second = submit(world, a_try(2), request={"title": "Another"}, policy=CancelPolicy(on_kill=on_kill))
-    assert (second.job.job_id, second.adopted) == ("job-2", False)
+    assert second.job.job_id == "job-2"
     (warning,) = [entry for entry in caplog.records if entry.levelno == logging.WARNING]
     assert "job job-1 of connection 'fake_default'" in warning.getMessage()
     assert world.cancelled == cancelled
@@ -233,7 +233,7 @@ def test_a_clear_is_a_new_render_whatever_became_of_the_old_one(world, support, 
     submit(world, a_try(1), support=support)
     world.set_state("job-1", state)
     again = submit(world, a_try(2, max_tries=1 + 3), support=support)
-    assert (again.job.job_id, again.adopted) == ("job-2", False)
+    assert again.job.job_id == "job-2"
     assert world.cancelled == ([] if state.is_terminal else ["job-1"])
     keys = [job.key for job in world.jobs.values()]
     assert len(set(keys)) == 2
@@ -250,7 +250,7 @@ def test_a_look_that_fails_does_not_hide_that_a_render_may_have_been_bought(worl
         submit(world, a_try(1), hook=Blind(world, support))
     assert caught.value.outcome_unknown
     assert "no list for you" in str(caught.value.__cause__)
-    assert submit(world, a_try(2), support=support).adopted
+    assert submit(world, a_try(2), support=support).job.job_id == "job-1"
 
 
 def test_a_clear_settles_a_doubt(world):
@@ -261,7 +261,7 @@ def test_a_clear_settles_a_doubt(world):
 
 
 def test_a_clear_ends_the_render_of_an_intent_whose_outcome_nobody_read(world):
-    world.steps = Steps(4)
+    world.steps = Steps("after the vendor accepted")
     with pytest.raises(Crash):
         submit(world, a_try(1))
     world.steps = Steps()
@@ -275,11 +275,12 @@ HISTORY = ("retry", "clear", "retries=0", "retries=1", "retries=4")
 @pytest.mark.parametrize("length", range(1, 6))
 def test_clear_and_retry_are_told_apart_through_every_history(length):
     """Airflow's own arithmetic: a clear sets max_tries to try_number + retries, a retry leaves it."""
+    hook = DirectHook(World(), KeySupport.EXACT)
     for history in itertools.product(HISTORY, repeat=length):
-        world = World()
+        world = hook.world = World()
         retries = 2
         number, max_tries = 1, retries
-        submit(world, a_try(number, max_tries, retries))
+        submit(world, a_try(number, max_tries, retries), hook=hook)
         renders = 1
         for event in history:
             if event.startswith("retries="):
@@ -293,14 +294,14 @@ def test_clear_and_retry_are_told_apart_through_every_history(length):
             elif number > max_tries:
                 continue  # no retry is left
             number += 1
-            submit(world, a_try(number, max_tries, retries))
+            submit(world, a_try(number, max_tries, retries), hook=hook)
             assert len(world.jobs) == renders, history
 
 
 def test_the_clear_that_looks_like_a_retry_is_seen_the_second_time(world):
     submit(world, a_try(1, max_tries=2, retries=2))
-    assert submit(world, a_try(2, max_tries=1 + 1, retries=1)).adopted
-    assert not submit(world, a_try(3, max_tries=2 + 1, retries=1)).adopted
+    assert submit(world, a_try(2, max_tries=1 + 1, retries=1)).job.job_id == "job-1"
+    assert submit(world, a_try(3, max_tries=2 + 1, retries=1)).job.job_id == "job-2"
 
 
 @pytest.mark.parametrize("retries", [0, 2])
@@ -309,7 +310,7 @@ def test_a_clear_while_the_worker_is_dead_is_seen_where_no_retry_was_left(world,
     last = retries + 1
     submit(world, a_try(last, max_tries=retries, retries=retries))
     again = a_try(last + 1, max_tries=retries, retries=retries)
-    assert not submit(world, again).adopted
+    assert submit(world, again).job.job_id == "job-2"
     assert world.cancelled == ["job-1"]
     assert submit(world, again).job.job_id == "job-2"
 
@@ -352,7 +353,7 @@ def test_the_zone_in_which_a_run_tells_its_start_is_not_part_of_the_key():
 
 
 def test_retries_of_one_render_share_a_key(world):
-    world.steps = Steps(4)
+    world.steps = Steps("after the vendor accepted")
     with pytest.raises(Crash):
         submit(world, a_try(1))
     world.steps = Steps()
@@ -366,3 +367,131 @@ def test_the_record_lives_for_thirty_days_whatever_the_configuration_says(world,
     monkeypatch.setattr(World, "set", lambda self, key, value, *, retention: kept.append(retention))
     submit(world, a_try(1))
     assert set(kept) == {timedelta(days=30)}
+
+
+# ---------------------------------------------------------------- what the record keeps of the request
+
+
+def test_a_superseded_render_is_found_by_the_request_that_it_was_submitted_with(world, caplog):
+    """The search needs the title, as that of some vendors needs a part of the request; the new request has another."""
+    hook = FakeHook(world, KeySupport.EXACT, needs_title=True)
+    world.steps = Steps("after the vendor accepted")
+    with pytest.raises(Crash):
+        submit(world, a_try(1), hook=hook)
+    world.steps = Steps()
+    assert submit(world, a_try(2), hook=hook, request={"title": "Another"}).job.job_id == "job-2"
+    assert world.cancelled == ["job-1"]
+    assert "was not found" not in caplog.text
+
+
+def test_search_terms_that_are_too_long_are_not_kept(world, caplog):
+    hook = FakeHook(world, KeySupport.EXACT, needs_title=True)
+    request = {"title": "A" * 10_000}
+    world.steps = Steps("after the vendor accepted")
+    with pytest.raises(Crash):
+        submit(world, a_try(1), hook=hook, request=request)
+    world.steps = Steps()
+    assert world.stored[RECORD_KEY]["search"] is None
+    assert len(str(world.stored)) < 1000
+    assert submit(world, a_try(2), hook=hook, request=request).job.job_id == "job-1"
+
+
+@pytest.mark.parametrize("support", KeySupport)
+def test_a_superseded_intent_that_was_not_found_is_logged(world, support, caplog):
+    world.steps = Steps("before the POST")
+    with pytest.raises(Crash):
+        submit(world, a_try(1), support=support)
+    world.steps = Steps()
+    key = world.stored[RECORD_KEY]["key"]
+    submit(world, a_try(2), support=support, request={"title": "Another"})
+    assert f"a render with key {key} whose outcome is unknown was not found" in caplog.text
+
+
+# ---------------------------------------------------------------- what the user decides
+
+
+def doubtful(world, support=KeySupport.NONE):
+    """One try whose outcome nobody knows; returns its key."""
+    world.lose_answer = True
+    with pytest.raises(AmbiguousSubmissionError) as caught:
+        submit(world, a_try(1), support=support)
+    key = world.stored[RECORD_KEY]["key"]
+    assert f'{{"{key}": "<job id>"}}' in str(caught.value)
+    return key
+
+
+def decide(monkeypatch, **decisions):
+    monkeypatch.setenv("AIRFLOW_VAR_VIDEO_SUBMISSION_DECISIONS", json.dumps(decisions))
+
+
+RETRY, CLEAR = {}, {"max_tries": 1 + 3}
+
+
+@pytest.mark.parametrize("again", [RETRY, CLEAR], ids=["retry", "clear"])
+def test_a_job_that_the_user_names_is_adopted(world, monkeypatch, again):
+    decide(monkeypatch, **{doubtful(world): " job-1 ", "avp-of-another-task": "job-7"})
+    second = submit(world, a_try(2, **again), support=KeySupport.NONE)
+    assert second.job.job_id == "job-1"
+    assert world.cancelled == []
+    # From now on it is as any other job: a retry adopts it, a clear submits anew.
+    assert submit(world, a_try(3, **again), support=KeySupport.NONE).job.job_id == "job-1"
+    assert submit(world, a_try(4, max_tries=3 + 3), support=KeySupport.NONE).job.job_id == "job-2"
+    assert world.cancelled == ["job-1"]
+
+
+@pytest.mark.parametrize("again", [RETRY, CLEAR], ids=["retry", "clear"])
+def test_the_user_may_say_that_no_job_was_made(world, monkeypatch, again):
+    key = doubtful(world)
+    world.forget("job-1")
+    decide(monkeypatch, **{key: "none"})
+    assert submit(world, a_try(2, **again), support=KeySupport.NONE).job.job_id == "job-2"
+
+
+def test_a_decision_counts_for_one_doubt_only(world, monkeypatch):
+    """The next request has another key: what was decided about the first says nothing about it."""
+    key = doubtful(world)
+    decide(monkeypatch, **{key: "none"})
+    world.lose_answer = True
+    with pytest.raises(AmbiguousSubmissionError):
+        submit(world, a_try(2), support=KeySupport.NONE)
+    assert world.stored[RECORD_KEY]["key"] != key
+    with pytest.raises(AmbiguousSubmissionError):
+        submit(world, a_try(3), support=KeySupport.NONE)
+    assert len(world.jobs) == 2
+
+
+def test_a_decision_about_a_request_that_has_changed_ends_its_render(world, monkeypatch):
+    decide(monkeypatch, **{doubtful(world): "job-1"})
+    other = {"title": "Another"}
+    assert submit(world, a_try(2), support=KeySupport.NONE, request=other).job.job_id == "job-2"
+    assert world.cancelled == ["job-1"]
+
+
+def test_a_job_that_the_vendor_does_not_know_is_not_adopted(world, monkeypatch):
+    key = doubtful(world)
+    decide(monkeypatch, **{key: "job-9"})
+    with pytest.raises(VideoConfigurationError, match=f"job job-9 belongs to key {key}.*does not know that job"):
+        submit(world, a_try(2), support=KeySupport.NONE)
+    assert len(world.jobs) == 1
+
+
+def test_a_job_that_failed_is_not_adopted(world, monkeypatch):
+    decide(monkeypatch, **{doubtful(world): "job-1"})
+    world.set_state("job-1", JobState.FAILED)
+    assert submit(world, a_try(2), support=KeySupport.NONE).job.job_id == "job-2"
+
+
+@pytest.mark.parametrize("text", ["job-1", "[]", '{"%s": 7}', '{"%s": ""}'])
+def test_decisions_that_cannot_be_read_stop_before_money_is_spent(world, monkeypatch, text):
+    key = doubtful(world)
+    monkeypatch.setenv("AIRFLOW_VAR_VIDEO_SUBMISSION_DECISIONS", text.replace("%s", key))
+    with pytest.raises(VideoConfigurationError, match="JSON object that maps submission keys to job ids"):
+        submit(world, a_try(2), support=KeySupport.NONE)
+    assert len(world.jobs) == 1
+
+
+def test_no_decision_is_asked_for_where_the_vendor_is_sure(world, monkeypatch):
+    """The Variable is read where an outcome is unknown, not by each task."""
+    monkeypatch.setenv("AIRFLOW_VAR_VIDEO_SUBMISSION_DECISIONS", "not JSON")
+    submit(world, a_try(1))
+    assert submit(world, a_try(2)).job.job_id == "job-1"

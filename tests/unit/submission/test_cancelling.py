@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_video_providers.exceptions import (
+    SubmissionSupersededError,
     VideoApiUnavailableError,
     VideoConfigurationError,
     VideoJobCancelledError,
@@ -28,16 +29,14 @@ from airflow_video_providers.exceptions import (
 from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.jobs import JobState
 from airflow_video_providers.operators.video_job import CancelVideoJobOperator, SubmitVideoJobOperator
-from airflow_video_providers.submission.cancel import (
-    CancelOutcome,
-    CancelPolicy,
-    Cause,
-    cancel_if_unwanted_within,
-    cancel_video_job,
-)
+from airflow_video_providers.submission.cancel import CancelOutcome, CancelPolicy, Cause, cancel_video_job
 from tests.support.submission import FakeHook, FakeTaskInstance, World, context_of
 
 DOWN = VideoApiUnavailableError("no answer", vendor="fake", endpoint="GET /jobs/{id}")
+
+
+OF_ANOTHER_TRY = ["up_for_retry", "scheduled", "queued", "running", "success", "failed", "cleared", None]
+"""What Airflow may say of the task to a try that it has replaced."""
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def make(world, hook=None, **arguments):
 
 
 class Interrupting(FakeHook):
-    """Does something at the first look of a waiting worker, as a signal or an alarm would."""
+    """Does something at the first poll of a waiting worker, as a signal or an alarm would."""
 
     def __init__(self, world, act):
         super().__init__(world, KeySupport.EXACT)
@@ -138,6 +137,50 @@ def test_a_job_is_left_alone_where_the_user_says_so(world):
     assert world.cancelled == []
 
 
+@pytest.mark.parametrize("state", OF_ANOTHER_TRY)
+def test_a_try_that_was_replaced_does_not_take_the_state_of_its_successor_for_its_own(world, state, caplog):
+    def replace():
+        world.superseded, world.task_state = True, state
+        world.xcoms = {"video_job_link": "of the successor"}
+        operator.on_kill()
+
+    operator = make(world, Interrupting(world, replace))
+    with pytest.raises(SubmissionSupersededError, match="another try has taken this task over"):
+        operator.execute(context_of(world, operator))
+    assert world.cancelled == []
+    assert world.xcoms == {"video_job_link": "of the successor"}
+    assert operator.operator_extra_links == ()
+    assert "next try adopts it" not in caplog.text
+
+
+@pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.FAILED])
+def test_a_worker_that_wakes_up_after_its_try_was_replaced_shows_nothing(world, state):
+    """It was suspended while it waited, with no kill; the render has ended meanwhile."""
+
+    def wake():
+        world.superseded = True
+        world.set_state("job-1", state)
+        world.xcoms = {"video_job_link": "of the successor"}
+
+    operator = make(world, Interrupting(world, wake))
+    with pytest.raises(SubmissionSupersededError):
+        operator.execute(context_of(world, operator))
+    assert world.xcoms == {"video_job_link": "of the successor"}
+
+
+def test_an_alarm_that_rings_in_a_try_that_was_replaced_leaves_the_job(world):
+    """The alarm of ``execution_timeout`` rings as soon as a suspended worker wakes up."""
+
+    def wake():
+        world.superseded = True
+        raise AirflowTaskTimeout("time is up")
+
+    operator = make(world, Interrupting(world, wake))
+    with pytest.raises(AirflowTaskTimeout):
+        operator.execute(context_of(world, operator, 2, max_tries=1))
+    assert world.cancelled == []
+
+
 def test_after_its_end_a_task_has_no_job_to_cancel(world):
     """Airflow also calls ``on_kill`` on a task that succeeded but whose process lingers; the job is the next task's."""
     operator = make(world, wait_for_completion=False)
@@ -181,48 +224,66 @@ def test_a_kill_while_the_deferral_is_on_its_way_ends_the_job(world):
     assert world.cancelled == ["job-1"]
 
 
-def test_a_kill_is_given_no_more_time_than_airflow_gives(world):
+def test_a_kill_without_time_is_made_up_for_at_the_next_poll(world, monkeypatch, caplog):
+    """Airflow kills what is left of a killed worker after five seconds; asking and cancelling may take longer."""
+    monkeypatch.setattr("airflow_video_providers.submission.custody.KILL_BUDGET", 0.05)
     release = threading.Event()
 
     class Stuck(FakeTaskInstance):
-        def get_task_states(self, **_):
+        def get_task_states(self, **where):
             release.wait(10)
-            return {"r": {"t": "failed"}}
-
-    started = time.monotonic()
-    assert cancel_if_unwanted_within(FakeHook(world, KeySupport.EXACT), "job-1", Stuck(world), budget=0.05) is False
-    assert time.monotonic() - started < 5
-    release.set()
-
-
-def test_a_kill_without_time_is_made_up_for_at_the_next_look(world, monkeypatch):
-    monkeypatch.setattr("airflow_video_providers.operators.video_job.cancel_if_unwanted_within", lambda *_: False)
+            return super().get_task_states(**where)
 
     def kill():
-        world.task_state = "failed"
+        started = time.monotonic()
         operator.on_kill()
+        assert time.monotonic() - started < 5
+        assert world.cancelled == []
+        world.task_state = "failed"
+        release.set()
 
     operator = make(world, Interrupting(world, kill))
-    with pytest.raises(VideoJobCancelledError, match="job-1 was cancelled"):
-        operator.execute(context_of(world, operator))
+    with pytest.raises(VideoJobCancelledError):
+        operator.execute({**context_of(world, operator), "ti": Stuck(world)})
     assert world.cancelled == ["job-1"]
+    assert "No time was left to see job job-1 cancelled" in caplog.text
 
 
-def test_a_task_that_is_cleared_while_the_job_id_is_written_ends_the_job(world):
-    """Airflow refuses the write, since the task instance is another one by now; nobody calls ``on_kill``."""
+class Replacing(World):
+    """Airflow replaces the try while the vendor answers it."""
 
-    class Refusing(World):
-        def set(self, key, value, *, retention=None):
-            if value["state"] == "submitted":
-                self.task_state = "restarting"
-                raise RuntimeError("404 from the API server")
-            super().set(key, value, retention=retention)
+    def __init__(self, state):
+        super().__init__()
+        self.state_then = state
 
-    world = Refusing()
+    def _create(self, body, key):
+        answer = super()._create(body, key)
+        self.superseded, self.task_state = True, self.state_then
+        return answer
+
+
+def test_a_task_that_is_cleared_while_the_vendor_answers_ends_the_job():
+    """Airflow refuses the write of the job id, since the task instance is another one by now."""
+    world = Replacing("restarting")
     operator = make(world)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(SubmissionSupersededError, match="submitted job job-1"):
         operator.execute(context_of(world, operator))
     assert world.cancelled == ["job-1"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("state", OF_ANOTHER_TRY)
+def test_a_try_that_was_replaced_while_the_vendor_answers_leaves_the_job_to_its_successor(state, number, caplog):
+    world = Replacing(state)
+    operator = make(world)
+    with pytest.raises(SubmissionSupersededError, match="finds it by its key"):
+        operator.execute(context_of(world, operator, number, max_tries=1))
+    assert world.cancelled == []
+    assert world.xcoms == {}
+    assert operator.operator_extra_links == (), "Airflow would overwrite the link of the other try"
+    assert "job job-1 is left alone: another try has taken this task over" in caplog.text
+    assert "CancelVideoJobOperator(conn_id='fake_default', job_id='job-1')" in caplog.text
+    assert "next try adopts it" not in caplog.text
 
 
 @pytest.mark.parametrize(("number", "cancelled"), [(1, []), (2, ["job-1"])])
@@ -308,7 +369,7 @@ def test_an_execution_timeout_during_the_request_of_the_last_try(world, support,
         operator.execute(context_of(world, operator, number, max_tries=1))
     blind = support is KeySupport.NONE
     assert world.cancelled == (["job-1"] if last and not blind else [])
-    assert ("may have been bought from Fake" in caplog.text) is (last and blind)
+    assert ("may have been submitted to Fake" in caplog.text) is (last and blind)
 
 
 @pytest.mark.parametrize("fails", [True, False])
@@ -326,7 +387,7 @@ def test_an_execution_timeout_during_a_request_that_nobody_can_find(world, fails
     operator.retries = 0
     with pytest.raises(AirflowTaskTimeout):
         operator.execute(context_of(world, operator, 1, max_tries=0))
-    assert "may have been bought from Fake" in caplog.text
+    assert "may have been submitted to Fake" in caplog.text
 
 
 class Deciding(RetryPolicy):

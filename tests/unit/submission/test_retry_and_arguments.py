@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from airflow.sdk import DAG, task
 from airflow.sdk.definitions.retry_policy import RetryAction
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_video_providers import exceptions as errors
@@ -17,7 +19,7 @@ from airflow_video_providers.jobs import JobError, JobState, VideoJob
 from airflow_video_providers.links import VideoJobLink
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.retry_policy import VideoRetryPolicy
-from tests.support.submission import FakeHook, World, context_of
+from tests.support.submission import FakeHook, Steps, World, context_of
 
 CALL = {"vendor": "xvid", "endpoint": "POST /jobs/"}
 FAIL, RETRY, DEFAULT = RetryAction.FAIL, RetryAction.RETRY, RetryAction.DEFAULT
@@ -199,3 +201,61 @@ def test_the_decorator_is_a_task_decorator():
         "the job id, whatever the function is annotated with"
     )
     assert operator.request == {"title": "A", "script": "{{ not a template }} {% raw"}
+
+
+# ---------------------------------------------------------------- a render that failed for good
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "hopeless"),
+    [
+        ("content moderation rejected the script", None, True),
+        ("Invalid preset", None, True),
+        ("E17", "MODERATED", True),  # the vendor's hook says so
+        ("quota exceeded, try again", "MODERATED", True),
+        ("E17", "OVERLOADED", False),
+        ("quota exceeded", None, False),
+        ("internal error: a file was not found, try again", None, False),  # the words speak for both
+        ("something", None, False),
+        (None, None, False),
+    ],
+)
+@pytest.mark.parametrize("way", ["worker", "deferred", "a retry finds it"])
+@pytest.mark.parametrize("policy", [None, VideoRetryPolicy()], ids=["no policy", "policy"])
+def test_a_failure_that_the_same_request_would_meet_again_is_not_paid_for_again(way, reason, code, hopeless, policy):
+    world = World()
+    operator = SubmitVideoJobOperator(
+        task_id="t",
+        conn_id="fake_default",
+        request={"a": 1},
+        wait_for_completion=way != "a retry finds it",
+        deferrable=way == "deferred",
+        poll_interval=0.001,
+        retry_policy=policy,
+        retries=3,
+    )
+    operator.__dict__["hook"] = FakeHook(world, KeySupport.EXACT)
+    run = operator.execute
+
+    def fail():
+        world.set_state("job-1", JobState.FAILED, reason, code)
+
+    if way == "worker":
+        world.steps = type("Failing", (Steps,), {"__call__": lambda self, name: name == "before a poll" and fail()})()
+    elif way == "deferred":
+        with pytest.raises(TaskDeferred):
+            operator.execute(context_of(world, operator))
+        fail()
+        event = {"status": "failed", "job": world.jobs["job-1"].to_xcom(), "message": None}
+        run = partial(operator.resume_execution, "execute_complete", {"event": event})
+    else:
+        operator.execute(context_of(world, operator))
+        fail()
+        if not hopeless:
+            assert operator.execute(context_of(world, operator, 2)) == "job-2"
+            return
+        run = lambda context: operator.execute(context_of(world, operator, 2))  # noqa: E731
+    with pytest.raises(errors.VideoJobFailedError) as caught:
+        run(context_of(world, operator))
+    assert isinstance(caught.value, AirflowFailException) is hopeless
+    assert list(world.jobs) == ["job-1"]

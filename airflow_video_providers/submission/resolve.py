@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What became of an intent, and of a job: the unknown outcome of a paid request is resolved by what the vendor offers.
+
+| in this order | the outcome |
+|---|---|
+| the user has decided | as decided |
+| the vendor replays keys, the window is open | send the request with the same key again, poll the job that comes back |
+| it can be searched for the key surely | search; not found means not submitted |
+| it can be searched for a likely match | search; not found is no proof: the user decides |
+| it offers nothing | the user decides |
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any, NamedTuple
+
+from airflow_video_providers.exceptions import VideoApiError, VideoApiNotFoundError
+from airflow_video_providers.hooks.base import KeySupport, VideoHook
+from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.retry_policy import is_hopeless
+from airflow_video_providers.submission.decisions import NO_JOB, read_decision, unknown_decision
+from airflow_video_providers.submission.purchase import Purchase
+from airflow_video_providers.submission.record import SubmissionRecord, SubmissionStore
+
+log = logging.getLogger(__name__)
+
+REPLAY_SHARE = 0.9
+"""The share of a vendor's ``replay_seconds`` in which a key is sent again: clocks differ, and a send takes time."""
+
+_LOST = (JobState.FAILED, JobState.CANCELLED)
+
+
+class Outcome(NamedTuple):
+    """What became of an intent: the record as it is now, the job if one is worth adopting, whether that is certain."""
+
+    record: SubmissionRecord
+    job: VideoJob | None
+    is_known: bool = True
+
+
+class Resolver:
+    """
+    Finds out what became of an intent or a job at one vendor.
+
+    :param hook: of the vendor's connection.
+    :param store: where the record is kept.
+    :param find_wait: seconds to search for a job before it is surely absent.
+    :param keep: records the job of a record, and returns the record with it.
+    """
+
+    def __init__(
+        self,
+        hook: VideoHook,
+        store: SubmissionStore,
+        *,
+        find_wait: float,
+        keep: Callable[[SubmissionRecord, VideoJob], SubmissionRecord],
+    ) -> None:
+        self._hook = hook
+        self._store = store
+        self._find_wait = find_wait
+        self._keep = keep
+
+    def resolve(self, record: SubmissionRecord, request: Mapping[str, Any]) -> Outcome:
+        """
+        Find out whether an intent became a job.
+
+        :raises VideoApiError: the vendor did not tell; the next try asks again.
+        """
+        if (decided := self.read_decision(record)) is not None:
+            return decided
+        if self._may_replay(record):
+            return self._replay(record, request)
+        job = None
+        if self._hook.key_support is not KeySupport.NONE:
+            job = find_submitted(self._hook, record, request, wait=self._find_wait)
+        if job is None and self._hook.key_support is KeySupport.EXACT:
+            log.info("The vendor has no job with key %s: none was submitted.", record.key)
+        return Outcome(record, job, is_known=job is not None or self._hook.key_support is KeySupport.EXACT)
+
+    def read_decision(self, record: SubmissionRecord) -> Outcome | None:
+        """Return the outcome that the user has decided; None: there is no decision."""
+        decided = read_decision(record.key)
+        if decided is None:
+            return None
+        log.info("The user decided about the submission with key %s: %s.", record.key, decided)
+        if decided == NO_JOB:
+            return Outcome(record.updated(state="refused"), None)
+        record = record.updated(state="submitted", job_id=decided)
+        try:
+            job = self._hook.get_job(decided)
+        except VideoApiNotFoundError as error:
+            raise unknown_decision(self._hook, record) from error
+        return Outcome(record, None if job.state in _LOST else job)
+
+    def _may_replay(self, record: SubmissionRecord) -> bool:
+        """Tell whether the vendor still answers the key of an intent by the job of its first send."""
+        if self._hook.replay_seconds is None:
+            return False
+        window = timedelta(seconds=REPLAY_SHARE * self._hook.replay_seconds)
+        return datetime.now(timezone.utc) < record.intended_at + window
+
+    def _replay(self, record: SubmissionRecord, request: Mapping[str, Any]) -> Outcome:
+        """
+        Send the same request with the same key again, and poll the job that comes back: it may be an old one.
+
+        :raises VideoApiError: the vendor refused, or the outcome is still unknown; the record says which.
+        """
+        left = self._find_wait
+        for pause in _pauses():
+            purchase = Purchase(self._hook, self._store, record, in_doubt=True)
+            try:
+                job = purchase.send(request)
+                break
+            except VideoApiError as error:
+                if not error.outcome_unknown or left <= 0 or not self._may_replay(record):
+                    raise
+                log.warning("%s; sending the same key again in %.0f s", error, min(pause, left))
+            time.sleep(min(pause, left))
+            left -= pause
+        record = self._keep(purchase.record, job)
+        # What comes back is the job as it was created; a job that was created just now may not be shown yet.
+        shown_by = datetime.now(timezone.utc) + timedelta(seconds=self._find_wait)
+        return Outcome(record, self.poll(record, shown_by=shown_by))
+
+    def poll(self, record: SubmissionRecord, *, shown_by: datetime) -> VideoJob | None:
+        """
+        Return the job that the record names, if it is worth adopting; until ``shown_by`` it may not be shown yet.
+
+        A job that failed for a reason which the same request would meet again is adopted, with its failure.
+        """
+        assert record.job_id is not None
+        left = (shown_by - datetime.now(timezone.utc)).total_seconds()
+        for pause in _pauses():
+            try:
+                job = self._hook.get_job(record.job_id)
+            except VideoApiNotFoundError:
+                if left > 0:
+                    time.sleep(min(pause, left))
+                    left -= pause
+                    continue
+                log.warning("%s is gone at the vendor: a new render.", describe_render(record))
+                return None
+            if job.state in _LOST and not is_hopeless(job, self._hook.hopeless_codes):
+                log.warning("An earlier try's render did not succeed: %s. A new render.", job.describe())
+                return None
+            return job
+        return None
+
+
+def describe_render(record: SubmissionRecord) -> str:
+    """Return how a message names the render of a record: its job, or its key where the outcome is unknown."""
+    if record.job_id is None:
+        return f"a render with key {record.key} whose outcome is unknown"
+    return f"job {record.job_id} of connection {record.conn_id!r}"
+
+
+def find_submitted(
+    hook: VideoHook, record: SubmissionRecord, request: Mapping[str, Any], *, wait: float = 0.0
+) -> VideoJob | None:
+    """
+    Search for the job of a record's key; one that failed is not meant, since the one that is may not be listed yet.
+
+    :param request: what was submitted, or the search terms that the record kept of it.
+    :param wait: seconds for which the search is repeated; default: it is done once.
+    """
+    for pause in _pauses():
+        job = hook.find_job(record.key, request=request, since=record.intended_at)
+        if job is not None and job.state not in _LOST:
+            return job
+        if wait <= 0:
+            return None
+        time.sleep(min(pause, wait))
+        wait -= pause
+    return None
+
+
+def _pauses() -> Iterator[float]:
+    """Return how long to wait between two polls for a job, in seconds, without end."""
+    pause = 1.0
+    while True:
+        yield pause
+        pause = min(pause * 2, 10.0)
