@@ -10,7 +10,7 @@ SDKS_STAMP := $(VENV)/.sdks-stamp
 AZURITE := $(VENV)/azurite/node_modules/.bin/azurite-blob
 
 .DEFAULT_GOAL := help
-.PHONY: help demo simulator test lint format chaos bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks build clean
+.PHONY: help demo simulator test lint format chaos bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks docs build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -81,6 +81,9 @@ bench-waiting-live: $(DEV_STAMP)  ## the same for a whole Airflow with PostgreSQ
 
 bench-sdks: $(SDKS_STAMP)  ## how many renders the vendors' own SDKs and this package buy when something goes wrong (2 minutes)
 	$(BIN)/python benchmarks/bench_vendor_sdks.py
+
+docs: $(DEV_STAMP)  ## write docs/vendors/index.md, the table of all vendors
+	$(BIN)/python scripts/vendor_index.py
 
 build: $(DEV_STAMP)  ## wheel and sdist in ./dist
 	$(PIP) build

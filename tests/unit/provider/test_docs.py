@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts import vendor_index
+
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -25,3 +27,7 @@ def test_the_dag_of_the_readme_is_the_file_that_the_tests_run():
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?://|#)([^)#\s]+)[^)]*\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_table_of_vendors_is_what_make_docs_writes():
+    assert vendor_index.INDEX.read_text() == vendor_index.make_page(), "run make docs"
