@@ -26,7 +26,8 @@ class StrictProxy:
     :param refuse: given method, path and headers (names in lower case), returns status, code and message of a
         refusal in S3's words, or None to forward the request.
     :param edit: given method, path and response body, returns the body to send.
-    :param hide: names of response headers that are not passed on.
+    :param hide: given method and path, returns the name of a response header that is not passed on.
+    :param swallow: answer every request but HEAD (404) with an empty 200 instead of forwarding it.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class StrictProxy:
         refuse: Callable[[str, str, Mapping[str, str]], tuple[int, str, str] | None] = lambda *_: None,
         edit: Callable[[str, str, bytes], bytes] = lambda method, path, body: body,
         hide: Callable[[str, str], str] = lambda method, path: "",
+        swallow: bool = False,
     ) -> None:
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.refused = 0
@@ -50,6 +52,9 @@ class StrictProxy:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 owner.requests.append((self.command, self.path, headers))
+                if swallow:
+                    self.answer(404 if self.command == "HEAD" else 200, {}, b"")
+                    return
                 refusal = refuse(self.command, self.path, headers)
                 if refusal is not None:
                     owner.refused += 1

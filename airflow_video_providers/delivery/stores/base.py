@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -112,6 +113,25 @@ def clean(text: object) -> str:
     line = " ".join(str(text)[:10_000].split())
     line = _QUERY.sub("?…", "".join(character for character in line if character.isprintable()))
     return line if len(line) <= 500 else f"{line[:499]}…"
+
+
+@contextmanager
+def reading_connection(conn_id: str | None) -> Iterator[None]:
+    """
+    Make a client in this block.
+
+    :raises VideoConfigurationError: the Airflow connection does not exist or holds wrong values.
+    """
+    from airflow.sdk.exceptions import AirflowException
+
+    try:
+        yield
+    except (AirflowException, ValueError, TypeError, KeyError, FileNotFoundError, PermissionError) as error:
+        if isinstance(error, VideoConfigurationError):
+            raise
+        raise VideoConfigurationError(
+            f"the Airflow connection {conn_id!r} cannot be used: {clean(error) or type(error).__name__}"
+        ) from None
 
 
 def refused(text: str, status: int | None) -> DestinationError:

@@ -210,6 +210,17 @@ def test_a_commit_without_an_etag(
     assert s3.body("v.mp4") == body
 
 
+@pytest.mark.parametrize("body", BODIES)
+def test_a_web_server_that_takes_everything_is_no_store(
+    body: bytes, s3: S3Server, faulty_server: FaultyServer, proxy: Callable[..., StrictProxy]
+) -> None:
+    """It answers 200 to whatever it is sent, and stores nothing."""
+    proxy(swallow=True)
+    faulty_server.add("/video", Resource(body))
+    with pytest.raises(DestinationError, match="is this the endpoint of an S3 API"):
+        deliver(faulty_server, s3)
+
+
 def test_a_store_that_names_no_version(
     s3: S3Server, faulty_server: FaultyServer, proxy: Callable[..., StrictProxy]
 ) -> None:

@@ -30,6 +30,7 @@ from airflow_video_providers.delivery.stores.base import (
     ObjectWriter,
     StoredObject,
     clean,
+    reading_connection,
     refused,
 )
 from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
@@ -51,7 +52,8 @@ class AzureStore(ObjectStore):
 
     @cached_property
     def _client(self) -> Any:
-        return self._hook.get_conn().get_container_client(self.container)
+        with reading_connection(self._hook.conn_id), _errors(self.container, ""):
+            return self._hook.get_conn().get_container_client(self.container)
 
     def head(self, key: str) -> StoredObject | None:
         """Return what is stored under a name; None where there is nothing, or where the credentials may not ask."""
@@ -88,7 +90,7 @@ class AzureStore(ObjectStore):
         uri = f"abfs://{self.container}/{key}"
         try:
             download = self._client.get_blob_client(key).download_blob()
-        except AzureError as error:
+        except (AzureError, DestinationError) as error:
             raise SourceError(f"{uri} cannot be read: {_reason(error)}") from None
         return io.BufferedReader(_AzureReader(download, uri), 1024 * 1024), _stored(download.properties)
 
@@ -179,12 +181,12 @@ def _scope(attributes: ObjectAttributes) -> dict[str, str]:
     return {"encryption_scope": attributes.kms_key} if attributes.kms_key else {}
 
 
-def _code(error: AzureError) -> str:
+def _code(error: Exception) -> str:
     code = getattr(error, "error_code", None)
     return str(getattr(code, "value", code) or "")
 
 
-def _reason(error: AzureError) -> str:
+def _reason(error: AzureError | DestinationError) -> str:
     """Return the service's code and its message, without the ids and times that follow it."""
     message = clean(_TRAILER.split(str(getattr(error, "message", "") or error), maxsplit=1)[0])
     return ": ".join(part for part in (_code(error) or type(error).__name__, message) if part)

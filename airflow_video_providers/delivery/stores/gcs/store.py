@@ -30,9 +30,10 @@ from airflow_video_providers.delivery.stores.base import (
     ObjectWriter,
     StoredObject,
     clean,
+    reading_connection,
     refused,
 )
-from airflow_video_providers.exceptions import DestinationExistsError, SourceError
+from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
 
 _ERRORS = (GoogleAPIError, GoogleAuthError, InvalidResponse, DataCorruption, requests.RequestException)
 _ANY = 1 << 62  # chunks of one resumable upload are not counted
@@ -45,11 +46,13 @@ class GcsStore(ObjectStore):
 
     def __init__(self, bucket: str, conn_id: str | None) -> None:
         self.bucket = bucket
-        self._hook = GCSHook(gcp_conn_id=conn_id or GCSHook.default_conn_name)
+        with reading_connection(conn_id := conn_id or GCSHook.default_conn_name):
+            self._hook = GCSHook(gcp_conn_id=conn_id)
 
     @cached_property
     def _bucket(self) -> Any:
-        return self._hook.get_conn().bucket(self.bucket)
+        with reading_connection(self._hook.gcp_conn_id), _errors(self.bucket, ""):
+            return self._hook.get_conn().bucket(self.bucket)
 
     def head(self, key: str) -> StoredObject | None:
         """Return what is stored under a key; None where there is nothing, or where the credentials may not ask."""
@@ -81,7 +84,7 @@ class GcsStore(ObjectStore):
         """Open the present version of an object for reading."""
         try:
             blob = self._bucket.get_blob(key)
-        except _ERRORS as error:
+        except (*_ERRORS, DestinationError) as error:
             raise SourceError(f"gs://{self.bucket}/{key} cannot be read: {_message(error)}") from None
         if blob is None:
             raise SourceError(f"there is no object gs://{self.bucket}/{key}")
@@ -178,7 +181,7 @@ def _message(error: Exception) -> str:
         return clean(response.json()["error"]["message"])  # type: ignore[union-attr]
     if response is not None:
         return f"the store answers {response.status_code}"
-    return clean(getattr(error, "message", None) or f"{type(error).__name__}: {error}")
+    return clean(getattr(error, "message", None) or error or type(error).__name__)
 
 
 def _status(error: Exception) -> int | None:

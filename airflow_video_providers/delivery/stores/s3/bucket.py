@@ -20,12 +20,14 @@ from typing import Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from airflow_video_providers.delivery.stores.base import RefusedError, clean, refused
 from airflow_video_providers.exceptions import DestinationError, DestinationExistsError
 
 log = logging.getLogger(__name__)
 
+CLIENT_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 _DIGEST_WANTED = re.compile(r"content-md5|checksum", re.IGNORECASE)
 
 
@@ -99,7 +101,7 @@ class Bucket:
         """
         try:
             answer: dict[str, Any] = getattr(self.client, operation)(Bucket=self.name, Key=key, **arguments)
-        except (ClientError, BotoCoreError) as error:
+        except CLIENT_ERRORS as error:
             raise self.error(error, key) from None
         return answer
 
@@ -112,23 +114,21 @@ class Bucket:
         while True:
             demands = self._demands
             digest = {"ContentMD5": _md5(body)} if demands.digest else {}
-            client = self._client(demands.signed_body)
             try:
+                client = self._client(demands.signed_body)
                 answer: dict[str, Any] = getattr(client, operation)(
                     Bucket=self.name, Key=key, Body=body, **digest, **arguments
                 )
-            except ClientError as error:
-                learnt = demands.after(error)
-                if learnt == demands:
+            except CLIENT_ERRORS as error:
+                learnt = demands.after(error) if isinstance(error, ClientError) else demands
+                if not isinstance(error, ClientError) or learnt == demands:
                     raise self.error(error, key) from None
                 log.info("s3://%s: %s; sending again with %s", self.name, code_of(error), learnt)
                 self._demands = self._demands.with_those_of(learnt)
-            except BotoCoreError as error:
-                raise self.error(error, key) from None
             else:
                 return answer
 
-    def error(self, error: ClientError | BotoCoreError, key: str) -> DestinationError:
+    def error(self, error: Exception, key: str) -> DestinationError:
         """Return the error of this package for one of the client."""
         uri = f"s3://{self.name}/{key}"
         if not isinstance(error, ClientError):

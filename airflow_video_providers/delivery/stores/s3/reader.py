@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from airflow_video_providers.delivery.stores.base import StoredObject
 from airflow_video_providers.delivery.stores.s3.bucket import Bucket
@@ -58,7 +59,7 @@ class S3Reader(io.RawIOBase):
                 if isinstance(refusal, DestinationExistsError):  # If-Match does not hold
                     raise SourceError(f"{self._uri} was changed while it was read") from None
                 raise SourceError(str(refusal)) from None
-            except (BotoCoreError, OSError, EOFError) as error:
+            except (BotoCoreError, ResponseParserError, OSError, EOFError) as error:
                 self._body = None
                 log.warning("Reading %s broke (%s); try %d", self._uri, type(error).__name__, attempt)
         raise SourceError(f"{self._uri} cannot be read beyond byte {self._position}")

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from airflow_video_providers.delivery.stores.base import (
     STALE_AFTER_SECONDS,
@@ -27,8 +27,15 @@ from airflow_video_providers.delivery.stores.base import (
     ObjectStore,
     ObjectWriter,
     StoredObject,
+    reading_connection,
 )
-from airflow_video_providers.delivery.stores.s3.bucket import Bucket, UnsupportedError, code_of, status_of
+from airflow_video_providers.delivery.stores.s3.bucket import (
+    CLIENT_ERRORS,
+    Bucket,
+    UnsupportedError,
+    code_of,
+    status_of,
+)
 from airflow_video_providers.delivery.stores.s3.reader import S3Reader
 from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
 
@@ -60,17 +67,19 @@ class S3Store(ObjectStore):
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
         hook = S3Hook(aws_conn_id=conn_id)
-        return cls(
-            bucket,
-            lambda ours: hook.get_client_type(region_name=hook.region_name, config=ours.merge(hook.config)),
-        )
+
+        def make_client(ours: Config) -> Any:
+            with reading_connection(conn_id):
+                return hook.get_client_type(region_name=hook.region_name, config=ours.merge(hook.config))
+
+        return cls(bucket, make_client)
 
     def head(self, key: str) -> StoredObject | None:
         """Return what is stored under a key; where the credentials may not ask, log a warning and return None."""
         bucket = self.bucket
         try:
             answer = bucket.client.head_object(Bucket=bucket.name, Key=key)
-        except (ClientError, BotoCoreError) as error:
+        except CLIENT_ERRORS as error:
             status = status_of(error) if isinstance(error, ClientError) else None
             if status == 403:
                 log.warning("May not ask whether s3://%s/%s is there already (403); writing it", bucket.name, key)
@@ -119,18 +128,27 @@ class S3Store(ObjectStore):
             return request({})
 
     def made(self, key: str, answer: dict[str, Any], size: int, attributes: ObjectAttributes) -> StoredObject:
-        """Return the stored object; ask for its version where the response does not name it."""
+        """
+        Return the stored object; ask for it where the response does not name its version.
+
+        :raises DestinationError: nothing proves that the object is stored.
+        """
         version = answer.get("ETag")
         if not version:
             stored = self.head(key)
-            version = stored.version if stored else ""
+            if stored is None or stored.size != size:
+                raise DestinationError(
+                    f"s3://{self.bucket.name}/{key}: the response carries no ETag, and the object is not found; "
+                    "is this the endpoint of an S3 API?"
+                )
+            version = stored.version
         return StoredObject(size, attributes.metadata, version, attributes.content_type)
 
     def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
         """Abort the named uploads, and those of this key that are older than a day where they can be listed."""
         stale = set()
         long_ago = datetime.now(timezone.utc) - timedelta(seconds=STALE_AFTER_SECONDS)
-        with suppress(ClientError, BotoCoreError):  # not everybody may list uploads; our own is known anyway
+        with suppress(*CLIENT_ERRORS):  # not everybody may list uploads; our own is known anyway
             pages = self.bucket.client.get_paginator("list_multipart_uploads")
             for page in pages.paginate(Bucket=self.bucket.name, Prefix=key):
                 for upload in page.get("Uploads", ()):
@@ -145,7 +163,7 @@ class S3Store(ObjectStore):
         bucket = self.bucket
         try:
             bucket.client.abort_multipart_upload(Bucket=bucket.name, Key=key, UploadId=upload)
-        except (ClientError, BotoCoreError) as error:
+        except CLIENT_ERRORS as error:
             if isinstance(error, ClientError) and code_of(error) in _GONE:
                 return True
             log.warning("Could not abort an unfinished upload of s3://%s/%s: %s", bucket.name, key, error)

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An Airflow connection that cannot work is named, whatever the client of the store says of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_video_providers.delivery.destination import parse_location
+from airflow_video_providers.delivery.stores.base import ObjectAttributes
+from airflow_video_providers.delivery.stores.registry import open_store
+from airflow_video_providers.exceptions import DestinationError, SourceError, VideoConfigurationError
+
+AWS: dict[str, Any] = {"conn_type": "aws", "login": "k", "password": "s"}
+GOOGLE: dict[str, Any] = {"conn_type": "google_cloud_platform"}
+
+
+def use(uri: str, operation: str) -> None:
+    """Do something with an object."""
+    location = parse_location(uri)
+    store = open_store(location)
+    if operation == "put":
+        store.put(location.key, b"x", ObjectAttributes(), replace=True)
+    else:
+        getattr(store, operation)(location.key)
+
+
+@pytest.mark.parametrize("operation", ["head", "put", "open"])
+@pytest.mark.parametrize(
+    ("scheme", "connection", "problem"),
+    [
+        ("s3", {**AWS, "extra": {"endpoint_url": "foo"}}, "Invalid endpoint: foo"),
+        ("s3", {**AWS, "extra": {"config_kwargs": {"nope": 1}}}, "nope"),
+        ("gs", {**GOOGLE, "extra": {"key_path": "/none.json"}}, "none.json"),
+        ("gs", None, "isn't defined"),
+        ("abfs", {"conn_type": "wasb", "extra": {"connection_string": "SECRET"}}, "malformed"),
+        ("abfs", None, "isn't defined"),
+    ],
+)
+def test_a_connection_that_cannot_be_used(
+    scheme: str,
+    connection: dict[str, Any] | None,
+    problem: str,
+    operation: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if connection is not None:
+        monkeypatch.setenv("AIRFLOW_CONN_WRONG", json.dumps(connection))
+    with pytest.raises(VideoConfigurationError, match=f"the Airflow connection 'wrong' cannot be used: .*{problem}"):
+        use(f"{scheme}://wrong@bucket/v.mp4", operation)
+
+
+@pytest.mark.parametrize("operation", ["head", "put", "open"])
+@pytest.mark.parametrize(
+    ("scheme", "connection", "problem"),
+    [
+        ("s3", {**AWS, "extra": {"profile_name": "nope"}}, r"config profile \(nope\)"),
+        ("gs", {**GOOGLE, "extra": {"keyfile_dict": '{"private_key": "SECRET"}'}}, "not in the expected format"),
+        ("abfs", {"conn_type": "wasb", "login": "account", "password": "SECRET!"}, "invalid shared key"),
+    ],
+)
+def test_credentials_that_the_client_refuses(
+    scheme: str, connection: dict[str, Any], problem: str, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WRONG", json.dumps(connection))
+    expected = SourceError if operation == "open" else DestinationError
+    with pytest.raises(expected, match=problem) as caught:
+        use(f"{scheme}://wrong@bucket/v.mp4", operation)
+    assert "SECRET" not in str(caught.value)
