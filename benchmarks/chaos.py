@@ -42,8 +42,11 @@ TIMES = {
 PATIENT = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "5",
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "5",
+    # With Airflow's default of 3, a supervisor kills its task when connections are refused for about 40 seconds.
+    "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "20",
 }
-"""Airflow's own values, for the case in which workers cannot send heartbeats for a while and are not dead."""
+"""Airflow's own values but for the last, for the cases in which the API server is away and no worker is dead."""
 
 
 def read_options() -> argparse.Namespace:

@@ -145,7 +145,10 @@ TRIGGERERS = [
     Case("triggerers killed", ("deferred",), action="kill triggerers", tries=1),
     Case("triggerer heartbeat late", ("deferred",), action="suspend triggerers", tries=1),
 ]
-AWAY = [Case("API server away after the response", ALL, strike="accepted", blow="hold", action="take API away", most=2)]
+AWAY = [
+    Case("API server hangs after the response", ALL, strike="accepted", blow="hold", action="suspend API", most=2),
+    Case("API server restarted after the response", ALL, strike="accepted", blow="hold", action="restart API", most=2),
+]
 
 PHASES: list[list[Case]] = [
     [Case("undisturbed", ALL, most=1)],

@@ -19,6 +19,8 @@ from live_airflow import Airflow
 from tests.support.simulator import Simulator
 
 DONE = ("success", "failed")
+TRIGGERERS = ("kill triggerers", "suspend triggerers")
+API = ("suspend API", "restart API")
 LONGEST = 1200
 """Seconds that a phase may take."""
 SLOTS = 8
@@ -28,7 +30,7 @@ RENDER_SECONDS = 20
 LATE_HEARTBEAT = 35
 """Seconds for which a triggerer is suspended: more than twice its threshold."""
 API_AWAY = 40
-"""Seconds between the end of the API server and its next start."""
+"""Seconds for which the API server is suspended, or until it is started again."""
 _SETTLE = 60
 """Seconds that a cancelled or superseded render may take to show, after all tasks have ended."""
 
@@ -168,9 +170,9 @@ class Phase:
                 self.disturb(task)
                 task.acted_at = time.time()
         for case in self.cases if before else ():
-            if case.action in ("kill triggerers", "suspend triggerers"):
+            if case.action in TRIGGERERS:
                 self.disturb_triggerers(case)
-            elif case.action == "take API away":
+            elif case.action in API:
                 self.take_api_away(case)
         return any(not task.to_do for task in before)
 
@@ -181,7 +183,7 @@ class Phase:
             self.stop_refusing(task.order.vendor)
             over = task.tries > 1 and (bool(task.jobs) or task.state in DONE)
             return over and (self.standing / task.order.mark).exists()
-        if not task.jobs or case.action in ("kill triggerers", "suspend triggerers", "take API away"):
+        if not task.jobs or case.action in (*TRIGGERERS, *API):
             return False
         if case.action == "clear when done":
             return task.state == "success"
@@ -246,18 +248,25 @@ class Phase:
             task.acted_at = time.time()
 
     def take_api_away(self, case: Case) -> None:
-        """End the API server when each task has the response to its create in hand; start it again later."""
+        """Suspend the API server, or kill it and start it again, when each task has the response to its create."""
         tasks = [task for task in self.tasks if task.case is case]
         files = [self.standing / task.order.mark for task in tasks]
         if not all(path.exists() for path in files):
             return
-        self.airflow.end("api-server")
+        began = time.monotonic()
+        if case.action == "suspend API":
+            self.airflow.suspend("api-server")
+        else:
+            self.airflow.kill("api-server")
         for path in files:
             path.unlink()
-        say(f"API server away for {API_AWAY} s and its start, with {len(tasks)} responses in hand")
         time.sleep(API_AWAY)
-        self.airflow.start("api-server")
+        if case.action == "suspend API":
+            self.airflow.resume("api-server")
+        else:
+            self.airflow.start("api-server")
         self.airflow.wait_until_up()
+        say(f"API server away for {time.monotonic() - began:.0f} s, with {len(tasks)} responses in hand")
         for task in tasks:
             task.acted_at = time.time()
 

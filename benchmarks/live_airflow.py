@@ -69,17 +69,6 @@ class Airflow:
         """Let a suspended part go on (SIGCONT)."""
         _signal_groups(self.parts[part].pid, signal.SIGCONT)
 
-    def end(self, part: str) -> None:
-        """End a part as a deployment does: SIGTERM, and SIGKILL where it takes longer than 30 seconds."""
-        process = self.parts[part]
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.kill(part)
-        else:
-            del self.parts[part]
-
     def start_dead(self) -> list[str]:
         """Start the parts again that have ended by themselves, as a service manager does; return their names."""
         dead = [part for part, process in self.parts.items() if process.poll() is not None]
