@@ -25,6 +25,12 @@ def test_the_connection_is_the_user_part() -> None:
     assert parse_location("s3://bucket/50%25 of what?#1 @home.mp4").key == "50%25 of what?#1 @home.mp4"
 
 
+def test_a_key_may_be_as_long_as_its_store_takes() -> None:
+    assert len(parse_location("abfs://container/" + "影" * 1024).key) == 1024
+    assert len(parse_location("s3://bucket/" + "a" * 1024).key) == 1024
+    assert len(parse_location("file:///" + "a/" * 1000 + "a" * 255).key) == 2255
+
+
 def test_a_local_file_has_an_absolute_path() -> None:
     location = parse_location("file:///data/videos/a b.mp4")
     assert (location.path, location.uri) == ("/data/videos/a b.mp4", "file:///data/videos/a b.mp4")
@@ -47,6 +53,8 @@ def test_a_local_file_has_an_absolute_path() -> None:
         ("s3://bucket/a\ud800b.mp4", "surrogate"),
         ("s3://bucket/" + "a" * 1025, "key is too long: 1025 bytes, at most 1024"),
         ("gs://bucket/" + "a" * 1025, "key is too long: 1025 bytes, at most 1024"),
+        ("s3://bucket/" + "影" * 342, "key is too long: 1026 bytes, at most 1024"),
+        ("abfs://container/" + "影" * 1025, "name is too long: 1025 characters, at most 1024"),
         ("file:///" + "a" * 256, "name of a file or folder is too long: 256 bytes, at most 255"),
         ("file:///" + "a" * 304 + ".mp4", "too long: 308 bytes, at most 255"),
         ("file:///" + "a" * 256 + "/b.mp4", "too long: 256 bytes, at most 255"),
