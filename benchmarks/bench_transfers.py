@@ -63,8 +63,9 @@ def splice(link: str, sink_url: str, streams: int) -> None:
 
 def deliver(link: str, store: Any, streams: int, number: int = 0, pool: Any = None) -> None:
     """Land the file: checks, sha256, commit."""
-    from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules, MemoryJournal
+    from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules
     from airflow_video_providers.delivery.destination import parse_location
+    from airflow_video_providers.delivery.journal import MemoryJournal
     from airflow_video_providers.delivery.source.patience import DownloadSettings
     from airflow_video_providers.jobs import VideoOutput
 

@@ -13,11 +13,13 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import PurePosixPath
 from string import Formatter
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from airflow_video_providers.delivery.formats import extension_of, plain_media_type
 from airflow_video_providers.delivery.names import safe_id, safe_name
 from airflow_video_providers.delivery.stores.registry import find_store_type, known_schemes
 from airflow_video_providers.exceptions import VideoConfigurationError
@@ -33,21 +35,12 @@ _EXTENSIONS = {
         "mp4", "m4v", "mov", "webm", "mkv", "avi", "flv", "ogv", "ogg",
         "mpg", "mpeg", "ts", "m2ts", "mxf", "wmv", "3gp",
     ),
-    "thumbnail": ("jpg", "jpeg", "png", "gif", "webp"),
+    "thumbnail": ("jpg", "jpeg", "png", "gif", "webp", "avif", "heic"),
     "subtitles": ("vtt", "srt"),
     "archive": ("zip", "gz", "tgz", "tar"),
-    "audio": ("mp3", "m4a", "aac", "wav", "flac", "ogg", "opus"),
-    "image": ("png", "jpg", "jpeg", "webp", "gif", "avif", "heic"),
+    "audio": ("mp3", "m4a", "aac", "wav", "flac", "ogg", "oga", "opus", "mka", "weba", "wma"),
+    "image": ("png", "jpg", "jpeg", "gif", "webp", "avif", "heic"),
 }  # fmt: skip
-_BY_MEDIA_TYPE = {  # where Python knows none, or one that is not the usual one
-    "image/jpeg": "jpg",
-    "image/webp": "webp",
-    "text/vtt": "vtt",
-    "application/x-subrip": "srt",
-    "video/quicktime": "mov",
-    "video/x-matroska": "mkv",
-    "application/gzip": "gz",
-}
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*)(.*)", re.DOTALL)  # not urlsplit: a key may hold ? and #
 
 
@@ -132,28 +125,46 @@ def extension(output: VideoOutput) -> str:
 
     Only an extension that files of this kind have counts; anything else after a dot belongs to the name.
     """
+    return named_extension(output) or _EXTENSIONS[output.kind][0]
+
+
+def named_extension(output: VideoOutput) -> str | None:
+    """Return the extension that the vendor's name or media type tells; None where neither does."""
     known = _EXTENSIONS[output.kind]
     suffix = PurePosixPath(output.name or "").suffix.lower().lstrip(".")
     if suffix in known:
         return suffix
-    media_type = (output.media_type or "").split(";")[0].strip().lower()
-    guessed = _BY_MEDIA_TYPE.get(media_type) or (mimetypes.guess_extension(media_type) or "").lstrip(".")
-    return guessed if guessed in known else known[0]
+    media_type = plain_media_type(output.media_type) or ""
+    guessed = extension_of(media_type, output.kind) or (mimetypes.guess_extension(media_type) or "").lstrip(".")
+    return guessed if guessed in known else None
 
 
-def locate(template: str, *, vendor: str, job_id: str, outputs: Sequence[VideoOutput]) -> list[Location]:
+def uses_extension(template: str) -> bool:
+    """Tell whether a destination has the placeholder ``{ext}``."""
+    return any(field == "ext" for _, field, _, _ in Formatter().parse(template))
+
+
+def locate(
+    template: str,
+    *,
+    vendor: str,
+    job_id: str,
+    outputs: Sequence[VideoOutput],
+    extensions: Sequence[str | None] = (),
+) -> list[Location]:
     """
     Return where each output goes.
 
     ``{name}`` is the vendor's file name without its extension, or the whole of a title; ``{label}`` is the output's
     label; each is the kind where the vendor gives none.
 
+    :param extensions: of the outputs, where they are known better than by :func:`extension`.
     :raises VideoConfigurationError: two outputs would have the same key, or keys that are one in this store.
     """
     check_template(template)
     taken: dict[str, Location] = {}
-    for output in outputs:
-        ext = extension(output)
+    for output, known in zip_longest(outputs, extensions):
+        ext = known or extension(output)
         name = output.name or ""
         if name.lower().endswith(f".{ext}"):
             name = name[: -len(ext) - 1]

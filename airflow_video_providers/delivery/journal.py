@@ -1,19 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The journal of deliveries in Airflow's task state store: it outlives a killed try, and a clear."""
+"""The journal of deliveries: what survives a killed try, and a clear, in Airflow's task state store."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_video_providers.delivery.delivery import Journal
+
+class Journal(Protocol):
+    """Keeps one small JSON value for each destination."""
+
+    def load(self, uri: str) -> dict[str, Any]:
+        """Return what was saved, or an empty dictionary."""
+
+    def save(self, uri: str, record: dict[str, Any]) -> None:
+        """Save a value."""
+
+
+class MemoryJournal(dict[str, dict[str, Any]]):
+    """A journal that lives as long as the process: for use outside of a task."""
+
+    def load(self, uri: str) -> dict[str, Any]:
+        """Return what was saved."""
+        return self.get(uri, {})
+
+    def save(self, uri: str, record: dict[str, Any]) -> None:
+        """Save a value."""
+        self[uri] = record
 
 
 class TaskJournal:
-    """One value for each destination, under the task instance."""
+    """A journal under the task instance."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -29,8 +49,6 @@ class TaskJournal:
 
 def open_journal(context: Context) -> Journal:
     """Return the task's journal; outside of Airflow one that lives as long as the process."""
-    from airflow_video_providers.delivery.delivery import MemoryJournal
-
     store = context.get("task_state_store")
     return MemoryJournal() if store is None else TaskJournal(store)
 

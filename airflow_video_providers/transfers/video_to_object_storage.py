@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_video_providers.delivery.destination import check_template, locate
-from airflow_video_providers.exceptions import VideoConfigurationError, VideoTransferError
+from airflow_video_providers.delivery.destination import check_template
+from airflow_video_providers.delivery.selection import check_outputs, select_outputs
+from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.operators.arguments import check_conn_id, check_count, check_metadata, is_final, job_id_of
 
 if TYPE_CHECKING:
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
 
     from airflow_video_providers.delivery.delivery import DeliveredFile, DeliveryRules
     from airflow_video_providers.hooks.base import VideoHook
-    from airflow_video_providers.jobs import VideoOutput
 
-KINDS = ("video", "thumbnail", "subtitles", "archive")
+CHECKS = ("strict", "length")
 IF_EXISTS = ("skip", "overwrite", "fail")
 ENCRYPTIONS = (None, "AES256", "aws:kms", "aws:kms:dsse")
 
@@ -43,12 +43,17 @@ class VideoToObjectStorageOperator(BaseOperator):
     :param destination: ``s3://conn_id@bucket/videos/{vendor}/{job_id}.{ext}``, also ``gs://``, ``abfs://`` and
         ``file:///``. Placeholders: ``{vendor} {job_id} {name} {kind} {label} {ext}``. Two outputs
         with one key are an error.
-    :param outputs: kinds to store: ``video thumbnail subtitles archive``, or ``all``. A kind that the job does not
-        offer is an error.
+    :param outputs: what to store: kinds (``video thumbnail subtitles archive audio image``), each also with the label
+        of one output (``video:captioned``; ``video:`` is the one without a label), or ``all``. What the job does not
+        offer is an error, before anything is transferred.
     :param if_exists: ``skip`` (default): this job's own file is left alone, any other object is replaced.
         ``overwrite``: always transfer. ``fail``: any object but this job's own file is an error.
     :param streams: ranges read at once from a large file, where the server proves that this is safe (default 4).
-    :param max_bytes: a larger file is refused (default: no limit).
+    :param max_bytes: a larger file is refused (default: 100 GiB, or 512 MiB where nobody says the length).
+    :param checks: ``strict`` (default): a file whose format or structure is not known to be good is refused.
+        ``length``: it is stored with a warning, where its length is proven. Error pages are refused in both.
+    :param source_conn_id: the Airflow connection for outputs that the vendor wrote into a bucket of yours (links
+        ``s3://`` or ``gs://``); default: the cloud's own credentials.
     :param content_type: of the objects (default: that of the file).
     :param metadata: user metadata of the objects; keys of ASCII letters and digits that begin with a letter, values of
         printable ASCII.
@@ -57,14 +62,14 @@ class VideoToObjectStorageOperator(BaseOperator):
     :param kms_key: S3 KMS key, GCS Cloud KMS key, Azure encryption scope.
     :param acl: S3 canned ACL, e.g. ``bucket-owner-full-control`` for the bucket of another account.
     :return: a list with one dictionary for each file:
-        ``uri kind size sha256 media_type duration_seconds vendor job_id``. ``sha256`` is None only where a file of
-        an earlier run was found whose digest nobody kept.
+        ``uri kind label size sha256 media_type duration_seconds vendor job_id``. ``sha256`` is None only where a file
+        of an earlier run was found whose digest nobody kept.
     :raises VideoConfigurationError: wrong arguments; found when the DAG is parsed, where they need no rendering.
     :raises VideoTransferError: a file was not delivered; the text says why. Files delivered before it stay.
     """
 
     template_fields: Sequence[str] = (
-        "conn_id", "job_id", "destination", "outputs", "if_exists", "max_bytes",
+        "conn_id", "job_id", "destination", "outputs", "if_exists", "max_bytes", "checks", "source_conn_id",
         "content_type", "metadata", "storage_class", "encryption", "kms_key", "acl",
     )  # fmt: skip
     template_fields_renderers: ClassVar[dict[str, str]] = {"metadata": "json", "job_id": "json"}
@@ -80,6 +85,8 @@ class VideoToObjectStorageOperator(BaseOperator):
         if_exists: str = "skip",
         streams: int = 4,
         max_bytes: int | None = None,
+        checks: str = "strict",
+        source_conn_id: str | None = None,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
         storage_class: str | None = None,
@@ -96,6 +103,8 @@ class VideoToObjectStorageOperator(BaseOperator):
         self.if_exists = if_exists
         self.streams = streams
         self.max_bytes = max_bytes
+        self.checks = checks
+        self.source_conn_id = source_conn_id
         self.content_type = content_type
         self.metadata = metadata
         self.storage_class = storage_class
@@ -109,23 +118,28 @@ class VideoToObjectStorageOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Store the files; see the class for what is returned and raised."""
+        from airflow_video_providers.delivery.job_files import JobFiles
+        from airflow_video_providers.delivery.journal import open_journal
         from airflow_video_providers.delivery.source.links import wait_for_outputs
         from airflow_video_providers.hooks.base import get_video_hook
 
         self._check_arguments(rendered=True)
         hook = get_video_hook(self.conn_id)
         job_id = job_id_of(self.job_id)
+        self._delivered = []
         self._running = True
         try:
             rules = self._rules(hook)
             offered = wait_for_outputs(lambda: hook.get_outputs(job_id), rules.download)
-            outputs = self._select(offered, f"{hook.vendor} job {job_id}")
-            self._deliver_all(hook, job_id, outputs, rules, context)
+            outputs = select_outputs(offered, self.outputs, whose=f"{hook.vendor} job {job_id}")
+            files = JobFiles(hook, job_id, self.destination, rules, open_journal(context))
+            for delivered in files.deliver(outputs):
+                self._delivered.append(delivered)
         finally:
             self._running = False
-        files = [delivered.to_xcom() for delivered in self._delivered]
-        self._tell_outlets(context, files)
-        return files
+        xcom = [delivered.to_xcom() for delivered in self._delivered]
+        self._tell_outlets(context, xcom)
+        return xcom
 
     def on_kill(self) -> None:
         """
@@ -140,38 +154,6 @@ class VideoToObjectStorageOperator(BaseOperator):
 
     # ------------------------------------------------------------------ steps
 
-    def _deliver_all(
-        self, hook: VideoHook, job_id: str, outputs: list[VideoOutput], rules: DeliveryRules, context: Context
-    ) -> None:
-        from airflow_video_providers.delivery.delivery import Delivery
-        from airflow_video_providers.delivery.journal import open_journal
-        from airflow_video_providers.delivery.stores.base import ObjectStore
-        from airflow_video_providers.delivery.stores.registry import open_store
-
-        self._delivered = []
-        journal = open_journal(context)
-        stores: dict[tuple[str, str | None, str], ObjectStore] = {}
-        locations = locate(self.destination, vendor=hook.vendor, job_id=job_id, outputs=outputs)
-        for output, location in zip(outputs, locations, strict=True):
-            place = (location.scheme, location.conn_id, location.bucket)
-            if place not in stores:
-                stores[place] = open_store(location)
-
-            def refresh(output: VideoOutput = output) -> VideoOutput:
-                return hook.refresh_output(job_id, output)
-
-            delivery = Delivery(
-                output,
-                vendor=hook.vendor,
-                job_id=job_id,
-                location=location,
-                store=stores[place],
-                refresh=refresh,
-                rules=rules,
-                journal=journal,
-            )
-            self._delivered.append(delivery.deliver())
-
     def _rules(self, hook: VideoHook) -> DeliveryRules:
         from airflow_video_providers.delivery.delivery import DeliveryRules
         from airflow_video_providers.delivery.source.patience import DownloadSettings
@@ -180,6 +162,7 @@ class VideoToObjectStorageOperator(BaseOperator):
         return DeliveryRules(
             if_exists=self.if_exists,
             max_bytes=None if self.max_bytes is None else int(self.max_bytes),
+            checks="length" if self.checks == "length" else "strict",
             attributes=ObjectAttributes(
                 content_type=self.content_type or "",
                 metadata=dict(self.metadata or {}),
@@ -192,20 +175,9 @@ class VideoToObjectStorageOperator(BaseOperator):
                 client=hook.client_settings(),
                 streams=self.streams,
                 plain_http=hook.base_url.lower().startswith("http:"),
+                store_conn_id=self.source_conn_id,
             ),
         )
-
-    def _select(self, offered: list[VideoOutput], whose: str) -> list[VideoOutput]:
-        if self.outputs == "all" or tuple(self.outputs) == ("all",):
-            if not offered:
-                raise VideoTransferError(f"{whose} offers no files")
-            return offered
-        wanted = [self.outputs] if isinstance(self.outputs, str) else list(self.outputs)
-        missing = [kind for kind in wanted if kind not in {output.kind for output in offered}]
-        if missing:
-            kinds = ", ".join(sorted({output.kind for output in offered})) or "nothing"
-            raise VideoTransferError(f"{whose} offers {kinds}, but no {' and no '.join(missing)}")
-        return [output for output in offered if output.kind in wanted]
 
     def _check_arguments(self, *, rendered: bool) -> None:
         """Check what is known: everything when rendered, at parse time all that is no template or XCom reference."""
@@ -225,9 +197,11 @@ class VideoToObjectStorageOperator(BaseOperator):
             text = str(self.max_bytes)  # a rendered template is a text
             check_count("max_bytes", int(text) if text.isdecimal() else self.max_bytes, least=1)
         if rendered or is_final(self.outputs):
-            kinds = [self.outputs] if isinstance(self.outputs, str) else list(self.outputs or ())
-            if not kinds or not {"all", *KINDS}.issuperset(kinds):
-                raise VideoConfigurationError(f"outputs must be of {', '.join(KINDS)} or all, not {self.outputs!r}")
+            check_outputs(self.outputs)
+        if (rendered or is_final(self.checks)) and self.checks not in CHECKS:
+            raise VideoConfigurationError(f"checks must be one of {', '.join(CHECKS)}, not {self.checks!r}")
+        if self.source_conn_id is not None and (rendered or is_final(self.source_conn_id)):
+            check_conn_id(self.source_conn_id)
         if self.metadata is not None and (rendered or is_final(self.metadata)):
             check_metadata(self.metadata)
         if (rendered or is_final(self.encryption)) and self.encryption not in ENCRYPTIONS:

@@ -88,10 +88,12 @@ class Download:
         """How many GETs were sent."""
         return self._source.requests
 
-    @property
-    def link_refreshes(self) -> int:
-        """How many dead links were replaced."""
-        return self._links.refreshes
+    def describe(self) -> str:
+        """Say how the file was read."""
+        return (
+            f"{self.requests} request(s), {self.ranges} range(s) at once, {self.resumes} resumed, "
+            f"{self._links.refreshes} link refresh(es)"
+        )
 
     def open(self) -> None:
         """
@@ -111,6 +113,24 @@ class Download:
         if response.size is not None and self._vendor_size is not None and response.size != self._vendor_size:
             raise ContentCheckError(f"the source offers {response.size} bytes, the vendor says {self._vendor_size}")
         self.size = self._vendor_size if response.size is None else response.size
+
+    def read_head(self, count: int) -> bytes:
+        """
+        Return the first bytes, at most ``count``, without asking for more; in place of :meth:`open`.
+
+        :raises SourceError: they cannot be read. :raises ContentCheckError: there are none.
+        """
+        head = bytearray(count)
+        while True:
+            try:
+                self._response = response = self._ask(self._patience, last=count - 1)
+                return bytes(head[: response.read_into(memoryview(head))])
+            except BrokenError as error:
+                self._patience.wait(error, "at its first bytes")
+            except PastTheEndError:
+                raise ContentCheckError("the source has a file of 0 bytes") from None
+            finally:
+                self._drop_response()
 
     def parts(self, pool: BufferPool, part_size: int) -> Generator[Part, None, None]:
         """

@@ -31,6 +31,8 @@ class DownloadSettings:
     :param streams: ranges read at once where that is safe (default 4; 1 turns it off).
     :param parallel_from: bytes from which ranges are worth it (default 64 MiB).
     :param plain_http: whether a link may be http; not where the vendor itself is reached by https.
+    :param store_conn_id: the Airflow connection for files that the vendor wrote into a bucket (default: none, so that
+        the cloud's own credentials are used).
     """
 
     client: ClientSettings = ClientSettings()  # noqa: RUF009  # frozen
@@ -39,6 +41,7 @@ class DownloadSettings:
     streams: int = 4
     parallel_from: int = PARALLEL_FROM
     plain_http: bool = True
+    store_conn_id: str | None = None
 
 
 class Patience:

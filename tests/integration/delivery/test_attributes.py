@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules
 from airflow_video_providers.delivery.destination import parse_location
+from airflow_video_providers.delivery.journal import MemoryJournal
 from airflow_video_providers.delivery.stores.base import ObjectAttributes
 from airflow_video_providers.delivery.stores.registry import open_store
 from airflow_video_providers.jobs import VideoOutput

@@ -19,8 +19,9 @@ import pytest
 
 from airflow_video_providers.api.client import ClientSettings
 from airflow_video_providers.delivery.buffers import BufferPool
-from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules
 from airflow_video_providers.delivery.destination import Location, parse_location
+from airflow_video_providers.delivery.journal import MemoryJournal
 from airflow_video_providers.delivery.source.patience import DownloadSettings
 from airflow_video_providers.delivery.stores.registry import open_store
 from airflow_video_providers.exceptions import (

@@ -19,8 +19,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowTaskTimeout
 from airflow.sdk.execution_time.timeout import timeout
 
-from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules
 from airflow_video_providers.delivery.destination import parse_location
+from airflow_video_providers.delivery.journal import MemoryJournal
 from airflow_video_providers.delivery.stores.base import ObjectAttributes, ObjectWriter
 from airflow_video_providers.delivery.stores.local import LocalStore
 from airflow_video_providers.hooks.base import get_video_hook

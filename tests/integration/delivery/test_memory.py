@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from airflow_video_providers.delivery.buffers import PART_BYTES, BufferPool
-from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules
 from airflow_video_providers.delivery.destination import parse_location
+from airflow_video_providers.delivery.journal import MemoryJournal
 from airflow_video_providers.delivery.source.patience import DownloadSettings
 from airflow_video_providers.delivery.stores.registry import open_store
 from airflow_video_providers.jobs import VideoOutput

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules
 from airflow_video_providers.delivery.destination import parse_location
+from airflow_video_providers.delivery.journal import MemoryJournal
 from airflow_video_providers.delivery.stores.base import ObjectAttributes, RefusedError
 from airflow_video_providers.delivery.stores.registry import open_store
 from airflow_video_providers.delivery.stores.s3.bucket import Bucket

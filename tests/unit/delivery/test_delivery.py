@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from airflow_video_providers.delivery.buffers import BufferPool
-from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules
 from airflow_video_providers.delivery.destination import parse_location
+from airflow_video_providers.delivery.journal import MemoryJournal
 from airflow_video_providers.delivery.stores.base import ObjectAttributes
 from airflow_video_providers.delivery.stores.local import LocalStore
 from airflow_video_providers.exceptions import DestinationExistsError

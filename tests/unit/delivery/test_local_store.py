@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from airflow_video_providers.delivery.buffers import BufferPool
-from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules
 from airflow_video_providers.delivery.destination import parse_location
+from airflow_video_providers.delivery.journal import MemoryJournal
 from airflow_video_providers.delivery.stores import local as store_local
 from airflow_video_providers.delivery.stores import rename
 from airflow_video_providers.delivery.stores.azure.store import AzureStore

@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from airflow_video_providers.delivery import boxes
 from airflow_video_providers.delivery.media_check import FIRST_BYTES, MediaCheck
 from airflow_video_providers.exceptions import ContentCheckError
 from tests.support.media import JPEG, PNG, SUBRIP, WEBVTT, archive, mp4, webm
@@ -41,7 +42,8 @@ def check(data: bytes, kind: str = "video", step: int | None = None) -> MediaChe
 @pytest.mark.parametrize("step", [None, 1, 7])
 def test_known_formats(data: bytes, kind: str, name: str, shows_its_end: bool, step: int | None) -> None:
     done = check(data, kind, step)
-    assert (done.format, done.shows_its_end, done.size) == (name, shows_its_end, len(data))
+    assert done.format is not None
+    assert (done.format.name, done.shows_its_end, done.size) == (name, shows_its_end, len(data))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,8 @@ def test_known_formats(data: bytes, kind: str, name: str, shows_its_end: bool, s
         (mp4(2000), "video", [None, "binary/octet-stream"], "video/mp4"),
         (mp4(2000), "video", [None, "text/html; charset=utf-8"], "video/mp4"),
         (mp4(2000), "video", ["image/png", "Video/X-M4V; codecs=avc1"], "video/x-m4v"),
-        (mp4(2000), "video", ["video/quicktime", "video/mp4"], "video/quicktime"),
+        (mp4(2000), "video", ["video/quicktime", "video/mp4"], "video/mp4"),
+        (mp4(2000), "video", ["video/quicktime, variant=(string)iso", None], "video/mp4"),
         (mp4(2000), "video", ["video/\u00fc"], "video/mp4"),
         (mp4(2000).replace(b"ftypisom", b"ftypqt  "), "video", [None], "video/quicktime"),
         (webm(), "video", ["application/octet-stream"], "video/webm"),
@@ -72,7 +75,7 @@ def test_the_media_type_fits_the_file(data: bytes, kind: str, said: list[str | N
         (b"\n<!DOCTYPE HTML><html>", "an HTML page"),
         (b"<?xml version='1.0'?><Error>", "an XML document"),
         (b'{"message": "expired"}', "a JSON document"),
-        (JPEG, r"a jpeg file \(thumbnail\)"),
+        (JPEG, "a file in the format jpeg"),
         (b"hello", "no known media format"),
     ],
 )
@@ -89,9 +92,59 @@ def test_a_cut_mp4(cut: int, step: int | None) -> None:
         check(data, step=step)
 
 
-def test_an_mp4_with_something_after_its_end() -> None:
+CAMERA = bytes(40) + b"8db42d694ccc418790edff439fe026bf"
+
+
+@pytest.mark.parametrize(
+    "trailer", [bytes(4), bytes(16), b"TAG" + bytes(125), b'{"generator":"x"}\n', b"\n", CAMERA, b"APETAGEX" * 9]
+)
+@pytest.mark.parametrize("step", [None, 1, 7])
+def test_an_mp4_with_bytes_behind_its_last_box(trailer: bytes, step: int | None) -> None:
+    """Players ignore them. They are kept, but prove no end: where nobody says the length, the file is refused."""
+    assert not check(mp4(2000) + trailer, step=step).shows_its_end
+    with pytest.raises(ContentCheckError, match="no moov"):
+        check(mp4(2000)[:20] + struct.pack(">I4s", 8, b"free") + trailer, step=step)
+
+
+@pytest.mark.parametrize("box", [b"mdat", b"moof", b"moov", b"free", b"uuid"])
+def test_a_box_that_is_cut_is_no_trailer(box: bytes) -> None:
     with pytest.raises(ContentCheckError, match="not whole"):
-        check(mp4(2000) + b"x")
+        check(mp4(2000) + struct.pack(">I4s", 100, box) + bytes(50))
+
+
+def test_boxes_without_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is of another type: neither memory nor time may be spent on them without bounds."""
+    monkeypatch.setattr(boxes, "_MOST_BOXES", 10_000)
+    data = mp4(2000)[:20] + b"".join(struct.pack(">I4s", 8, b"%04x" % (number & 0xFFFF)) for number in range(10_100))
+    running = MediaCheck("video")
+    running.start(data[:FIRST_BYTES])
+    with pytest.raises(ContentCheckError, match="more than 10000 boxes"):
+        running.feed(memoryview(data))
+    assert running._boxes is not None
+    assert running._boxes._seen == {b"ftyp"}
+
+
+def test_checks_of_the_length_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """What strict checks refuse is stored with a warning; an error page is not."""
+    for kind, data, warning in (
+        ("video", b"some format", "no known media format instead of the video"),
+        ("video", JPEG, "in the format jpeg instead of the video"),
+        ("video", mp4(2000)[:-1], "not whole"),
+        ("video", mp4(2000)[:20] + struct.pack(">I4s", 4, b"moov"), "broken MP4"),
+        ("archive", archive()[:-1], "directory is missing"),
+    ):
+        with pytest.raises(ContentCheckError, match=warning):
+            check(data, kind)
+        caplog.clear()
+        lenient = MediaCheck(kind, "length")
+        lenient.start(data)
+        lenient.feed(memoryview(data))
+        lenient.finish()
+        assert not lenient.shows_its_end
+        (record,) = caplog.records
+        assert (record.levelname, warning in record.message) == ("WARNING", True)
+    with pytest.raises(ContentCheckError, match="JSON"):
+        MediaCheck("video", "length").start(b'{"error": 1}')
 
 
 def test_an_mp4_without_moov() -> None:

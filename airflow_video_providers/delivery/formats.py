@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The formats that files have, told by their first bytes: which kinds of output they can be, their media types, their
+extension. docs/transfers.md shows the table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from airflow_video_providers.delivery.ebml import EBML, doc_type
+
+KINDS = ("video", "thumbnail", "subtitles", "archive", "audio", "image")
+"""The kinds of output."""
+FIRST_BYTES = 512
+"""How many bytes at most are needed to tell the format."""
+
+_BOX_TYPES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"pnot", b"uuid")
+_IMAGES = ("thumbnail", "image")
+_ZIP_END = b"PK\x05\x06"
+_MEDIA_TYPE = re.compile(r"([a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*)\s*(;.*)?", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Format:
+    """
+    One format.
+
+    :param name: as errors and logs name it.
+    :param kinds: of output that it can be.
+    :param media_types: that fit it, the usual one first.
+    :param extension: of a file name, without its dot.
+    :param matches: tells it by the first bytes.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    media_types: tuple[str, ...]
+    extension: str
+    matches: Callable[[bytes], bool]
+
+
+def find_format(head: bytes, kind: str | None = None) -> Format | None:
+    """Return the format that the first bytes of a file show, of those that a kind of output can be; None: no such."""
+    for found in FORMATS:
+        if (kind is None or kind in found.kinds) and found.matches(head):
+            return found
+    return None
+
+
+def extension_of(media_type: str, kind: str) -> str | None:
+    """Return the extension that files of a media type and a kind of output have, or None."""
+    for found in FORMATS:
+        if kind in found.kinds and media_type in found.media_types:
+            return found.extension
+    return None
+
+
+def plain_media_type(text: str | None) -> str | None:
+    """Return a media type in lower case and without its parameters; None where the text is none."""
+    match = _MEDIA_TYPE.fullmatch((text or "").strip())
+    return match[1].lower() if match else None
+
+
+def page_of(head: bytes) -> str | None:
+    """Say what sort of text was sent instead of a file, where the first bytes are those of a page; else None."""
+    text = decode(head).lstrip().lower()
+    if not head:
+        return "nothing at all"
+    if text.startswith(("<!doctype html", "<html", "<head", "<body")):
+        return "an HTML page"
+    if text.startswith("<"):
+        return "an XML document"
+    if text.startswith(("{", "[")):
+        return "a JSON document"
+    return None
+
+
+def decode(head: bytes) -> str:
+    """Return the beginning of a text in UTF-8 or UTF-16, told by its mark or its zeros; its lines end in line feeds."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    elif len(head) > 3 and head[1] == head[3] == 0:
+        encoding = "utf-16-le"
+    elif len(head) > 3 and head[0] == head[2] == 0:
+        encoding = "utf-16-be"
+    else:
+        encoding = "utf-8-sig"
+    return head.decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
+# ---------------------------------------------------------------- how formats begin
+
+
+def _begins(*beginnings: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(beginnings)
+
+
+def _riff(*forms: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head[:4] in (b"RIFF", b"RF64") and head[8:12] in forms
+
+
+def _is_boxes(head: bytes) -> bool:
+    """MP4 and its relatives (ISO/IEC 14496-12), but no image."""
+    return head[4:8] in _BOX_TYPES and not _is_avif(head) and not _is_heic(head)
+
+
+def _brands(head: bytes) -> list[bytes]:
+    if head[4:8] != b"ftyp":
+        return []
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    return [head[8:12], *(head[start : start + 4] for start in range(16, end - 3, 4))]
+
+
+def _branded(*brands: bytes) -> Callable[[bytes], bool]:
+    return lambda head: _brands(head)[:1] != [] and _brands(head)[0].startswith(brands)
+
+
+_is_heic = _branded(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def _is_avif(head: bytes) -> bool:
+    brands = _brands(head)
+    return brands[:1] in ([b"avif"], [b"avis"]) or (brands[:1] in ([b"mif1"], [b"msf1"]) and b"avif" in brands)
+
+
+def _is_matroska(head: bytes) -> bool:
+    return doc_type(head) == "matroska"
+
+
+def _packets(size: int, sync: int) -> Callable[[bytes], bool]:
+    """MPEG transport streams: a sync byte in each packet."""
+    return lambda head: len(head) > sync + 2 * size and {head[sync + size * n] for n in range(3)} == {0x47}
+
+
+def _is_ogg_audio(head: bytes) -> bool:
+    codecs = (b"OpusHead", b"\x01vorbis", b"Speex   ", b"\x7fFLAC")
+    return head.startswith(b"OggS") and head[28:36].startswith(codecs)
+
+
+def _is_mp3(head: bytes) -> bool:
+    # A tag, or the sync of a frame of layer III with a bit rate and a sampling rate that exist.
+    frame = len(head) > 3 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2
+    return head.startswith(b"ID3") or (frame and head[2] & 0xF0 not in (0, 0xF0) and head[2] & 0x0C != 0x0C)
+
+
+def _is_aac(head: bytes) -> bool:
+    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
+
+
+def _is_webvtt(head: bytes) -> bool:
+    return decode(head).startswith("WEBVTT")
+
+
+def _is_subrip(head: bytes) -> bool:
+    first, _, rest = decode(head).lstrip().partition("\n")
+    return first.strip().isdigit() and "-->" in rest.partition("\n")[0]
+
+
+FORMATS = (
+    Format("quicktime", ("video",), ("video/quicktime",), "mov", _branded(b"qt  ")),
+    Format("3gpp", ("video",), ("video/3gpp", "video/3gpp2"), "3gp", _branded(b"3gp", b"3g2")),
+    Format("m4a", ("audio", "video"), ("audio/mp4", "audio/x-m4a", "audio/m4a"), "m4a", _branded(b"M4A ", b"M4B ")),
+    Format("avif", _IMAGES, ("image/avif",), "avif", _is_avif),
+    Format("heic", _IMAGES, ("image/heic", "image/heif"), "heic", _is_heic),
+    Format("mp4", ("video",), ("video/mp4", "video/x-m4v"), "mp4", _is_boxes),
+    Format("mp4", ("audio",), ("audio/mp4", "audio/x-m4a", "audio/m4a"), "m4a", _is_boxes),
+    Format("matroska", ("video",), ("video/x-matroska", "video/matroska"), "mkv", _is_matroska),
+    Format("matroska", ("audio",), ("audio/x-matroska", "audio/matroska"), "mka", _is_matroska),
+    Format("webm", ("video",), ("video/webm",), "webm", _begins(EBML)),
+    Format("webm", ("audio",), ("audio/webm",), "weba", _begins(EBML)),
+    Format("avi", ("video",), ("video/x-msvideo", "video/avi", "video/vnd.avi"), "avi", _riff(b"AVI ")),
+    Format("flv", ("video",), ("video/x-flv",), "flv", _begins(b"FLV\x01")),
+    Format("ogg", ("audio", "video"), ("audio/ogg", "audio/opus", "application/ogg"), "ogg", _is_ogg_audio),
+    Format("ogg", ("video",), ("video/ogg", "application/ogg"), "ogv", _begins(b"OggS")),
+    Format("mpeg", ("video",), ("video/mpeg",), "mpg", _begins(b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3")),
+    Format("mpeg-ts", ("video",), ("video/mp2t",), "ts", _packets(188, 0)),
+    Format("m2ts", ("video",), ("video/mp2t",), "m2ts", _packets(192, 4)),
+    Format("mxf", ("video",), ("application/mxf",), "mxf", _begins(b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02")),
+    Format("wmv", ("video",), ("video/x-ms-wmv", "video/x-ms-asf"), "wmv",
+           _begins(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")),
+    Format("wma", ("audio",), ("audio/x-ms-wma",), "wma", _begins(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")),
+    Format("wav", ("audio",), ("audio/wav", "audio/x-wav", "audio/vnd.wave", "audio/wave"), "wav", _riff(b"WAVE")),
+    Format("flac", ("audio",), ("audio/flac", "audio/x-flac"), "flac", _begins(b"fLaC")),
+    Format("mp3", ("audio",), ("audio/mpeg", "audio/mp3"), "mp3", _is_mp3),
+    Format("aac", ("audio",), ("audio/aac", "audio/aacp"), "aac", _is_aac),
+    Format("jpeg", _IMAGES, ("image/jpeg",), "jpg", _begins(b"\xff\xd8\xff")),
+    Format("png", _IMAGES, ("image/png", "image/apng"), "png", _begins(b"\x89PNG\r\n\x1a\n")),
+    Format("gif", _IMAGES, ("image/gif",), "gif", _begins(b"GIF87a", b"GIF89a")),
+    Format("webp", _IMAGES, ("image/webp",), "webp", _riff(b"WEBP")),
+    Format("webvtt", ("subtitles",), ("text/vtt",), "vtt", _is_webvtt),
+    Format("subrip", ("subtitles",), ("application/x-subrip", "text/srt"), "srt", _is_subrip),
+    Format("zip", ("archive",), ("application/zip",), "zip", _begins(b"PK\x03\x04", _ZIP_END)),
+    Format("gzip", ("archive",), ("application/gzip", "application/x-gzip"), "gz", _begins(b"\x1f\x8b\x08")),
+    Format("tar", ("archive",), ("application/x-tar",), "tar", lambda head: head[257:262] == b"ustar"),
+)  # fmt: skip

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every format of the table in docs/transfers.md, mostly from files that FFmpeg wrote."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from functools import partial
+from typing import get_args
+
+import pytest
+
+from airflow_video_providers.delivery.formats import (
+    FIRST_BYTES,
+    FORMATS,
+    KINDS,
+    extension_of,
+    find_format,
+    page_of,
+    plain_media_type,
+)
+from airflow_video_providers.delivery.media_check import MediaCheck
+from airflow_video_providers.exceptions import ContentCheckError
+from airflow_video_providers.jobs import OutputKind
+from tests.support.encoded import film, sound
+from tests.support.media import JPEG, PNG, SUBRIP, WEBVTT, archive, mp4, webm
+
+
+def branded(brand: bytes, *compatible: bytes, inside: bytes = b"meta") -> bytes:
+    """Return a file of boxes with this brand."""
+    brands = b"".join((brand, bytes(4), *compatible))
+    parts = ((b"ftyp", brands), (inside, bytes(40)), (b"mdat", bytes(100)))
+    return b"".join(struct.pack(">I4s", 8 + len(content), kind) + content for kind, content in parts)
+
+
+MPEG4 = partial(film, codec="mpeg4")
+FILES: list[tuple[Callable[[], bytes], str, str, str, str]] = [
+    (partial(MPEG4, "mp4"), "video", "mp4", "video/mp4", "mp4"),
+    (partial(MPEG4, "mp4", option="movflags=frag_keyframe+empty_moov"), "video", "mp4", "video/mp4", "mp4"),
+    (lambda: mp4(2000)[20:], "video", "mp4", "video/mp4", "mp4"),
+    (partial(MPEG4, "mov"), "video", "quicktime", "video/quicktime", "mov"),
+    (partial(film, "3gp", "h263"), "video", "3gpp", "video/3gpp", "3gp"),
+    (partial(film, "webm", "libvpx"), "video", "webm", "video/webm", "webm"),
+    (webm, "video", "webm", "video/webm", "webm"),  # names no DocType
+    (partial(MPEG4, "matroska"), "video", "matroska", "video/x-matroska", "mkv"),
+    (partial(MPEG4, "avi"), "video", "avi", "video/x-msvideo", "avi"),
+    (partial(film, "flv", "flv"), "video", "flv", "video/x-flv", "flv"),
+    (lambda: b"OggS" + bytes(24) + b"\x80theora", "video", "ogg", "video/ogg", "ogv"),
+    (partial(film, "mpeg", "mpeg2video"), "video", "mpeg", "video/mpeg", "mpg"),
+    (partial(film, "mpegts", "mpeg2video"), "video", "mpeg-ts", "video/mp2t", "ts"),
+    (partial(film, "mpegts", "mpeg2video", option="mpegts_m2ts_mode=1"), "video", "m2ts", "video/mp2t", "m2ts"),
+    (partial(film, "mxf", "mpeg2video"), "video", "mxf", "application/mxf", "mxf"),
+    (partial(film, "asf", "wmv2"), "video", "wmv", "video/x-ms-wmv", "wmv"),
+    (partial(sound, "ipod", "aac"), "audio", "m4a", "audio/mp4", "m4a"),
+    (partial(sound, "ipod", "aac"), "video", "m4a", "audio/mp4", "m4a"),
+    (partial(sound, "mp4", "aac"), "audio", "mp4", "audio/mp4", "m4a"),
+    (partial(sound, "mp3", "libmp3lame"), "audio", "mp3", "audio/mpeg", "mp3"),
+    (lambda: sound("mp3", "libmp3lame")[45:], "audio", "mp3", "audio/mpeg", "mp3"),  # without its tag
+    (partial(sound, "adts", "aac"), "audio", "aac", "audio/aac", "aac"),
+    (partial(sound, "wav", "pcm_s16le"), "audio", "wav", "audio/wav", "wav"),
+    (partial(sound, "flac", "flac"), "audio", "flac", "audio/flac", "flac"),
+    (partial(sound, "ogg", "libopus"), "audio", "ogg", "audio/ogg", "ogg"),
+    (partial(sound, "webm", "libopus"), "audio", "webm", "audio/webm", "weba"),
+    (partial(sound, "matroska", "libopus"), "audio", "matroska", "audio/x-matroska", "mka"),
+    (partial(film, "asf", "wmv2"), "audio", "wma", "audio/x-ms-wma", "wma"),
+    (lambda: JPEG, "image", "jpeg", "image/jpeg", "jpg"),
+    (lambda: PNG, "thumbnail", "png", "image/png", "png"),
+    (partial(film, "gif", "gif", "rgb8"), "image", "gif", "image/gif", "gif"),
+    (partial(film, "webp", "libwebp"), "image", "webp", "image/webp", "webp"),
+    (partial(branded, b"avif"), "image", "avif", "image/avif", "avif"),
+    (partial(branded, b"mif1", b"miaf", b"avif"), "image", "avif", "image/avif", "avif"),
+    (partial(branded, b"heic"), "thumbnail", "heic", "image/heic", "heic"),
+    (WEBVTT.encode, "subtitles", "webvtt", "text/vtt", "vtt"),
+    (lambda: WEBVTT.encode("utf-16"), "subtitles", "webvtt", "text/vtt", "vtt"),
+    (lambda: SUBRIP, "subtitles", "subrip", "application/x-subrip", "srt"),
+    (lambda: SUBRIP.replace(b"\n", b""), "subtitles", "subrip", "application/x-subrip", "srt"),  # CR alone
+    (lambda: SUBRIP.decode().encode("utf-16"), "subtitles", "subrip", "application/x-subrip", "srt"),
+    (lambda: SUBRIP.decode().encode("utf-16-le"), "subtitles", "subrip", "application/x-subrip", "srt"),
+    (lambda: SUBRIP.decode().encode("utf-16-be"), "subtitles", "subrip", "application/x-subrip", "srt"),
+    (archive, "archive", "zip", "application/zip", "zip"),
+    (lambda: b"\x1f\x8b\x08" + bytes(50), "archive", "gzip", "application/gzip", "gz"),
+    (lambda: bytes(257) + b"ustar" + bytes(500), "archive", "tar", "application/x-tar", "tar"),
+]
+
+
+@pytest.mark.parametrize(("make", "kind", "name", "media_type", "extension"), FILES)
+def test_a_format_is_told_by_its_first_bytes(
+    make: Callable[[], bytes], kind: str, name: str, media_type: str, extension: str
+) -> None:
+    data = make()
+    found = find_format(data[:FIRST_BYTES], kind)
+    assert found is not None
+    assert (found.name, found.media_types[0], found.extension) == (name, media_type, extension)
+    running = MediaCheck(kind)
+    running.start(data[:FIRST_BYTES])
+    running.feed(memoryview(data))
+    running.finish()
+    assert running.media_type("text/html", None, media_type.upper()) == media_type
+
+
+def test_every_format_is_tried() -> None:
+    tried = {(name, kind) for _, kind, name, _, _ in FILES}
+    assert {found.name for found in FORMATS} == {name for name, _ in tried}
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [(JPEG, "video"), (mp4(2000), "image"), (branded(b"avif"), "video"), (branded(b"heic"), "video"),
+     (b"RIFF\0\0\0\0WAVE", "video"), (SUBRIP, "video"), (b"\xff\xfe" + bytes(50), "audio")],
+)  # fmt: skip
+def test_a_file_of_another_kind(data: bytes, kind: str) -> None:
+    with pytest.raises(ContentCheckError, match=f"instead of the {kind}"):
+        MediaCheck(kind).start(data)
+
+
+def test_pages() -> None:
+    assert page_of("<html>".encode("utf-16")) == "an HTML page"
+    assert page_of(b"\xef\xbb\xbf\r\n<?xml?>") == "an XML document"
+    assert page_of(b" [1]") == "a JSON document"
+    assert page_of(b"") == "nothing at all"
+    assert page_of(mp4(2000)) is None
+
+
+def test_media_types() -> None:
+    assert plain_media_type(" Video/MP4 ; codecs=avc1") == "video/mp4"
+    for text in (None, "", "video", "video/", "video/quicktime, variant=(string)iso", "video/\u00fc", "a/b\r\nX: y"):
+        assert plain_media_type(text) is None
+    assert extension_of("video/quicktime", "video") == "mov"
+    assert extension_of("audio/mp4", "audio") == "m4a"
+    assert extension_of("text/html", "video") is None
+
+
+def test_the_kinds_are_those_of_the_vocabulary() -> None:
+    assert get_args(OutputKind) == KINDS
