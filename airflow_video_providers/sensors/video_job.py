@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,7 +28,7 @@ from airflow_video_providers.submission.cancel import how_to_cancel
 from airflow_video_providers.submission.task_try import TaskTry
 from airflow_video_providers.waiting.in_worker import poll, sleep_until_due
 from airflow_video_providers.waiting.outcome import raise_unless_succeeded
-from airflow_video_providers.waiting.schedule import DEFAULT_POLL_INTERVAL
+from airflow_video_providers.waiting.schedule import DEFAULT_POLL_INTERVAL, Pace
 from airflow_video_providers.waiting.wait import DEFAULT_MAX_POLL_FAILURES, Limits, Wait
 
 if TYPE_CHECKING:
@@ -168,11 +169,11 @@ class VideoJobSensor(BaseSensorOperator):
 
     def _load(self, context: Context) -> Wait | None:
         """Return the wait of an earlier run of this task; None: there was none, or the task was cleared since."""
-        wait = WaitRecord.load(context, job_id=job_id_of(self.job_id))
-        if wait is None:
+        record = WaitRecord.load(context, job_id=job_id_of(self.job_id))
+        if record is None:
             return None
-        self.job_page_url = wait.job.page_url
-        return wait.model_copy(update={"limits": self._limits(context, wait.since)})
+        self.job_page_url = record.job.page_url
+        return record.to_wait(self._limits(context, record.since))
 
     def _save(self, context: Context, wait: Wait) -> None:
         self.job_page_url = wait.job.page_url
@@ -203,7 +204,7 @@ class VideoJobSensor(BaseSensorOperator):
                 do_xcom_push=self.do_xcom_push,
                 end_from_trigger=may_end_from_trigger(self),
                 pace=wait.pace.to_json(),
-                **wait.limits.model_dump(),
+                **asdict(wait.limits),
             ),
             method_name="execute_complete",
             # The trigger keeps the deadline; this is for the case that no triggerer runs then.
@@ -266,27 +267,42 @@ class WaitRecord(BaseModel):
     max_tries: int
     last_try: int
     last_poll: str
-    wait: Wait
+    job: VideoJob
+    since: float
+    due: float
+    pace: Pace | None
+    failures: int
+    gone: int
 
     @classmethod
-    def load(cls, context: Context, *, job_id: str) -> Wait | None:
-        """Return the wait for this job, if the task was not cleared since; a new try begins with no failed polls."""
+    def load(cls, context: Context, *, job_id: str) -> WaitRecord | None:
+        """Return the record, if it is of this job and the task was not cleared since."""
         this = TaskTry.of(context)
         try:
             record = cls.model_validate(context["task_state_store"].get(WAIT_KEY))
         except ValidationError:
             return None
-        if record.wait.job.job_id != job_id or this.cleared_since(last_try=record.last_try, max_tries=record.max_tries):
+        if record.job.job_id != job_id or this.cleared_since(last_try=record.last_try, max_tries=record.max_tries):
             return None
-        if record.last_try < this.try_number:
-            return record.wait.model_copy(update={"failures": 0, "gone": 0})
-        return record.wait
+        if record.last_try < this.try_number:  # a new try begins with no failed polls
+            return record.model_copy(update={"failures": 0, "gone": 0})
+        return record
+
+    def to_wait(self, limits: Limits) -> Wait:
+        """Return the wait, to go on with."""
+        return Wait(limits=limits, **{name: getattr(self, name) for name in _KEPT})
 
     @classmethod
     def save(cls, context: Context, wait: Wait, *, note: str = "") -> None:
         """Keep the wait for the next run of the task."""
         this, now = TaskTry.of(context), datetime.now(timezone.utc).isoformat(timespec="seconds")
         record = cls(
-            max_tries=this.max_tries, last_try=this.try_number, last_poll=f"{now} {wait.describe()}{note}", wait=wait
+            max_tries=this.max_tries,
+            last_try=this.try_number,
+            last_poll=f"{now} {wait.describe()}{note}",
+            **{name: getattr(wait, name) for name in _KEPT},
         )
         context["task_state_store"].set(WAIT_KEY, record.model_dump(mode="json"))
+
+
+_KEPT = ("job", "since", "due", "pace", "failures", "gone")

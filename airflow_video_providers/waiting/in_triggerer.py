@@ -23,6 +23,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from airflow_video_providers.exceptions import (
@@ -170,7 +171,7 @@ class SharedPoller:
         log.error("The poller of connection %s has a fault", self.conn_id, exc_info=error)
         for waiter in self._waiters:
             given_up = polling_given_up(waiter.wait.job.job_id, error)
-            waiter.move_to(waiter.wait.model_copy(update={"error": given_up}), time.time())
+            waiter.move_to(replace(waiter.wait, error=given_up), time.time())
 
     # ------------------------------------------------------------------ the loop
 

@@ -21,9 +21,8 @@ A poll that finds no such job counts as three failed ones.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_video_providers.exceptions import (
     VideoApiError,
@@ -41,7 +40,8 @@ DEFAULT_MAX_POLL_FAILURES = 10
 """How many polls in a row may fail before a wait gives up."""
 
 
-class Limits(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Limits:
     """
     What a wait was told by its task.
 
@@ -51,15 +51,14 @@ class Limits(BaseModel):
     :param seed: names the waiting task instance, map index included; spreads tasks that start together.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     poll_interval: float = DEFAULT_POLL_INTERVAL
     deadline: float | None = None
     max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES
     seed: str = ""
 
 
-class Wait(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Wait:
     """
     One wait for one job; frozen: each poll gives a new one. Times are seconds of the epoch.
 
@@ -69,20 +68,18 @@ class Wait(BaseModel):
     :param pace: what the polls have told about the job's speed; None before a poll has shown it.
     :param failures: how many polls in a row have failed.
     :param gone: how many of the last ones found no such job, three for each.
-    :param limits: not kept between two processes, like ``error``: the task gives them again.
+    :param limits: what the task has told.
     :param error: why the wait is over although the job has not ended.
     """
-
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     job: VideoJob
     since: float
     due: float
+    limits: Limits
     pace: Pace | None = None
     failures: int = 0
     gone: int = 0
-    limits: Limits = Field(default=Limits(), exclude=True)
-    error: Exception | None = Field(default=None, exclude=True)
+    error: Exception | None = None
 
     @classmethod
     def begin(cls, job: VideoJob, pace: Pace, limits: Limits) -> Wait:
@@ -111,7 +108,7 @@ class Wait(BaseModel):
         """Return the wait after a poll that showed the job."""
         pace = Pace.begin(job, now) if self.pace is None else self.pace.observe(job, now)
         due = now + next_poll(job, pace, poll_interval=self.limits.poll_interval, seed=self.limits.seed)
-        return self._then(due, job=job, pace=pace, failures=0, gone=0).expire(now)
+        return Wait(job, self.since, self._until_deadline(due), self.limits, pace).expire(now)
 
     def missed(self, error: Exception, now: float, *, find_wait: float = 0.0) -> Wait:
         """
@@ -171,8 +168,11 @@ class Wait(BaseModel):
         return _shown(self.job) != _shown(before.job)
 
     def _then(self, due: float, **changes: Any) -> Wait:
+        return replace(self, due=self._until_deadline(due), **changes)
+
+    def _until_deadline(self, due: float) -> float:
         deadline = self.limits.deadline
-        return self.model_copy(update={"due": due if deadline is None else min(due, deadline), **changes})
+        return due if deadline is None else min(due, deadline)
 
 
 def _shown(job: VideoJob) -> tuple[str, str | None, int]:

@@ -20,7 +20,7 @@ from airflow_video_providers.exceptions import (
     VideoPollingError,
 )
 from airflow_video_providers.hooks.base import VideoHook, get_video_hook
-from airflow_video_providers.sensors.video_job import WAIT_KEY, VideoJobSensor
+from airflow_video_providers.sensors.video_job import WAIT_KEY, VideoJobSensor, WaitRecord
 from airflow_video_providers.waiting.wait import Limits, Wait
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_db")]
@@ -213,6 +213,10 @@ def test_a_timeout_is_the_same_everywhere_and_alone_is_softened(soft_fail, state
     assert xcom(dag_run, "video_job")["state"] == "running"
 
 
+class Store(dict):
+    set = dict.__setitem__
+
+
 @pytest.fixture
 def deferred(submit):
     """A sensor whose deferral has just ended, with the context in which a worker resumes it."""
@@ -224,10 +228,9 @@ def deferred(submit):
     ti = SimpleNamespace(xcom_push=lambda *, key, value: pushed.update({key: value}), **names)
     job = get_video_hook("xvid_default").get_job(sensor.job_id)
     now = time.time()
-    wait = Wait.begin_unseen("xvid", job.job_id, now, Limits()).saw(job, now).model_dump(mode="json")
-    record = {"max_tries": 0, "last_try": 1, "last_poll": "", "wait": wait}
-    dag_run = SimpleNamespace(start_date=None)
-    return sensor, {"ti": ti, "task": sensor, "dag_run": dag_run, "task_state_store": {WAIT_KEY: record}}, pushed
+    context = {"ti": ti, "task": sensor, "dag_run": SimpleNamespace(start_date=None), "task_state_store": Store()}
+    WaitRecord.save(context, Wait.begin_unseen("xvid", job.job_id, now, Limits()).saw(job, now))
+    return sensor, context, pushed
 
 
 def ends_of_time(sensor):
@@ -403,9 +406,9 @@ def test_what_was_seen_last_can_be_read_while_the_task_waits(submit, once_polled
     job_id = submit("xvid")
     once_polled("xvid", job_id, polls=2, finish=True)
     run(lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id=job_id, poll_interval=1))
-    first = stored[0]["wait"]
+    first = stored[0]
     assert first["job"]["job_id"] == job_id
-    assert job_id in stored[0]["last_poll"]
+    assert job_id in first["last_poll"]
     assert first["job"]["state"] == "running"
-    assert stored[-1]["wait"]["job"]["state"] == "succeeded"
-    assert {value["wait"]["since"] for value in stored} == {first["since"]}
+    assert stored[-1]["job"]["state"] == "succeeded"
+    assert {value["since"] for value in stored} == {first["since"]}

@@ -122,9 +122,12 @@ def load(context, job_id="1"):
 
 
 def test_a_later_run_and_a_retry_wait_on(store):
+    limits = Limits(poll_interval=5)
     for try_number, failures in ((1, 2), (2, 0)):  # a new try begins with no failures
-        wait = load(context(store, try_number=try_number))
-        assert (wait.since, wait.failures, wait.job.progress, wait.pace.since) == (1000.0, failures, 0.5, 1060.0)
+        wait = load(context(store, try_number=try_number)).to_wait(limits)
+        assert (wait.since, wait.failures, wait.gone, wait.limits) == (1000.0, failures, 0, limits)
+        assert (wait.job.progress, wait.pace.since) == (0.5, 1060.0)
+        assert wait.due > 1180.0
 
 
 @pytest.mark.parametrize("retries", [0, 1, 5])
@@ -132,7 +135,7 @@ def test_a_changed_number_of_retries_is_no_clear(store, retries):
     for _ in range(2):
         wait = load(context(store, retries=retries))
         assert (wait.since, wait.failures) == (1000.0, 2)
-        WaitRecord.save(context(store, retries=retries), wait)
+        WaitRecord.save(context(store, retries=retries), wait.to_wait(Limits()))
 
 
 def test_a_user_can_read_it(store):
@@ -215,7 +218,7 @@ def test_another_job_begins_anew(store):
     assert load(context(store), job_id="2") is None
 
 
-@pytest.mark.parametrize("rubbish", [None, "text", {}, {"max_tries": 2, "last_try": 1, "last_poll": "", "wait": {}}])
+@pytest.mark.parametrize("rubbish", [None, "text", {}, {"max_tries": 2, "last_try": 1, "last_poll": "", "job": {}}])
 def test_a_record_that_is_none_begins_anew(rubbish):
     store = Store({WAIT_KEY: rubbish})
     assert load(context(store)) is None

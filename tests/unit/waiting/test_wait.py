@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from airflow_video_providers.exceptions import (
@@ -166,14 +164,6 @@ def test_a_retry_after_of_days_is_not_waited_for():
 
 def test_what_a_failed_poll_counts():
     assert (failure_weight(DOWN), failure_weight(NOT_FOUND)) == (1, 3)
-
-
-def test_the_wait_survives_as_plain_json_without_what_the_task_gives_again():
-    wait = miss(seen(deadline=BEGAN + 999, seed="x"), DOWN, NOT_FOUND)[-1]
-    stored = json.loads(wait.model_dump_json())
-    assert set(stored) == {"job", "since", "due", "pace", "failures", "gone"}
-    again = Wait.model_validate(stored).model_copy(update={"limits": wait.limits})
-    assert again == wait
 
 
 def test_what_moved_is_worth_a_line():
