@@ -258,6 +258,6 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(
     strict, size = proxy(), 10_000 * 5 * 1024**3 + 1
     faulty_server.add("/video", Resource(PARTS, declared=size))
     with pytest.raises(RefusedError, match=rf"too large for this store: {size} bytes, at most {size - 1}"):
-        deliver(faulty_server, s3)
+        deliver(faulty_server, s3, max_bytes=size)
     assert [method for method, _, _ in strict.requests] == ["GET", "HEAD"], "uploads listed, object looked for"
     assert len(faulty_server.requests) == 1
