@@ -222,6 +222,10 @@ class SourceLinkExpiredError(SourceError):
     """The link died and a fresh one did not help."""
 
 
+class SourceLinkRefusedError(SourceError):
+    """The link leads where it may not: into a private network, or to what is no http or https address."""
+
+
 class ContentCheckError(VideoTransferError):
     """The bytes are not the file they should be: wrong length, digest, or not media at all."""
 

@@ -41,10 +41,16 @@ def _common_fields() -> dict[str, Any]:
         ),
         "proxy": _field("Proxy", "URL of a proxy; empty: the environment's.", _OPTIONAL_TEXT),
         "ca_bundle": _field(
-            "CA bundle", "Path of a CA bundle on the workers; empty: REQUESTS_CA_BUNDLE or certifi's.", _OPTIONAL_TEXT
+            "CA bundle", "Path of a CA bundle on the workers; empty: the environment's or certifi's.", _OPTIONAL_TEXT
         ),
         "verify": _field(
             "Verify TLS", "Turn off only for a test server of your own.", ["boolean", "null"], default=True
+        ),
+        "allow_private_links": _field(
+            "Allow private links",
+            "Let links of the vendor lead into a private network (default: only where its API is there too).",
+            ["boolean", "null"],
+            default=False,
         ),
     }
 

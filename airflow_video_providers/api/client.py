@@ -44,6 +44,7 @@ from airflow_video_providers.api.errors import (
     unreadable,
 )
 from airflow_video_providers.api.guard import SendGuard
+from airflow_video_providers.api.links import LinkPolicy
 from airflow_video_providers.api.pacing import Pacer
 from airflow_video_providers.api.paths import endpoint_text, fill_path, query_of
 from airflow_video_providers.api.redaction import clean_document, redact
@@ -54,7 +55,8 @@ from airflow_video_providers.api.retries import (
     root_cause,
     was_never_sent,
 )
-from airflow_video_providers.api.session import ClientSettings, prepare_session
+from airflow_video_providers.api.session import prepare_session
+from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.exceptions import (
     VideoApiError,
     VideoApiInvalidRequestError,
@@ -117,15 +119,18 @@ class VideoApiClient:
         self.secrets = [secret for secret in secrets if secret and len(secret) >= _SHORTEST_SECRET]
         self.error_parser = error_parser
         self.causes: dict[int, type[VideoApiError]] = {}
-        """What a status means for this vendor, where that is not the usual: e.g. 403 for a wrong key."""
+        """What a status means for this vendor, where that is not the usual: Synthesia's 403 is a wrong key."""
         self.decoder = decoder
         self.error_decoder = error_decoder
         self.headers = dict(headers or {})
         self.pacer: Pacer | None = None
+        self.links = LinkPolicy(base_url, allow_private=self.settings.allow_private_links)
         self.session = _Session()
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()}
         self.session.headers.update(headers)
-        self.adapter = prepare_session(self.session, hosts=_HOSTS, connections=_CONNECTIONS, whole=True)
+        self.adapter = prepare_session(
+            self.session, hosts=_HOSTS, connections=_CONNECTIONS, whole=True, links=self.links
+        )
 
     # ------------------------------------------------------------------ calls
 

@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person wrote into a connection, checked before anything is sent: a fault is one sentence without secrets."""
+"""What a user wrote into a connection, checked before anything is sent: a fault is one sentence without secrets."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from airflow_video_providers.exceptions import VideoConfigurationError
 
-if TYPE_CHECKING:
-    from airflow_video_providers.api.client import ClientSettings
+Settings = TypeVar("Settings", bound="ClientSettings")
 
 _LONGEST = 7 * 86400.0
+_TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # requests' own; one that is not there is an error
+_STORES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # Python's own; one that is not there is ignored, as Python does
 
 
 def header_text(value: Any, *, what: str) -> str:
@@ -23,84 +28,139 @@ def header_text(value: Any, *, what: str) -> str:
     :param what: names the value in the error, which does not show it.
     :raises VideoConfigurationError: it holds control characters, or some that a header cannot carry.
     """
-    text = str(value).strip()
-    if any(ord(char) < 32 or 127 <= ord(char) < 160 or ord(char) > 255 for char in text):
+    try:
+        return _for_header(str(value))
+    except ValueError as error:
         raise VideoConfigurationError(
-            f"{what} holds characters that cannot be sent: line breaks, control characters, or letters outside "
-            "Latin-1. Was it copied or mounted whole?"
-        )
+            f"{what} must be {error}: it holds characters that cannot be sent (line breaks, control characters, or "
+            "letters outside Latin-1). Was it copied or mounted whole?"
+        ) from None
+
+
+def _for_header(value: str) -> str:
+    text = value.strip()
+    if any(ord(char) < 32 or 127 <= ord(char) < 160 or ord(char) > 255 for char in text):
+        raise ValueError("a text that a header can carry")
     return text
 
 
-def seconds(extras: Mapping[str, Any], name: str, default: float, *, conn_id: str) -> float:
-    """
-    Return an extra that is a number of seconds.
-
-    :raises VideoConfigurationError: it is no number above 0, or beyond a week.
-    """
-    value = extras.get(name)
-    if value is None or value == "":
-        return default
+def _seconds(value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 0 < number <= _LONGEST:  # also of nan
-        raise VideoConfigurationError(
-            f"Extra {name!r} of connection {conn_id!r} must be a number of seconds above 0, and a week at most, not "
-            f"{value!r}."
-        )
+        raise ValueError("a number of seconds above 0, and a week at most")
     return number
 
 
-def client_settings(extras: Mapping[str, Any], *, conn_id: str, retry_deadline: float | None) -> ClientSettings:
-    """
-    Read timeouts, proxy and TLS.
-
-    :param retry_deadline: goes before the connection's own.
-    :raises VideoConfigurationError: one of them cannot work.
-    """
-    # Imported here, so that a DAG file does not pay for the import of requests.
-    from airflow_video_providers.api.client import ClientSettings
-
-    default = ClientSettings()
-    if retry_deadline is None:
-        retry_deadline = seconds(extras, "retry_deadline", default.retry_deadline, conn_id=conn_id)
-    bundle = extras.get("ca_bundle") or None
-    if not isinstance(bundle, (str, type(None))):
-        raise VideoConfigurationError(f"Extra 'ca_bundle' of connection {conn_id!r} must be the path of a file.")
-    return ClientSettings(
-        connect_timeout=seconds(extras, "connect_timeout", default.connect_timeout, conn_id=conn_id),
-        read_timeout=seconds(extras, "read_timeout", default.read_timeout, conn_id=conn_id),
-        retry_deadline=retry_deadline,
-        proxy=_proxy(extras.get("proxy") or None, conn_id=conn_id),
-        verify=bundle or _as_bool(extras.get("verify"), name="verify", default=True),
-    )
+def _truth(value: Any) -> bool:
+    truth = value if isinstance(value, bool) else _TRUTHS.get(str(value).strip().lower())
+    if truth is None:
+        raise ValueError("true or false")
+    return truth
 
 
-def _proxy(value: Any, *, conn_id: str) -> str | None:
-    if value is None:
-        return None
+def _path(value: Any) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("the path of a file")
+    return value
+
+
+def _proxy(value: Any) -> str:
     try:
         parts = urlsplit(value)
         good = isinstance(value, str) and bool(parts.scheme and parts.hostname) and parts.port != 0
     except (ValueError, AttributeError, TypeError):
         good = False
-    if not good:  # not shown: it may hold a password
-        raise VideoConfigurationError(
-            f"Extra 'proxy' of connection {conn_id!r} must be a full URL such as http://proxy.example.com:3128."
-        )
+    if not good:
+        raise ValueError("a full URL such as http://proxy.example.com:3128")
     return str(value)
 
 
-def _as_bool(value: Any, *, name: str, default: bool) -> bool:
-    if value is None or value == "":
-        return default
-    if isinstance(value, bool):
-        return value
-    text = str(value).strip().lower()
-    if text in ("true", "1", "yes"):
-        return True
-    if text in ("false", "0", "no"):
-        return False
-    raise VideoConfigurationError(f"Extra {name!r} must be true or false, not {value!r}.")
+Seconds = Annotated[float, BeforeValidator(_seconds)]
+"""A number of seconds above 0, and a week at most; also as a text."""
+
+Truth = Annotated[bool, BeforeValidator(_truth)]
+"""true or false; also as a text, or 1 and 0."""
+
+HeaderText = Annotated[str, BeforeValidator(str), AfterValidator(_for_header)]
+"""A text that is sent in a header, without the white space around it."""
+
+
+class ClientSettings(BaseModel):
+    """
+    How a connection talks to its vendor: the connection's extras of the same names.
+
+    A vendor with extras of its own subclasses this and names the class in its hook's ``settings_model``. An extra that
+    is null or empty has its default; extras that no field names are ignored.
+
+    :param connect_timeout: seconds to wait for the connection (default 10).
+    :param read_timeout: seconds to wait for each part of a response (default 60); the whole response of a call, and
+        the headers of a download, may take three times as long.
+    :param retry_deadline: seconds over which a repeatable call is tried again in all (default 120).
+    :param proxy: URL of a proxy for http and https; None: the environment's.
+    :param verify: whether TLS certificates are verified (default true).
+    :param ca_bundle: path of a CA bundle; None: ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE`` or
+        ``SSL_CERT_DIR`` of the environment, else certifi's.
+    :param allow_private_links: whether a link of the vendor may lead into a private network (default false).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    connect_timeout: Seconds = 10.0
+    read_timeout: Seconds = 60.0
+    retry_deadline: Seconds = 120.0
+    proxy: Annotated[str, BeforeValidator(_proxy)] | None = Field(default=None, repr=False)  # its password is in it
+    verify: Truth = True
+    ca_bundle: Annotated[str, BeforeValidator(_path)] | None = None
+    allow_private_links: Truth = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_what_is_empty(cls, data: Any) -> Any:
+        return {name: value for name, value in data.items() if value is not None and value != ""}
+
+    def for_request(self, url: str) -> dict[str, Any]:
+        """
+        Return what ``requests`` needs to know to fetch this URL: ``timeout``, ``verify`` and ``proxies``.
+
+        :raises VideoConfigurationError: the CA bundle does not exist.
+        """
+        from requests.utils import get_environ_proxies  # not at DAG parse time
+
+        return {
+            "timeout": (self.connect_timeout, self.read_timeout),
+            "verify": self._verified_by(https=url.startswith("https:")),
+            "proxies": {"http": self.proxy, "https": self.proxy} if self.proxy else get_environ_proxies(url),
+        }
+
+    def _verified_by(self, *, https: bool) -> bool | str:
+        if not https or not (self.verify or self.ca_bundle):
+            return self.verify
+        named = {"extra 'ca_bundle'": self.ca_bundle, **{name: os.environ.get(name) for name in _BUNDLES}}
+        for name, path in named.items():
+            if path:
+                if not os.path.exists(path):
+                    raise VideoConfigurationError(
+                        f"The CA bundle {path!r} does not exist on this machine. Correct the connection's extra "
+                        f"'ca_bundle', or {', '.join(_BUNDLES)} in the environment (it comes from {name})."
+                    )
+                return path
+        stores = (os.environ.get(name) for name in _STORES)
+        return next((path for path in stores if path and os.path.exists(path)), True)
+
+
+def read_settings(model: type[Settings], extras: Mapping[str, Any], *, conn_id: str) -> Settings:
+    """
+    Read a connection's extras as ``model``.
+
+    :raises VideoConfigurationError: an extra cannot work; the first one is named, its value is not shown.
+    """
+    try:
+        return model.model_validate(extras)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False)[0]
+        reason = found.get("ctx", {}).get("error") or f"different ({found['msg']})"
+        name = found["loc"][0] if found["loc"] else "all"
+        raise VideoConfigurationError(f"Extra {name!r} of connection {conn_id!r} must be {reason}.") from None

@@ -5,6 +5,7 @@ The connections beneath a session, with the bounds that requests and urllib3 do 
 - A response's headers, and where that is asked for its body too, must have arrived within a total time, and a streamed
   body must keep a least rate: each byte of a dripped response would start a read timeout anew.
 - Interim responses (1xx) are skipped, at most a few; http.client takes all but 100 for the final one.
+- A link is opened only where its policy lets it lead, judged by the address that is connected to.
 - urllib3 is shown a URL without its query, so that none of its log lines and errors can hold a signature; the request
   line is written from the real one.
 """
@@ -23,8 +24,12 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
 from urllib3.connection import HTTPConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
 
+from airflow_video_providers.api.links import LinkPolicy
 from airflow_video_providers.api.redaction import cut_queries
 
 READ_TIMEOUTS = 3
@@ -34,12 +39,14 @@ LEAST_RATE = 1024
 """How many bytes a second of a streamed body must arrive while it is waited for, over each read timeout."""
 
 _MOST_INTERIM_RESPONSES = 16
+_MOST_ADDRESSES = 8
 
 
 @dataclass(frozen=True)
 class _Call:
     target: str
     whole: bool
+    links: LinkPolicy | None
 
 
 _call: ContextVar[_Call | None] = ContextVar("call", default=None)
@@ -50,18 +57,30 @@ class BoundedAdapter(HTTPAdapter):
     A transport adapter whose connections are bounded.
 
     :param whole: the total time bounds the body too; False: only the headers, for bodies that a caller streams.
+    :param links: where links may lead; None: anywhere. A proxy is not asked what it resolves a name to.
     """
 
-    def __init__(self, *, whole: bool, **kwargs: Any) -> None:
+    def __init__(self, *, whole: bool, links: LinkPolicy | None = None, **kwargs: Any) -> None:
         self._whole = whole
+        self._links = links
         super().__init__(max_retries=0, **kwargs)
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request; its URL goes out as it is, without a further round of encoding."""
-        target = super().request_url(request, kwargs.get("proxies"))
+        """
+        Send a request; its URL goes out as it is, without a further round of encoding.
+
+        :raises SourceLinkRefusedError: it is a link that leads where it may not. Nothing was sent.
+        """
+        proxies, url = kwargs.get("proxies"), request.url or ""
+        links = self._links if self._links is not None and self._links.applies_to(url) else None
+        if links is not None:
+            links.check(url)
+        if select_proxy(url, proxies):
+            links = None
+        target = super().request_url(request, proxies)
         if target.startswith("/"):
             target = request.path_url  # requests would shorten a path that begins with two slashes
-        token = _call.set(_Call(target, self._whole))
+        token = _call.set(_Call(target, self._whole, links))
         try:
             return super().send(request, *args, **kwargs)
         finally:
@@ -113,6 +132,34 @@ class _BoundedConnection(HTTPConnection):
     def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         call = _call.get()
         super().putrequest(method, url if call is None else call.target, *args, **kwargs)
+
+    def _new_conn(self) -> socket.socket:
+        call = _call.get()
+        if call is None or call.links is None:
+            return super()._new_conn()
+        # Resolved once: each address is checked and then connected to as it is.
+        name = self._dns_host
+        failure: Exception | None = None
+        try:
+            for address in self._resolve(name, call.links):
+                self._dns_host = address
+                try:
+                    return super()._new_conn()
+                except (NewConnectionError, ConnectTimeoutError) as error:
+                    failure = error
+        finally:
+            self._dns_host = name
+        raise failure or NewConnectionError(self, "the name has no address")
+
+    def _resolve(self, name: str, links: LinkPolicy) -> list[str]:
+        try:
+            found = socket.getaddrinfo(name, self.port, allowed_gai_family(), socket.SOCK_STREAM)
+        except (socket.gaierror, UnicodeError) as error:
+            raise NewConnectionError(self, f"Failed to resolve the name: {error}") from error
+        addresses = list(dict.fromkeys(str(info[4][0]) for info in found))[:_MOST_ADDRESSES]
+        for address in addresses:
+            links.check_address(address, host=name)
+        return addresses
 
 
 class _TimedReads(io.RawIOBase):

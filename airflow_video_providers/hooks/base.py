@@ -13,34 +13,25 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Collection, Mapping
-from contextlib import closing
 from datetime import datetime
 from enum import Enum
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow.sdk import BaseHook
 
-from airflow_video_providers.api.pacing import shared_pacer
-from airflow_video_providers.api.settings import client_settings, header_text
 from airflow_video_providers.exceptions import (
     VideoApiNotFoundError,
-    VideoApiUnavailableError,
-    VideoApiUnreadableAnswerError,
     VideoConfigurationError,
-    VideoProviderError,
+    VideoJobCancelledError,
+    VideoJobError,
+    VideoJobFailedError,
 )
+from airflow_video_providers.hooks.connection import ConnectedHook
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
-    from requests.auth import AuthBase
 
-    from airflow_video_providers.api.client import ClientSettings, VideoApiClient
-
-T = TypeVar("T")
-
-_TEST_SECONDS = 10.0
 _ATTRIBUTES = ("conn_type", "hook_name", "default_conn_name", "default_base_url")
 _METHODS = ("make_auth", "submit_job", "get_job", "get_outputs", "check_connection")
 _OFFERS = {"can_list": "get_jobs", "can_find": "find_job", "can_cancel": "cancel_job", "can_upload": "upload_media"}
@@ -57,28 +48,14 @@ class KeySupport(str, Enum):
     """The vendor offers no way to look."""
 
 
-class VideoHook(BaseHook):
+class VideoHook(ConnectedHook):
     """
-    One video API behind one Airflow connection.
-
-    The connection's ``password`` is the key, its ``host`` the base URL when it is not the vendor's (scheme and path
-    included). Extras for every vendor: ``connect_timeout`` (10 s), ``read_timeout`` (60 s), ``retry_deadline`` (120 s,
-    how long a call that may be repeated is tried again), ``proxy`` (URL), ``verify`` (true), ``ca_bundle`` (path).
-
-    A hook opens its session at the first call and can be used from several threads.
+    One video API behind one Airflow connection: what operators, sensors, triggers and transfers ask of a vendor.
 
     :param conn_id: the Airflow connection.
     :param retry_deadline: overrides the connection's value, in seconds; a poller that asks again anyway sets it low.
     """
 
-    conn_name_attr: ClassVar[str] = "conn_id"
-    conn_type: ClassVar[str]
-    hook_name: ClassVar[str]
-    default_conn_name: ClassVar[str]
-
-    vendor: ClassVar[str]
-    """How jobs, errors and logs name the vendor; default: its connection type."""
-    default_base_url: ClassVar[str]
     key_support: ClassVar[KeySupport] = KeySupport.NONE
     replay_seconds: ClassVar[float | None] = None
     """For how long the vendor answers a repeated create with the same key by the job of the first one, in seconds;
@@ -88,18 +65,6 @@ class VideoHook(BaseHook):
     hopeless_codes: ClassVar[frozenset[str]] = frozenset()
     """Values of ``job.error.code`` that the same request would meet again, such as those of moderation: a retry would
     pay for nothing. Where there is no such code, the words of the message decide: ``retry_policy.is_hopeless``."""
-    requests_per_second: ClassVar[float | None] = None
-    """
-    How many requests a second the vendor documents for one account; None: not documented.
-
-    All calls of an account in a process keep it together, those that poll for deferred tasks too.
-    """
-    burst: ClassVar[int] = 1
-    """
-    How many of them may be sent at once: at most ``burst`` in any ``burst / requests_per_second`` seconds.
-
-    A limit of 30 requests in 10 seconds is ``requests_per_second = 3.0`` and ``burst = 30``.
-    """
     can_list: ClassVar[bool]
     """Whether :meth:`get_jobs` polls many jobs in one request."""
     can_find: ClassVar[bool]
@@ -129,145 +94,6 @@ class VideoHook(BaseHook):
             raise TypeError(f"{cls.__name__} is not a complete VideoHook: it lacks {', '.join(missing)}.")
         if not hasattr(cls, "vendor"):
             cls.vendor = cls.conn_type
-
-    def __init__(self, conn_id: str | None = None, *, retry_deadline: float | None = None) -> None:
-        super().__init__()
-        self.conn_id = conn_id or self.default_conn_name
-        self.retry_deadline = retry_deadline
-        self._connection: Connection | None = None
-        self._client: VideoApiClient | None = None
-        self._client_lock = threading.Lock()
-
-    # ------------------------------------------------------------------ the connection
-
-    @property
-    def connection(self) -> Connection:
-        """The Airflow connection, looked up once."""
-        if self._connection is None:
-            self._connection = self.get_connection(self.conn_id)
-        return self._connection
-
-    @connection.setter
-    def connection(self, connection: Connection) -> None:
-        # A trigger looks the connection up asynchronously and hands it in: a look-up from its threads would block.
-        self._connection = connection
-
-    @cached_property
-    def extras(self) -> dict[str, Any]:
-        """
-        The connection's extras.
-
-        :raises VideoConfigurationError: they are JSON, but no object.
-        """
-        extras: Any = self.connection.extra_dejson
-        if not isinstance(extras, Mapping):
-            raise VideoConfigurationError(f"The extras of connection {self.conn_id!r} must be a JSON object.")
-        return dict(extras)
-
-    @property
-    def client(self) -> VideoApiClient:
-        """The HTTP session of this connection, opened at the first call; one for all threads."""
-        with self._client_lock:
-            if self._client is None:
-                client = self.make_client()
-                if self.requests_per_second is not None:
-                    client.pacer = shared_pacer(
-                        client.base_url,
-                        f"{self.connection.login}:{self.connection.password}",
-                        requests_per_second=self.requests_per_second,
-                        burst=self.burst,
-                    )
-                self._client = client
-            return self._client
-
-    def get_conn(self) -> VideoApiClient:
-        """Return the HTTP session of this connection."""
-        return self.client
-
-    def close(self) -> None:
-        """Close the HTTP session, if one was opened; the next call opens another."""
-        with self._client_lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
-
-    @property
-    def base_url(self) -> str:
-        """The connection's host where it is set, else the vendor's own base URL."""
-        connection = self.connection
-        host = (connection.host or "").strip()
-        if not host:
-            return self.default_base_url
-        if "://" not in host:
-            raise VideoConfigurationError(
-                f"The host of connection {self.conn_id!r} must be a full base URL with scheme and path, such as "
-                f"{self.default_base_url}, not {host.rpartition('@')[2]!r}. Leave it empty to use the vendor's."
-            )
-        return host
-
-    def secret(self) -> str:
-        """
-        Return the connection's password without white space around it: the vendor's API key, token or client secret.
-
-        :raises VideoConfigurationError: there is none, or it holds characters that cannot be sent.
-        """
-        what = f"The password of connection {self.conn_id!r}"
-        secret = header_text(self.connection.password or "", what=what)
-        if not secret:
-            raise VideoConfigurationError(
-                f"Connection {self.conn_id!r} has no password. Put the {self.hook_name} API key there."
-            )
-        return secret
-
-    def make_auth(self) -> AuthBase:
-        """Return what adds the credentials to a request."""
-        raise NotImplementedError
-
-    def make_client(self) -> VideoApiClient:
-        """Build the HTTP session; a vendor with its own headers or error form overrides this."""
-        # Imported here, so that a DAG file does not pay for the import of requests.
-        from airflow_video_providers.api.client import VideoApiClient
-
-        return VideoApiClient(
-            vendor=self.vendor,
-            base_url=self.base_url,
-            auth=self.make_auth(),
-            settings=self.client_settings(),
-            secrets=[(self.connection.password or "").strip()],
-        )
-
-    @overload
-    def fetch(self, model: type[T], method: str, path: str, /, **options: Any) -> T: ...
-
-    @overload
-    def fetch(self, model: None, method: str, path: str, /, **options: Any) -> None: ...
-
-    def fetch(self, model: type[T] | None, method: str, path: str, /, **options: Any) -> T | None:
-        """
-        Send one call to the vendor and return its response, validated as ``model``.
-
-        ``hook.fetch(Job, "GET", "/jobs/{id}", id=job_id)`` sends ``GET <base URL>/jobs/<job_id>``. A GET is tried again
-        on 429, 5xx and connection errors until the connection's ``retry_deadline``; any other method only where the
-        call provably had no effect.
-
-        :param model: a pydantic model, or any type that pydantic knows, e.g. ``list[Voice]`` or ``dict[str, Any]``;
-            None: the response's content is not read, and None is returned.
-        :param path: below the base URL, or a full URL; ``{name}`` is filled by the keyword of that name, as one segment
-            of the path (``{name:path}``: with its slashes). With the method it names the call in messages.
-        :param options: the ids of the path, and: ``params`` (the query; a parameter that is None is left out),
-            ``json``, ``data``, ``files``, ``headers``, ``envelope`` (the field of the response that holds what
-            ``model`` describes), ``repeatable`` (a second call does no harm), ``once`` (never tried again).
-        :raises VideoApiError: the subclass is the cause; ``outcome_unknown``: the call may have had its effect.
-        """
-        return self.client.fetch(model, method, path, **options)
-
-    def client_settings(self) -> ClientSettings:
-        """
-        Read timeouts, proxy and TLS from the connection's extras.
-
-        :raises VideoConfigurationError: one of them cannot work.
-        """
-        return client_settings(self.extras, conn_id=self.conn_id, retry_deadline=self.retry_deadline)
 
     # ------------------------------------------------------------------ jobs
 
@@ -376,42 +202,10 @@ class VideoHook(BaseHook):
         :param stream: read to its end.
         :param name: the file's name at the vendor.
         :param size: bytes in the stream.
-        :param options: what the vendor needs beside (its page names them).
+        :param options: what the vendor needs beside (Xvid: ``pipeline_id``).
         :return: the id (or path) that a job request needs.
         """
         raise VideoConfigurationError(f"{self.hook_name} documents no upload of source media.")
-
-    def check_connection(self) -> str:
-        """
-        Make one call that is free of charge and needs the credentials; return what was seen, in a sentence.
-
-        :raises VideoProviderError: the connection does not work; the text says what to change.
-        """
-        raise NotImplementedError
-
-    def test_connection(self) -> tuple[bool, str]:
-        """
-        Do :meth:`check_connection` in a session of its own; return success and a sentence that a person can act on.
-
-        Somebody is waiting: no timeout is above 10 seconds here, and a vendor that is down is tried no longer.
-        """
-        try:
-            settings = self.client_settings()
-            probe = type(self)(self.conn_id)
-            probe.connection = self.connection
-            probe.retry_deadline = min(_TEST_SECONDS, settings.retry_deadline)
-            probe.extras = {
-                **self.extras,
-                "connect_timeout": min(_TEST_SECONDS, settings.connect_timeout),
-                "read_timeout": min(_TEST_SECONDS, settings.read_timeout),
-            }
-            with closing(probe):
-                return True, probe.check_connection()
-        except (VideoApiUnavailableError, VideoApiUnreadableAnswerError, VideoApiNotFoundError) as error:
-            advice = f"Check the connection's host (empty, or a base URL such as {self.default_base_url}) and proxy."
-            return False, f"{error} {advice}"
-        except VideoProviderError as error:
-            return False, str(error)
 
 
 def _is_overridden(kind: type[VideoHook], method: str) -> bool:
@@ -461,8 +255,6 @@ def raise_if_unfinished(job: VideoJob) -> None:
     :raises VideoJobFailedError: the job failed or was cancelled.
     :raises VideoJobError: the job is not done yet.
     """
-    from airflow_video_providers.exceptions import VideoJobCancelledError, VideoJobError, VideoJobFailedError
-
     if job.state is JobState.CANCELLED:
         raise VideoJobCancelledError(f"{job.describe()}; it has no files", job=job)
     if job.state is JobState.FAILED:

@@ -172,7 +172,7 @@ class VideoToObjectStorageOperator(BaseOperator):
                 acl=self.acl,
             ),
             download=DownloadSettings(
-                client=hook.client_settings(),
+                client=hook.settings,
                 streams=self.streams,
                 plain_http=hook.base_url.lower().startswith("http:"),
                 store_conn_id=self.source_conn_id,

@@ -14,7 +14,8 @@ import requests
 
 from airflow_video_providers import __version__
 from airflow_video_providers.api.errors import parse_retry_after
-from airflow_video_providers.api.session import ClientSettings, prepare_session
+from airflow_video_providers.api.session import prepare_session
+from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.delivery.source.headers import unsatisfied_size
 from airflow_video_providers.delivery.source.response import FileResponse, broken_if_cut
 from airflow_video_providers.delivery.source.signals import BrokenError, DeadLinkError, PastTheEndError

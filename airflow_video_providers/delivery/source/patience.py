@@ -8,7 +8,7 @@ import random
 import threading
 from dataclasses import dataclass
 
-from airflow_video_providers.api.session import ClientSettings
+from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.delivery.source.signals import BrokenError
 from airflow_video_providers.exceptions import SourceError, VideoProviderError
 

@@ -108,7 +108,7 @@ class FalHook(VideoHook):
             vendor=self.vendor,
             base_url=str(self.extras.get(extra) or default),
             auth=self.make_auth(),
-            settings=self.client_settings(),
+            settings=self.settings,
             secrets=[self.secret()],
         )
         client.error_parser = parse_fal_error

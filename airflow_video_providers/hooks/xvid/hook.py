@@ -11,12 +11,14 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any, BinaryIO, ClassVar
+from typing import Annotated, Any, BinaryIO, ClassVar
 from urllib.parse import quote
+
+from pydantic import BeforeValidator
 
 from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.errors import LONGEST_MESSAGE
-from airflow_video_providers.api.settings import seconds
+from airflow_video_providers.api.settings import ClientSettings, Seconds
 from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
     VideoApiNotFoundError,
@@ -43,6 +45,25 @@ _SEPARATOR = " | "
 _LONGEST_USER_DATA = 4000  # in a query, percent-encoded; servers commonly refuse a request line above 8 KB
 
 
+def _scope(value: Any) -> str:
+    rights = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
+    if not isinstance(rights, list) or not all(isinstance(right, str) for right in rights):
+        raise ValueError("a comma-separated list of rights")
+    return ",".join(rights)
+
+
+class XvidSettings(ClientSettings):
+    """
+    The extras of a connection of Xvid, beside those of every vendor.
+
+    :param scope: comma-separated rights, or a list of them; empty (default): left out of the token request.
+    :param token_lifetime: seconds for which a token is asked to be good; None: Xvid decides.
+    """
+
+    scope: Annotated[str, BeforeValidator(_scope)] = ""
+    token_lifetime: Seconds | None = None
+
+
 class XvidHook(XvidEndpoints):
     """
     Xvid MediaHub behind one Airflow connection.
@@ -62,6 +83,8 @@ class XvidHook(XvidEndpoints):
     default_conn_name = "xvid_default"
     default_base_url = "https://api.xvid.com/v1"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
+    settings_model = XvidSettings
+    settings: XvidSettings
 
     # ------------------------------------------------------------------ the connection
 
@@ -71,7 +94,7 @@ class XvidHook(XvidEndpoints):
         return VideoApiClient(
             vendor=self.vendor,
             base_url=self.base_url,
-            settings=self.client_settings(),
+            settings=self.settings,
             secrets=[self.secret()],
         )
 
@@ -82,25 +105,20 @@ class XvidHook(XvidEndpoints):
                 f"Connection {self.conn_id!r} has no login. Put the Xvid client id there, and the client secret into "
                 "the password."
             )
+        lifetime = self.settings.token_lifetime
         return XvidTokenAuth(
             self.plain_client,
             client_id=self.connection.login.strip(),
             client_secret=self.secret(),
-            scope=self.scope,
-            lifetime=int(seconds(self.extras, "token_lifetime", 0, conn_id=self.conn_id)) or None,
+            scope=self.settings.scope,
+            lifetime=None if lifetime is None else int(lifetime),
         )
-
-    @property
-    def scope(self) -> str:
-        """The extra ``scope``, a text or a list, as Xvid wants it: separated by commas."""
-        scope = self.extras.get("scope") or ""
-        return ",".join(re.split(r"[,\s]+", scope.strip()) if isinstance(scope, str) else map(str, scope))
 
     def make_client(self) -> XvidClient:
         """Build the session; it keeps every token out of messages."""
         auth = self.make_auth()
-        client = XvidClient(vendor=self.vendor, base_url=self.base_url, auth=auth, settings=self.client_settings())
-        client.scope = self.scope
+        client = XvidClient(vendor=self.vendor, base_url=self.base_url, auth=auth, settings=self.settings)
+        client.scope = self.settings.scope
         client.secrets = self.plain_client.secrets
         return client
 
@@ -114,7 +132,7 @@ class XvidHook(XvidEndpoints):
     def check_connection(self) -> str:
         """Fetch a token and read one job, which costs nothing; say what the scope leaves out."""
         self.list_jobs(limit=1)
-        return f"Xvid accepted the client id and secret, and lets them read jobs. {missing_rights(self.scope)}"
+        return f"Xvid accepted the client id and secret, and lets them read jobs. {missing_rights(self.settings.scope)}"
 
     # ------------------------------------------------------------------ jobs
 

@@ -269,7 +269,7 @@ def deliver(
 
     delivery = Delivery(
         link(0),
-        vendor="acme",
+        vendor="xvid",
         job_id="j1",
         location=place.location,
         store=place.store,

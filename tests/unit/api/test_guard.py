@@ -79,7 +79,7 @@ def test_it_hears_nothing_of_reads_of_other_threads_of_other_clients_and_after_i
 
 
 def test_a_request_that_never_reached_the_vendor_is_a_failure_without_a_response(local_api):
-    client = VideoApiClient(vendor="acme", base_url="http://127.0.0.1:1", settings=ClientSettings(retry_deadline=0.0))
+    client = VideoApiClient(vendor="acme", base_url="http://127.0.0.1:1", settings=ClientSettings(retry_deadline=0.01))
     guard = Notes(local_api)
     with client.guarded(guard), pytest.raises(VideoApiError):
         post(client)

@@ -10,6 +10,7 @@ import pytest
 from airflow_video_providers.api import pacing
 from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.pacing import Pacer, shared_pacer
+from airflow_video_providers.api.settings import ClientSettings
 from tests.support.local_api import Answer, LocalApi
 
 
@@ -92,7 +93,8 @@ def test_each_send_waits_for_its_turn_before_it_is_noted_as_sent(local_api: Loca
 
 
 def test_what_goes_elsewhere_is_not_paced(local_api: LocalApi) -> None:
-    client, told = VideoApiClient(vendor="acme", base_url="https://api.example/v1"), Told()
+    settings = ClientSettings(allow_private_links=True)
+    client, told = VideoApiClient(vendor="acme", base_url="https://api.example/v1", settings=settings), Told()
     client.pacer = told
     local_api.on("PUT", "/upload", Answer(json={}))
     client.call("PUT", f"{local_api.url}/upload", endpoint="PUT upload", data=b"x")

@@ -25,7 +25,7 @@ def deliver(path: Path, output: VideoOutput, **rules: object) -> DeliveredFile:
     """Land an output in a local file."""
     return Delivery(
         output,
-        vendor="acme",
+        vendor="hourone",
         job_id="1",
         location=parse_location(f"file://{path}"),
         store=LocalStore(),

@@ -173,7 +173,7 @@ class TestConnection:
         monkeypatch.setenv("AIRFLOW_CONN_ACME_DEFAULT", "acme://:k3y@/?read_timeout=7&ca_bundle=%2Fetc%2Fca.pem")
         client = AcmeHook().client
         assert client.base_url == "https://api.acme.invalid/v1"
-        assert (client.settings.read_timeout, client.settings.verify) == (7, "/etc/ca.pem")
+        assert (client.settings.read_timeout, client.settings.ca_bundle) == (7, "/etc/ca.pem")
 
     def test_a_poller_overrides_the_deadline(self, connect: Any) -> None:
         connect(extra={"retry_deadline": 100})

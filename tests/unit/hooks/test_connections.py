@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from airflow_video_providers.exceptions import VideoConfigurationError
+from airflow_video_providers.hooks import connection
 from airflow_video_providers.hooks.base import VideoHook, get_video_hook
 from tests.support.local_api import Answer, LocalApi
+from tests.support.simulator import VENDORS
 from tests.support.vendors import HOOKS
 
 
@@ -21,8 +23,12 @@ def vendor(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def make(vendor: str, **fields: Any) -> VideoHook:
+    def make(vendor: str, *, served_by: str | None = None, **fields: Any) -> VideoHook:
+        """``served_by``: the address of a server that stands for all hosts of the vendor."""
         fields = {"conn_type": vendor, "login": "me", "password": "hush-hush", **fields}
+        if served_by is not None:
+            made = VENDORS[vendor].connection_to(served_by)
+            fields["host"], fields["extra"] = made["host"], {**(made.get("extra") or {}), **(fields.get("extra") or {})}
         monkeypatch.setenv(f"AIRFLOW_CONN_{vendor.upper()}_DEFAULT", json.dumps(fields))
         return get_video_hook(f"{vendor}_default")
 
@@ -39,13 +45,13 @@ class TestSecret:
     def test_a_key_that_cannot_be_sent_is_refused_unseen(self, connect: Any, vendor: str, secret: str) -> None:
         hook = connect(vendor, password=secret)
         with pytest.raises(VideoConfigurationError, match="cannot be sent") as caught:
-            hook.get_job("1")
+            hook.check_connection()
         assert "hush" not in str(caught.value)
         assert hook.test_connection() == (False, str(caught.value))
 
     def test_white_space_alone_is_no_key(self, connect: Any, vendor: str) -> None:
         with pytest.raises(VideoConfigurationError, match="no password"):
-            connect(vendor, password=" \n").get_job("1")
+            connect(vendor, password=" \n").check_connection()
 
 
 BAD_FIELDS: list[dict[str, Any]] = [
@@ -77,7 +83,7 @@ class TestBadConnections:
     def test_each_fault_is_a_sentence(self, connect: Any, vendor: str, fields: dict[str, Any]) -> None:
         hook = connect(vendor, **fields)
         with pytest.raises(VideoConfigurationError) as caught:
-            hook.get_job("1")
+            _ = hook.client, hook.check_connection()
         good, text = hook.test_connection()
         assert not good
         assert str(caught.value) == text
@@ -89,7 +95,7 @@ class TestTesting:
         self, connect: Any, vendor: str, local_api: LocalApi, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         local_api.otherwise = Answer(status=503, headers={"Retry-After": "11"})
-        hook = connect(vendor, host=local_api.url, extra={"read_timeout": 300})
+        hook = connect(vendor, served_by=local_api.url, extra={"read_timeout": 300})
         closed: list[tuple[float, float, float]] = []
         close = type(hook).close
 
@@ -107,13 +113,65 @@ class TestTesting:
         assert hook._client is None, "the hook's own session is another matter"
 
     def test_a_short_deadline_of_the_connection_stays(self, connect: Any, dead_url: str, vendor: str) -> None:
-        good, text = connect(vendor, host=dead_url, extra={"retry_deadline": 0.01}).test_connection()
+        good, text = connect(vendor, served_by=dead_url, extra={"retry_deadline": 0.01}).test_connection()
         assert not good
         assert "could not connect" in text
 
 
 @pytest.mark.parametrize("job_id", [None, "None", ""])
 def test_no_job_is_asked_for_without_an_id(connect: Any, vendor: str, local_api: LocalApi, job_id: Any) -> None:
-    with pytest.raises(VideoConfigurationError, match="not an id"):
-        connect(vendor, host=local_api.url).get_job(job_id)
+    with pytest.raises(VideoConfigurationError, match="templated from an XCom"):
+        connect(vendor, served_by=local_api.url).get_job(job_id)
     assert local_api.received == []
+
+
+class TestExposure:
+    """A key that others can read on its way is said once in the log, and in each test of the connection."""
+
+    @pytest.fixture(autouse=True)
+    def nothing_said_yet(self) -> None:
+        connection._warn_once.cache_clear()
+
+    @pytest.mark.parametrize(
+        ("fields", "text"),
+        [
+            ({"host": "http://api.vendor.invalid/v1"}, "sent in clear text"),
+            ({"host": "https://api.vendor.invalid/v1", "extra": {"verify": False}}, "does not verify"),
+        ],
+    )
+    def test_one_warning(
+        self, connect: Any, vendor: str, fields: dict[str, Any], text: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        hook = connect(vendor, **fields)
+        with caplog.at_level("WARNING"):
+            for _ in range(3):
+                assert hook.client
+                hook.close()
+        said = [record.getMessage() for record in caplog.records if text in record.getMessage()]
+        assert len(said) == 1
+        assert f"'{vendor}_default'" in said[0]
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {},
+            {"host": "http://127.0.0.1:1/v1"},
+            {"host": "http://simulator:8099/v1"},
+            {"host": "https://api.vendor.invalid/v1"},
+            {"host": "https://api.vendor.invalid/v1", "extra": {"verify": False, "ca_bundle": "/etc/ca.pem"}},
+        ],
+    )
+    def test_nothing_is_said_of_a_safe_one(
+        self, connect: Any, vendor: str, fields: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert connect(vendor, **fields).client
+        assert "clear text" not in caplog.text
+        assert "does not verify" not in caplog.text
+
+    def test_the_test_of_a_connection_says_it_for_a_local_host_too(
+        self, connect: Any, vendor: str, dead_url: str
+    ) -> None:
+        good, text = connect(vendor, served_by=dead_url, extra={"retry_deadline": 0.01}).test_connection()
+        assert not good
+        assert "sent in clear text" in text
+        assert "could not connect" in text

@@ -403,7 +403,7 @@ class TestEndpoints:
 class TestConnection:
     def test_good(self, hook: HourOneHook, local_api: LocalApi) -> None:
         local_api.on("GET", "/api/v1/videos", Answer(json=VIDEOS))
-        assert hook.test_connection() == (True, "Hour One accepted the API key; the account shows 5 videos.")
+        assert hook.check_connection() == "Hour One accepted the API key; the account shows 5 videos."
 
     @pytest.mark.parametrize(("status", "advice"), [(401, "Check the key"), (403, "Check the plan")])
     def test_bad(self, hook: HourOneHook, local_api: LocalApi, status: int, advice: str) -> None:

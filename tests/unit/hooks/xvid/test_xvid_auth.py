@@ -225,7 +225,7 @@ def test_a_wrong_secret_is_an_authentication_error_and_is_not_tried_again(
 
 def test_a_token_server_that_is_down_leaves_no_doubt_about_the_job(scripted_api: ScriptedApi) -> None:
     scripted_api.on("POST", TOKEN_PATH, Answer({"error": {"error_message": "down"}}, status=500))
-    client = make_client(scripted_api, deadline=0)
+    client = make_client(scripted_api, deadline=0.01)
     with pytest.raises(VideoApiUnavailableError) as caught:
         client.call_json("POST", "/jobs/", endpoint="POST /jobs/", json={})
     assert caught.value.outcome_unknown is False

@@ -946,9 +946,7 @@ class TestConnection:
     def test_good_credentials(self, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch) -> None:
         hook = connect(api, monkeypatch, extra={"scope": "mediahub_read"})
         api.on("GET", "/v1/jobs/", jobs())
-        works, text = hook.test_connection()
-        assert works
-        assert text == (
+        assert hook.check_connection() == (
             "Xvid accepted the client id and secret, and lets them read jobs. "
             "The scope 'mediahub_read' does not let it submit jobs, cancel jobs and upload media, use AutoGraph."
         )

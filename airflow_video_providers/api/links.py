@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Where a link of a vendor may lead.
+
+A vendor's response names links that a worker then opens, and a worker can reach more than the vendor can: the
+metadata service of its cloud, databases, other hosts. So a link may lead to a public address only, unless the vendor's
+API is itself in the private network, or the connection allows it. What counts is the address that is connected to,
+checked at the connection itself: a name can resolve differently at a second look-up.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import SplitResult, urlsplit
+
+from airflow_video_providers.api.redaction import clean_text, is_clean
+from airflow_video_providers.exceptions import SourceLinkRefusedError
+
+log = logging.getLogger(__name__)
+
+_LOCAL_NAMES = ("localhost", "local", "localdomain", "internal", "intranet", "lan", "home", "corp", "test", "svc")
+_NAT64 = ip_network("64:ff9b::/96")
+_LONGEST_LINK = 16 * 1024
+
+Address = IPv4Address | IPv6Address
+
+
+class LinkPolicy:
+    """
+    Decides which links may be opened; one object serves all threads of a connection.
+
+    :param api_url: base URL of the vendor's API. Where it is in the private network itself, so may the links be; where
+        it is not, they may not.
+    :param allow_private: the connection allows any address.
+    """
+
+    def __init__(self, api_url: str, *, allow_private: bool = False) -> None:
+        self._api_host = urlsplit(api_url).hostname or ""
+        self._home = _origin(api_url)
+        self.allow_private = allow_private
+        self._lock = threading.Lock()
+        self._api_is_private: bool | None = None
+
+    def applies_to(self, url: str) -> bool:
+        """Tell whether a URL is a link, not a call to the API's own origin."""
+        return _origin(url) != self._home
+
+    def check(self, link: str) -> None:
+        """
+        Check what can be told without a look-up: the link's form, its scheme, and an address in place of a name.
+
+        :raises SourceLinkRefusedError: the link must not be opened.
+        """
+        parts = _split(link)
+        address = _literal(parts.hostname or "")
+        if address is not None:
+            self.check_address(str(address), host=parts.hostname or "")
+        elif (parts.hostname or "").rstrip(".").rpartition(".")[2].lower() == "localhost":
+            self.check_address("127.0.0.1", host=parts.hostname or "")
+
+    def check_address(self, address: str, *, host: str) -> None:
+        """
+        Check an address that is about to be connected to.
+
+        :param host: the name that it was resolved from, for the message.
+        :raises SourceLinkRefusedError: it is not public, and neither is the API nor does the connection allow it.
+        """
+        parsed = _parse(address)
+        if parsed is None or self.allow_private or _is_public(parsed):
+            return
+        if not parsed.is_link_local and self._is_api_private():
+            return
+        raise SourceLinkRefusedError(
+            f"the link leads to {clean_text(host, longest=200)}, which is the private address {parsed}; links of a "
+            "public vendor are not followed there. If it is meant to, set the connection's extra allow_private_links "
+            "to true"
+        )
+
+    def _is_api_private(self) -> bool:
+        with self._lock:
+            if self._api_is_private is None:
+                self._api_is_private = _resolves_privately(self._api_host)
+            return self._api_is_private
+
+
+def is_local(url: str) -> bool:
+    """Tell by its name or literal address alone whether a URL's host is in a private network."""
+    host = (urlsplit(url).hostname or "").rstrip(".").lower()
+    address = _literal(host)
+    if address is not None:
+        return not _is_public(address)
+    return "." not in host or host.rpartition(".")[2] in _LOCAL_NAMES
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return "", None, None
+
+
+def _split(link: str) -> SplitResult:
+    if len(link) > _LONGEST_LINK or link != link.strip() or not is_clean(link):
+        raise SourceLinkRefusedError("the link holds blanks or control characters at its ends, or is too long")
+    try:
+        parts = urlsplit(link)
+        _ = parts.port  # raises where it is none
+    except ValueError:
+        raise SourceLinkRefusedError("the link is malformed") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        scheme = clean_text(parts.scheme, longest=30) or "relative"
+        raise SourceLinkRefusedError(f"the link is no http or https link but {scheme}")
+    return parts
+
+
+def _literal(host: str) -> Address | None:
+    """Return the address that a host is in place of a name, in any form that a resolver takes, such as ``0x7f.1``."""
+    if (address := _parse(host)) is not None:
+        return address
+    try:
+        return IPv4Address(socket.inet_aton(host)) if host[-1:].isalnum() and host[:1].isdigit() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _parse(text: str) -> Address | None:
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_public(address: Address) -> bool:
+    if isinstance(address, IPv6Address):
+        if address in _NAT64:
+            return _is_public(IPv4Address(int(address) & 0xFFFFFFFF))
+        if address.sixtofour is not None:
+            return _is_public(address.sixtofour)
+    return address.is_global and not address.is_multicast
+
+
+def _resolves_privately(host: str) -> bool:
+    try:
+        found = {_parse(str(info[4][0])) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return False
+    return bool(found) and all(address is not None and not _is_public(address) for address in found)
