@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_video_providers.api.redaction import clean_text, redact
+from airflow_video_providers.text.redaction import clean_text, redact
 
 if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoJob

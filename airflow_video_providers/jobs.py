@@ -32,8 +32,8 @@ from pydantic import (
     field_validator,
 )
 
-from airflow_video_providers.api.redaction import clean_text, is_clean, page_link, without_surrogates
 from airflow_video_providers.exceptions import VideoApiUnreadableAnswerError
+from airflow_video_providers.text.redaction import clean_text, is_clean, page_link, without_surrogates
 
 OutputKind = Literal["video", "thumbnail", "subtitles", "archive", "audio", "image"]
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP to a vendor: client, session, errors, redaction, the connection's settings. Internal."""
+"""HTTP to a vendor: client, session, errors, the connection's settings. Internal."""

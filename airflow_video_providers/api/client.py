@@ -47,7 +47,6 @@ from airflow_video_providers.api.guard import SendGuard
 from airflow_video_providers.api.links import LinkPolicy
 from airflow_video_providers.api.pacing import Pacer
 from airflow_video_providers.api.paths import endpoint_text, fill_path, query_of
-from airflow_video_providers.api.redaction import clean_document, redact
 from airflow_video_providers.api.retries import (
     is_worth_repeating,
     log_retry,
@@ -65,6 +64,7 @@ from airflow_video_providers.exceptions import (
     VideoConfigurationError,
     VideoProviderError,
 )
+from airflow_video_providers.text.redaction import clean_document, redact
 
 __all__ = ["ClientSettings", "VendorError", "VideoApiClient", "parse_error", "parse_retry_after"]
 

@@ -16,8 +16,8 @@ import threading
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
-from airflow_video_providers.api.redaction import clean_text, is_clean
 from airflow_video_providers.exceptions import SourceLinkRefusedError
+from airflow_video_providers.text.redaction import clean_text, is_clean
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
 from airflow_video_providers.api.links import LinkPolicy
-from airflow_video_providers.api.redaction import cut_queries
+from airflow_video_providers.text.redaction import cut_queries
 
 READ_TIMEOUTS = 3
 """How many read timeouts a response may take from its first byte to its last; the headers of a streamed one: 1."""

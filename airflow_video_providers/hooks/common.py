@@ -15,7 +15,6 @@ from pydantic import BaseModel, ValidationError
 from requests.auth import AuthBase
 
 from airflow_video_providers.api.paths import id_in_path
-from airflow_video_providers.api.redaction import clean_text
 from airflow_video_providers.exceptions import (
     VideoApiError,
     VideoApiNotFoundError,
@@ -26,6 +25,7 @@ from airflow_video_providers.exceptions import (
     VideoOutputNotReadyError,
 )
 from airflow_video_providers.jobs import JobState
+from airflow_video_providers.text.redaction import clean_text
 
 if TYPE_CHECKING:
     from requests import PreparedRequest

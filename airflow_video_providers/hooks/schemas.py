@@ -20,7 +20,7 @@ from pydantic import (
     field_validator,
 )
 
-from airflow_video_providers.api.redaction import redact
+from airflow_video_providers.text.redaction import redact
 
 log = logging.getLogger(__name__)
 

@@ -83,7 +83,7 @@ def _serve(options: argparse.Namespace, api: socket.socket, directory: Path, *, 
     import uvicorn
 
     from airflow_video_providers.simulator.app import create_app
-    from airflow_video_providers.simulator.settings import SettingsBook
+    from airflow_video_providers.simulator.settings_book import SettingsBook
     from airflow_video_providers.simulator.world import World
 
     class Server(uvicorn.Server):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_video_providers.simulator.faults import Fault
 from airflow_video_providers.simulator.jobs import Job
-from airflow_video_providers.simulator.settings import SettingsBook
+from airflow_video_providers.simulator.settings_book import SettingsBook
 from airflow_video_providers.simulator.vendors import VENDORS
 
 if TYPE_CHECKING:

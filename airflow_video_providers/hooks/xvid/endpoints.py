@@ -11,13 +11,13 @@ from urllib.parse import urljoin
 from typing_extensions import TypedDict, Unpack
 
 from airflow_video_providers.api.paths import query_of
-from airflow_video_providers.api.redaction import clean_document
 from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoApiUnreadableAnswerError
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.common import pages
 from airflow_video_providers.hooks.schemas import VendorModel
 from airflow_video_providers.hooks.xvid import schemas as schema
 from airflow_video_providers.hooks.xvid.client import decode
+from airflow_video_providers.text.redaction import clean_document
 
 Model = TypeVar("Model", bound=VendorModel)
 

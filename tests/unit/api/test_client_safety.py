@@ -24,7 +24,6 @@ from airflow_video_providers.api.client import (
     parse_error,
     parse_retry_after,
 )
-from airflow_video_providers.api.redaction import redact
 from airflow_video_providers.delivery.source.http import HttpSource
 from airflow_video_providers.exceptions import (
     VideoApiAuthenticationError,
@@ -41,6 +40,7 @@ from airflow_video_providers.exceptions import (
 from airflow_video_providers.hooks.common import HeaderAuth
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.retry_policy import VideoRetryPolicy
+from airflow_video_providers.text.redaction import redact
 from tests.support.local_api import Answer, LocalApi
 
 SECRET = "s3cr3t-key-of-the-account"

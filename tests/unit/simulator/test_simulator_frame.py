@@ -19,7 +19,7 @@ from airflow_video_providers.simulator import contents as contents_module
 from airflow_video_providers.simulator import uploads
 from airflow_video_providers.simulator.contents import NEVER, Contents
 from airflow_video_providers.simulator.media import Studio
-from airflow_video_providers.simulator.settings import SettingsBook
+from airflow_video_providers.simulator.settings_book import SettingsBook
 from airflow_video_providers.simulator.vendor import RefusedError, Replays, new_job
 from airflow_video_providers.simulator.vendors import load_vendors
 from airflow_video_providers.simulator.world import MOST_TOKENS, World

@@ -12,9 +12,9 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from airflow_video_providers.api.client import ClientSettings, VideoApiClient
-from airflow_video_providers.api.redaction import clean_document, clean_text, page_link, redact
 from airflow_video_providers.exceptions import VideoApiError, VideoApiUnreadableAnswerError, VideoJobError
 from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.text.redaction import clean_document, clean_text, page_link, redact
 from tests.support.local_api import Answer, LocalApi
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\n2026-01-01 ERROR forged line \u202e\x9b31m \ud800 \u2028"
