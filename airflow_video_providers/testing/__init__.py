@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("airflow_video_providers.testing.conformance")
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{module}" for module in ("base", "parts", "job_tests", "submission_tests", "account_tests"))
+)
 
 from airflow_video_providers.testing.conformance import VideoHookConformance  # noqa: E402
 from airflow_video_providers.testing.control import VendorControl  # noqa: E402
