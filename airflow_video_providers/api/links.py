@@ -16,6 +16,7 @@ import threading
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
+from airflow_video_providers.api.paths import origin_of
 from airflow_video_providers.exceptions import SourceLinkRefusedError
 from airflow_video_providers.text.redaction import clean_text, is_clean
 
@@ -39,14 +40,17 @@ class LinkPolicy:
 
     def __init__(self, api_url: str, *, allow_private: bool = False) -> None:
         self._api_host = urlsplit(api_url).hostname or ""
-        self._home = _origin(api_url)
+        self._home = origin_of(api_url)
         self.allow_private = allow_private
         self._lock = threading.Lock()
         self._api_is_private: bool | None = None
 
     def applies_to(self, url: str) -> bool:
         """Tell whether a URL is a link, not a call to the API's own origin."""
-        return _origin(url) != self._home
+        try:
+            return origin_of(url) != self._home
+        except ValueError:
+            return True
 
     def check(self, link: str) -> None:
         """
@@ -93,14 +97,6 @@ def is_local(url: str) -> bool:
     if address is not None:
         return not _is_public(address)
     return "." not in host or host.rpartition(".")[2] in _LOCAL_NAMES
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:
-        return "", None, None
 
 
 def _split(link: str) -> SplitResult:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from airflow_video_providers.exceptions import VideoConfigurationError
 
@@ -60,3 +60,13 @@ def query_of(params: Mapping[str, Any] | None) -> dict[str, Any]:
         for name, value in (params or {}).items()
         if value is not None
     }
+
+
+def origin_of(url: str) -> tuple[str, str | None, int | None]:
+    """
+    Return scheme, host and port of a URL.
+
+    :raises ValueError: it is malformed.
+    """
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

@@ -151,6 +151,30 @@ class ClientSettings(BaseModel):
         return next((path for path in stores if path and os.path.exists(path)), True)
 
 
+def check_base_url(url: str, vendor: str) -> None:
+    """
+    Refuse what is no full base URL, without showing credentials in it.
+
+    :raises VideoConfigurationError: scheme, host or port are missing or wrong, or it holds credentials.
+    """
+    shown = f"***@{url.rpartition('@')[2]}" if "@" in url else url
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise VideoConfigurationError(
+            f"{vendor}: the host of the connection must be a full base URL such as https://api.example.com/v1, "
+            f"not {shown!r}"
+        )
+    if parts.username is not None or parts.password is not None:
+        raise VideoConfigurationError(
+            f"{vendor}: the host of the connection must not hold a user name or a password ({shown!r}); they have "
+            "fields of their own"
+        )
+
+
 def read_settings(model: type[Settings], extras: Mapping[str, Any], *, conn_id: str) -> Settings:
     """
     Read a connection's extras as ``model``.

@@ -24,8 +24,10 @@ from airflow.sdk.execution_time.comms import ErrorResponse
 from requests.adapters import HTTPAdapter
 from urllib3.response import HTTPResponse
 
-from airflow_video_providers.api.client import ClientSettings, VendorError, VideoApiClient, parse_error
+from airflow_video_providers.api.client import VideoApiClient
+from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.api.guard import GuardedAdapter
+from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.exceptions import VideoApiUnavailableError
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.hooks.common import HeaderAuth

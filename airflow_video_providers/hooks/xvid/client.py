@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from airflow_video_providers.api.client import VendorError, VideoApiClient, parse_error
+from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.content import ContentError, decode_json
+from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import VideoApiAuthenticationError, VideoApiPermissionError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from airflow_video_providers.api.client import ClientSettings
+from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.journal import MemoryJournal

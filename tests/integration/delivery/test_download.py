@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from airflow_video_providers.api.client import ClientSettings
+from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.delivery.buffers import BufferPool
 from airflow_video_providers.delivery.source.download import Download
 from airflow_video_providers.delivery.source.patience import DownloadSettings

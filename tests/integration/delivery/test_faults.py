@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_video_providers.api.client import ClientSettings
+from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.delivery.buffers import BufferPool
 from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules
 from airflow_video_providers.delivery.destination import Location, parse_location

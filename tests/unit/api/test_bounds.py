@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from airflow_video_providers.api.client import ClientSettings, VideoApiClient
+from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.content import LARGEST_RESPONSE, ContentError, decode_json
+from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.exceptions import (
     VideoApiError,
     VideoApiUnavailableError,

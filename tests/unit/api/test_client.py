@@ -14,7 +14,9 @@ import requests
 from pydantic import BaseModel
 
 from airflow_video_providers.api import retries
-from airflow_video_providers.api.client import ClientSettings, VideoApiClient, parse_error, parse_retry_after
+from airflow_video_providers.api.client import VideoApiClient
+from airflow_video_providers.api.errors import parse_error, parse_retry_after
+from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.exceptions import (
     VideoApiAuthenticationError,
     VideoApiError,
@@ -462,7 +464,7 @@ def test_a_dead_proxy_has_sent_nothing_on(dead_url: str, naps: list[float]) -> N
 def test_a_server_that_accepts_and_says_nothing_is_given_up(naps: list[float]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = make_client(f"http://127.0.0.1:{silent.getsockname()[1]}", read_timeout=0.2, retry_deadline=0.01)
-        with pytest.raises(VideoApiUnavailableError, match="no answer") as caught:
+        with pytest.raises(VideoApiUnavailableError, match="no response") as caught:
             client.call_json("POST", "/jobs", endpoint="POST /jobs", json={})
     assert caught.value.outcome_unknown
     assert not isinstance(caught.value, requests.RequestException)

@@ -17,13 +17,9 @@ from typing import Any
 import pytest
 
 from airflow_video_providers import exceptions
-from airflow_video_providers.api.client import (
-    ClientSettings,
-    VendorError,
-    VideoApiClient,
-    parse_error,
-    parse_retry_after,
-)
+from airflow_video_providers.api.client import VideoApiClient
+from airflow_video_providers.api.errors import VendorError, parse_error, parse_retry_after
+from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.delivery.source.http import HttpSource
 from airflow_video_providers.exceptions import (
     VideoApiAuthenticationError,

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from airflow_video_providers.api.client import ClientSettings, VideoApiClient
+from airflow_video_providers.api.client import VideoApiClient
+from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.exceptions import SubmissionError, VideoApiError
 from tests.support.local_api import Answer, LocalApi
 

@@ -11,7 +11,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from airflow_video_providers.api.client import ClientSettings, VideoApiClient
+from airflow_video_providers.api.client import VideoApiClient
+from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.exceptions import VideoApiError, VideoApiUnreadableAnswerError, VideoJobError
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.text.redaction import clean_document, clean_text, page_link, redact

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_video_providers.api.client import ClientSettings, VideoApiClient
+from airflow_video_providers.api.client import VideoApiClient
+from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.exceptions import (
     VideoApiAuthenticationError,
     VideoApiError,
