@@ -146,6 +146,10 @@ def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) 
     async def get_examples(text: str = "Example") -> Response:
         return json_answer({name: vendor.request(text) for name, vendor in vendors.items()})
 
+    @app.get("/vendors")
+    async def get_vendors() -> Response:
+        return json_answer({name: vendor.summary() for name, vendor in vendors.items()})
+
     @app.get("/uploads")
     async def list_uploads() -> Response:
         kept = {

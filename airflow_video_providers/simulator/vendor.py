@@ -113,6 +113,13 @@ class Vendor:
         fields = {"conn_type": self.name, "host": f"{{url}}{self.prefix}", **self.connection}
         return _filled(fields, url=url)
 
+    def summary(self) -> dict[str, list[str]]:
+        """The names of the operations, and the statuses of a job."""
+        operations = {name for *_, names in self.operations for name in names.split()}
+        life = self.lifecycle
+        statuses = [word for _, word in life.active + life.succeeded]
+        return {"operations": sorted(operations | {"download"}), "statuses": [*statuses, life.failed, *life.cancelled]}
+
     def classify(self, method: str, path: str) -> tuple[str, ...]:
         """Return the operations that a request asks for."""
         path = path.removeprefix(self.prefix).rstrip("/")

@@ -110,3 +110,9 @@ def test_an_unknown_job_is_not_found(client):
         answer = client.call("GET", path)
         assert answer.status_code == 404
         assert answer.json()
+
+
+def test_the_control_api_lists_operations_and_statuses(client, simulator):
+    about = requests.get(f"{simulator.url}/_simulator/vendors", timeout=20).json()[client.vendor]
+    assert {"create", "status", "delete", "download"} <= set(about["operations"])
+    assert {*client.phases, client.failed} <= set(about["statuses"])
