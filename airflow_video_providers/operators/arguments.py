@@ -54,10 +54,12 @@ def job_id_of(value: Any) -> str:
     job_id = value.get("job_id") if isinstance(value, Mapping) else value
     if isinstance(job_id, int) and not isinstance(job_id, bool):
         return str(job_id)
-    if not isinstance(job_id, str) or not job_id.strip():
+    if not isinstance(job_id, str) or job_id.strip() in ("", "None"):  # "None": a template wrote it
         shown = "a mapping without `job_id`" if isinstance(value, Mapping) else repr(value)
         raise VideoConfigurationError(
-            f"job_id must be the id of a job, or the XCom `video_job` of the task that submitted it, not {shown}"
+            f"job_id must be the id of a job, or the XCom `video_job` of the task that submitted it, not {shown}. If "
+            "that task was marked as success by hand, give it the XCom `return_value` with the job id, or see 'When "
+            "the user decides' in the provider's documentation of submissions; then clear this task."
         )
     return job_id
 

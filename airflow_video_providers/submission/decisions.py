@@ -80,8 +80,8 @@ def unknown_decision(hook: VideoHook, record: SubmissionRecord) -> VideoConfigur
 
 def describe_prospect(hook: VideoHook, record: SubmissionRecord) -> str:
     """Return the sentences that say what the next try makes of a job whose id is not recorded, and how a user helps."""
-    if hook.replay_seconds is not None:
-        until = (record.intended_at + timedelta(seconds=hook.replay_seconds)).isoformat(timespec="seconds")
+    if record.replay_seconds is not None:
+        until = (record.intended_at + timedelta(seconds=record.replay_seconds)).isoformat(timespec="seconds")
         prospect = f"Until {until} the next try gets it back by its key."
     elif hook.key_support is KeySupport.EXACT:
         prospect = "The next try finds it by its key, unless it has searched already."

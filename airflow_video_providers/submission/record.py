@@ -40,6 +40,7 @@ class SubmissionRecord(BaseModel):
         vendor refused it, or it provably never arrived.
     :param generation: the first try that this render belongs to; a clear begins a new one.
     :param purchase: counts the renders of a generation: it goes up after one that was refused, failed or is gone.
+    :param replay_seconds: for how long from ``intended_at`` the vendor replays its response; None: it does not.
     :param search: what :meth:`VideoHook.search_terms` kept of the request; None: nothing, or it was too long.
     :param intended_at: when the request was about to be sent (aware, UTC); of several sends whose outcome is unknown,
         the first.
@@ -54,6 +55,7 @@ class SubmissionRecord(BaseModel):
     fingerprint: str
     generation: int
     purchase: int = 1
+    replay_seconds: float | None = None
     search: dict[str, Any] | None = None
     job_id: str | None = None
     intended_at: datetime

@@ -74,7 +74,7 @@ class Resolver:
         """
         if (decided := self.read_decision(record)) is not None:
             return decided
-        if self._may_replay(record):
+        if may_replay(record):
             return self._replay(record, request)
         job = None
         if self._hook.key_support is not KeySupport.NONE:
@@ -98,13 +98,6 @@ class Resolver:
             raise unknown_decision(self._hook, record) from error
         return Outcome(record, None if job.state in _LOST else job)
 
-    def _may_replay(self, record: SubmissionRecord) -> bool:
-        """Tell whether the vendor still answers the key of an intent by the job of its first send."""
-        if self._hook.replay_seconds is None:
-            return False
-        window = timedelta(seconds=REPLAY_SHARE * self._hook.replay_seconds)
-        return datetime.now(timezone.utc) < record.intended_at + window
-
     def _replay(self, record: SubmissionRecord, request: Mapping[str, Any]) -> Outcome:
         """
         Send the same request with the same key again, and poll the job that comes back: it may be an old one.
@@ -118,7 +111,7 @@ class Resolver:
                 job = purchase.send(request)
                 break
             except VideoApiError as error:
-                if not error.outcome_unknown or left <= 0 or not self._may_replay(record):
+                if not error.outcome_unknown or left <= 0 or not may_replay(record):
                     raise
                 log.warning("%s; sending the same key again in %.0f s", error, min(pause, left))
             time.sleep(min(pause, left))
@@ -151,6 +144,13 @@ class Resolver:
                 return None
             return job
         return None
+
+
+def may_replay(record: SubmissionRecord) -> bool:
+    """Tell whether the vendor still answers the key of an intent by the job of its first send."""
+    if record.replay_seconds is None:
+        return False
+    return datetime.now(timezone.utc) < record.intended_at + timedelta(seconds=REPLAY_SHARE * record.replay_seconds)
 
 
 def describe_render(record: SubmissionRecord) -> str:

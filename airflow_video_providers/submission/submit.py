@@ -279,6 +279,7 @@ class JobSubmission:
             fingerprint=fingerprint,
             generation=generation,
             purchase=purchase,
+            replay_seconds=self.hook.replay_window(request),
             search=bounded_terms(self.hook.search_terms(request)),
             intended_at=datetime.now(timezone.utc),
             last_try=self.task_try.try_number,

@@ -17,6 +17,7 @@ from airflow_video_providers.decorators import video_job_task
 from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.jobs import JobError, JobState, VideoJob
 from airflow_video_providers.links import VideoJobLink
+from airflow_video_providers.operators.arguments import job_id_of
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.retry_policy import VideoRetryPolicy
 from tests.support.submission import FakeHook, Steps, World, context_of
@@ -259,3 +260,11 @@ def test_a_failure_that_the_same_request_would_meet_again_is_not_paid_for_again(
         run(context_of(world, operator))
     assert isinstance(caught.value, AirflowFailException) is hopeless
     assert list(world.jobs) == ["job-1"]
+
+
+@pytest.mark.parametrize("job_id", [None, "", "None", {"job": "1"}])
+def test_a_missing_job_id_says_how_it_is_made_up_for(job_id):
+    with pytest.raises(
+        errors.VideoConfigurationError, match=r"marked as success by hand.*return_value.*clear this task"
+    ):
+        job_id_of(job_id)
