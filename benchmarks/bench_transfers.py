@@ -62,7 +62,7 @@ def splice(link: str, sink_url: str, streams: int) -> None:
 
 
 def deliver(link: str, store: Any, streams: int, number: int = 0, pool: Any = None) -> None:
-    """Land the file: checks, sha256, commit."""
+    """Deliver the file: checks, sha256, commit."""
     from airflow_video_providers.delivery.delivery import Delivery, DeliveryRules
     from airflow_video_providers.delivery.destination import parse_location
     from airflow_video_providers.delivery.journal import MemoryJournal
@@ -85,7 +85,7 @@ def deliver(link: str, store: Any, streams: int, number: int = 0, pool: Any = No
 
 
 def ours(link: str, sink_url: str, streams: int, number: int = 0) -> None:
-    """Land the file through the Airflow connection, as the operator does."""
+    """Deliver the file through the Airflow connection, as the operator does."""
     from airflow_video_providers.delivery.destination import parse_location
     from airflow_video_providers.delivery.stores.registry import open_store
 
@@ -93,7 +93,7 @@ def ours(link: str, sink_url: str, streams: int, number: int = 0) -> None:
 
 
 def engine(link: str, sink_url: str, streams: int) -> None:
-    """Land the file with the same code in a process that holds nothing of Airflow."""
+    """Deliver the file with the same code in a process that holds nothing of Airflow."""
     import boto3
 
     from airflow_video_providers.delivery.buffers import BufferPool
@@ -107,7 +107,7 @@ def engine(link: str, sink_url: str, streams: int) -> None:
 
 
 def ours_16(link: str, sink_url: str, streams: int) -> None:
-    """Land sixteen files at once."""
+    """Deliver sixteen files at once."""
     with ThreadPoolExecutor(16) as threads:
         for done in [threads.submit(ours, link, sink_url, 1, number) for number in range(16)]:
             done.result()

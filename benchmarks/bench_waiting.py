@@ -4,7 +4,8 @@ What waiting costs: the vendor's requests, the event loop, the memory, and the s
 
 ``python benchmarks/bench_waiting.py [schedule] [requests] [loop] [memory]``; all of them without an argument. Prints a
 table for each, and each row as a JSON line. The peer is a trigger of the common pattern: each job has a loop of its own
-that asks for it every interval. ``bench_waiting_live.py`` measures a whole Airflow.
+that polls it every interval. One vendor tells of many jobs in one request, one is polled for each job by itself.
+``bench_waiting_live.py`` measures a whole Airflow.
 """
 
 from __future__ import annotations
@@ -31,20 +32,17 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_video_providers.hooks.base import aget_video_hook, get_video_hook
 from airflow_video_providers.triggers.video_job import VideoJobTrigger
+from benchmarks.known_vendors import vendor_with_list, vendor_without_list
 from benchmarks.waiting_schedule import simulate
-from tests.support.simulator import Simulator
+from tests.support.simulator import VENDORS, Simulator
 
-REQUESTS = {
-    "colossyan": {"templateJobId": "t", "dynamicVariables": {}},
-    "hourone": {"type": "override", "source_draft_id": "d", "scenes": [{"name": "s"}], "name": "v"},
-    "xvid": {"pipeline": {"id": "p"}, "input": {"input_name": "a.mp4"}, "outputs": [{"preset": {"id": "s"}}]},
-}
+LISTING, SINGLE = vendor_with_list(), vendor_without_list()
 JOBS, MANY = 1000, 10_000
 INTERVAL, RENDER = 10.0, 60.0
 
 
 class PeerTrigger(BaseTrigger):
-    """Ask for one job every interval, as the triggers of the dbt Cloud and the Anthropic provider do."""
+    """Poll one job every interval, as the triggers of the dbt Cloud and the Anthropic provider do."""
 
     def __init__(self, *, conn_id: str, job: dict[str, Any], **_: Any) -> None:
         super().__init__()
@@ -64,7 +62,7 @@ class PeerTrigger(BaseTrigger):
 
 
 class IdleTrigger(BaseTrigger):
-    """Wait for nothing: what a waiting trigger costs Airflow at the least."""
+    """Wait for nothing: the least that a waiting trigger costs Airflow."""
 
     def __init__(self, *, conn_id: str, **_: Any) -> None:
         super().__init__()
@@ -82,12 +80,15 @@ TRIGGERS = {"ours": VideoJobTrigger, "peer": PeerTrigger, "idle": IdleTrigger}
 
 
 def submit(simulator: Simulator, vendor: str, count: int, at_once: int = 4) -> list[dict[str, Any]]:
-    """Submit ``count`` jobs and return their first looks."""
+    """Submit ``count`` jobs and return them as they were when they were submitted."""
     os.environ.update(simulator.connection_env())
     hook = get_video_hook(f"{vendor}_default")
     hook.get_conn()
     with ThreadPoolExecutor(at_once) as threads:
-        return [job.to_xcom() for job in threads.map(lambda _: hook.submit_job(REQUESTS[vendor]), range(count))]
+        return [
+            job.to_xcom()
+            for job in threads.map(lambda _: hook.submit_job(VENDORS[vendor].request("bench")), range(count))
+        ]
 
 
 def make(kind: str, vendor: str, jobs: Iterable[dict[str, Any]], poll_interval: float) -> list[BaseTrigger]:
@@ -138,7 +139,7 @@ def requests_of(kind: str, vendor: str, simulator: Simulator) -> dict[str, Any]:
 def bench_requests() -> None:
     simulator = Simulator("--port", "0", "--render-seconds", str(RENDER))
     try:
-        rows = [requests_of(kind, vendor, simulator) for vendor in REQUESTS for kind in ("ours", "peer")]
+        rows = [requests_of(kind, vendor, simulator) for vendor in (LISTING, SINGLE) for kind in ("ours", "peer")]
     finally:
         simulator.stop()
     show(f"Requests to the vendor: {JOBS} jobs of {RENDER:.0f} s, poll_interval {INTERVAL:.0f} s", rows)
@@ -156,9 +157,9 @@ async def lags(seconds: float, found: list[float]) -> None:
 
 
 def bench_loop() -> None:
-    """Let 10,000 triggers wait in one loop, and see how late it is while they are asked for."""
+    """Let 10,000 triggers wait in one loop, and measure its lag while they are polled."""
     rows = []
-    for kind, vendor in (("idle", "xvid"), ("ours", "xvid"), ("ours", "hourone"), ("ours", "colossyan")):
+    for kind, vendor in (("idle", LISTING), ("ours", LISTING), ("ours", SINGLE)):
         simulator = Simulator("--port", "0", "--render-seconds", "3600")
         try:
             jobs = submit(simulator, vendor, MANY)
@@ -210,11 +211,13 @@ def memory_of(kind: str, path: str) -> None:
     process = psutil.Process()
 
     async def wait() -> int:
-        warm = [asyncio.create_task(first_event(trigger)) for trigger in make(kind, "xvid", jobs[:1], 5.0)]
+        warm = [asyncio.create_task(first_event(trigger)) for trigger in make(kind, LISTING, jobs[:1], 5.0)]
         await asyncio.sleep(15)
         gc.collect()
         before = process.memory_info().rss
-        waiting = [asyncio.create_task(first_event(trigger)) for trigger in make(kind, "xvid", _copies(jobs[1:]), 60.0)]
+        waiting = [
+            asyncio.create_task(first_event(trigger)) for trigger in make(kind, LISTING, _copies(jobs[1:]), 60.0)
+        ]
         await asyncio.sleep(75)
         gc.collect()
         after = process.memory_info().rss
@@ -236,7 +239,7 @@ def bench_memory() -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "jobs.json"
-            path.write_text(json.dumps(submit(simulator, "xvid", MANY)))
+            path.write_text(json.dumps(submit(simulator, LISTING, MANY)))
             for kind in ("idle", "ours"):
                 command = [sys.executable, __file__, "--memory-of", kind, str(path)]
                 grown = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
@@ -252,7 +255,7 @@ def bench_memory() -> None:
         simulator.stop()
     rows.append({**rows[1], "trigger": "ours above idle"})
     rows[-1]["kb_per_trigger"] = round(rows[1]["kb_per_trigger"] - rows[0]["kb_per_trigger"], 2)
-    show("Resident memory per waiting trigger, looks included", rows)
+    show("Resident memory per waiting trigger, polls included", rows)
 
 
 # ---------------------------------------------------------------- the schedule
@@ -260,7 +263,7 @@ def bench_memory() -> None:
 
 def bench_schedule() -> None:
     rows = [{"benchmark": "schedule", **row} for row in simulate(20_000)]
-    show("The schedule (poll_interval 120 s) against a look every 60 s, by simulation", rows)
+    show("The schedule (poll_interval 120 s) against a poll every 60 s, by simulation", rows)
 
 
 def show(title: str, rows: list[dict[str, Any]]) -> None:

@@ -35,11 +35,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import psutil
 
 from airflow_video_providers.hooks.base import get_video_hook
+from benchmarks.known_vendors import vendor_with_list
 from benchmarks.live_airflow import Airflow, make_airflow, postgres
-from tests.support.simulator import Simulator
+from tests.support.simulator import VENDORS, Simulator
 
 DAGS = Path(__file__).parent / "waiting_dags"
-REQUEST = {"pipeline": {"id": "p"}, "input": {"input_name": "a.mp4"}, "outputs": [{"preset": {"id": "s"}}]}
+VENDOR = vendor_with_list()
 ENDED = {"success", "failed"}
 
 
@@ -50,6 +51,7 @@ def live(simulator: Simulator) -> Iterator[Airflow]:
     with postgres() as database:
         settings = {
             **simulator.connection_env(),
+            "BENCH_CONN_ID": f"{VENDOR}_default",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
             "AIRFLOW__CORE__PARALLELISM": "8",
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
@@ -73,9 +75,11 @@ def live(simulator: Simulator) -> Iterator[Airflow]:
 def submit(simulator: Simulator, count: int) -> list[str]:
     """Submit jobs and return their ids."""
     os.environ.update(simulator.connection_env())
-    hook = get_video_hook("xvid_default")
+    hook = get_video_hook(f"{VENDOR}_default")
     with ThreadPoolExecutor(4) as threads:
-        return [job.job_id for job in threads.map(lambda _: hook.submit_job(REQUEST), range(count))]
+        return [
+            job.job_id for job in threads.map(lambda _: hook.submit_job(VENDORS[VENDOR].request("bench")), range(count))
+        ]
 
 
 def begin(airflow: Airflow, dag_id: str, jobs: list[str]) -> str:
@@ -133,19 +137,19 @@ def bench_cpu(simulator: Simulator, jobs: int = 50, render: float = 120) -> list
         before, began = cpu_seconds(airflow), time.monotonic()
         time.sleep(90)
         idle = {part: used / (time.monotonic() - began) for part, used in (cpu_seconds(airflow) - before).items()}
-        for name in ("waits", "looks_often"):
+        for name in ("waits", "polls_often"):
             above = {}
             for way in ("deferrable", "reschedule"):
                 simulator.reset()
                 simulator.settings(render_seconds=render)
                 ids = submit(simulator, jobs)
-                counts = simulator.counts("xvid")
+                counts = simulator.counts(VENDOR)
                 before, began = cpu_seconds(airflow), time.monotonic()
                 run_id = begin(airflow, f"{name}_{way}", ids)
                 state = wait_for_run(airflow, f"{name}_{way}", run_id)
                 seconds = time.monotonic() - began
                 used = cpu_seconds(airflow) - before
-                after = simulator.counts("xvid")
+                after = simulator.counts(VENDOR)
                 parts = {part: round(used[part] - idle.get(part, 0.0) * seconds, 1) for part in airflow.parts}
                 above[way] = sum(parts.values())
                 rows.append(
@@ -203,7 +207,7 @@ def bench_storm(simulator: Simulator) -> list[dict[str, Any]]:
             for burner_process in burners:
                 burner_process.kill()
                 burner_process.wait()
-        counts = simulator.counts("xvid")
+        counts = simulator.counts(VENDOR)
         rows.append({"benchmark": "storm", "lists": counts["lists"], "single_requests": counts["polls"]})
     return rows
 
@@ -231,7 +235,7 @@ def bench_timeouts(simulator: Simulator) -> list[dict[str, Any]]:
                     "exception": "AirflowSensorTimeout" if "AirflowSensorTimeout" in text else text[-500:],
                 }
             )
-        job = simulator.jobs("xvid")[0]
+        job = simulator.jobs(VENDOR)[0]
         rows.append({"benchmark": "timeouts", "job_is_left": job["state"]})
     return rows
 

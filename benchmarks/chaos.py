@@ -26,8 +26,8 @@ sys.path.insert(0, str(ROOT))
 
 from chaos_cases import CASES, PHASES, Case, orders_of  # noqa: E402
 from chaos_run import Phase, say  # noqa: E402
-from chaos_vendors import Vendor, find_vendors  # noqa: E402
 from chaos_verdict import Task, faults_of, print_table, rows_of  # noqa: E402
+from known_vendors import Vendor, find_vendors  # noqa: E402
 from live_airflow import Airflow, make_airflow, postgres  # noqa: E402
 
 from tests.support.simulator import VENDORS as SIMULATED  # noqa: E402

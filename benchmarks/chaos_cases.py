@@ -30,7 +30,7 @@ class Case:
     :param action: what the harness does to the task once its job runs.
     :param arguments: of the operator.
     :param changes: whether each try has another request.
-    :param renders: how many renders a vendor that is sure of a lost answer has created at the end.
+    :param renders: how many renders a vendor has created at the end that is sure about a lost response.
     :param doubtful: whether the outcome cannot be known where a vendor is not sure.
     :param ends: the state of the task at the end, where nothing is doubtful.
     :param cancelled: how many of the renders were cancelled, where the vendor can cancel.

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 from chaos_cases import MARK, Case, orders_of
-from chaos_vendors import Vendor
 from chaos_verdict import Task, faults_of, seconds
+from known_vendors import Vendor
 from live_airflow import Airflow
 
 from tests.support.simulator import Simulator
@@ -68,7 +68,7 @@ class Phase:
         while True:
             if dead := self.airflow.start_dead():
                 say(f"{', '.join(dead)} had died, and was started again")
-            self.look()
+            self.read()
             if self.act():
                 continue  # that took a while
             self.end_renders()
@@ -116,7 +116,7 @@ class Phase:
                     raise
                 time.sleep(3)
 
-    def look(self) -> None:
+    def read(self) -> None:
         """Read the states of all task instances and all jobs."""
         which = {"dag_run_ids": [self.run_id], "page_limit": 10_000}
         found = self.airflow.call("POST", "dags/~/dagRuns/~/taskInstances/list", which)
@@ -149,7 +149,7 @@ class Phase:
         """Wait for what happens shortly after the end of a task: superseded tries, cancelled renders."""
         end = time.monotonic() + _SETTLE
         while True:
-            self.look()
+            self.read()
             for task in self.tasks:
                 task.result, task.logs = self.result_of(task), self.logs_of(task)
             resumed = [json.loads(path.read_text())[0] for path in self.standing.iterdir()]

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from chaos_cases import Case, Order
-from chaos_vendors import Vendor
+from known_vendors import Vendor
 
 HEAD = ["case", "vendor", "tasks", "tries", "created", "cancelled", "after", "undelivered", "outcome", "verdict"]
 _ERRORS = ("AmbiguousSubmissionError", "VideoJobTimeoutError")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The schedule against a look every 60 s, by simulation: requests and delay, for renders of 30 s to 2 h."""
+"""The schedule against a poll every 60 s, by simulation: requests and delay, for renders of 30 s to 2 h."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ Progress = Callable[[float], "float | None"]
 
 
 def linear(share: float) -> float:
-    """Whole percents, as the vendors give them."""
+    """Return whole percents, as the vendors give them."""
     return int(share * 100) / 100
 
 
 def stepwise(steps: int) -> Progress:
-    """Progress that moves in a few equal steps."""
+    """Return progress that moves in a few equal steps."""
     return lambda share: int(share * steps) / steps
 
 
 def silent(share: float) -> None:
-    """A vendor that says nothing before the end."""
+    """Return no progress, as a vendor that says nothing before the end."""
 
 
 def kinds(chance: random.Random) -> dict[str, Progress]:
-    """The forms of progress; the number of steps differs from render to render."""
+    """Return the forms of progress; the number of steps differs from render to render."""
     return {"linear": linear, "stepwise": stepwise(chance.choice((4, 5, 8, 10, 20))), "silent": silent}
 
 
-def look(age: float, duration: float, queued: float, progress: Progress) -> VideoJob:
-    """What the vendor shows ``age`` seconds after the job was created."""
+def poll(age: float, duration: float, queued: float, progress: Progress) -> VideoJob:
+    """Return what the vendor shows ``age`` seconds after the job was created."""
     done = age >= queued + duration
     share = max(0.0, (age - queued) / duration)
     state = JobState.SUCCEEDED if done else JobState.RUNNING if age >= queued else JobState.QUEUED
@@ -52,22 +52,22 @@ def look(age: float, duration: float, queued: float, progress: Progress) -> Vide
 
 
 def adaptive(duration: float, queued: float, progress: Progress, seed: str) -> tuple[int, float]:
-    """Return the number of looks and the seconds from done to seen."""
-    now, looks = 0.0, 1
-    job = look(now, duration, queued, progress)
+    """Return the number of polls, and the seconds from the end of the render to the poll that shows it."""
+    now, polls = 0.0, 1
+    job = poll(now, duration, queued, progress)
     pace = Pace.begin(job, now)
     while not job.state.is_terminal:
         now += next_poll(job, pace, poll_interval=DEFAULT_POLL_INTERVAL, seed=seed)
-        looks += 1
-        job = look(now, duration, queued, progress)
+        polls += 1
+        job = poll(now, duration, queued, progress)
         pace = pace.observe(job, now)
-    return looks, now - queued - duration
+    return polls, now - queued - duration
 
 
 def fixed(duration: float, queued: float) -> tuple[int, float]:
-    """Return the same for a look every 60 s."""
-    looks = int((queued + duration) // FIXED) + 1
-    return looks + 1, looks * FIXED - queued - duration
+    """Return the same for a poll every 60 s."""
+    polls = int((queued + duration) // FIXED) + 1
+    return polls + 1, polls * FIXED - queued - duration
 
 
 def simulate(renders: int, seed: int = 1) -> list[dict[str, object]]:

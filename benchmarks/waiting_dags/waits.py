@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from airflow.sdk import DAG, get_current_context, task
 
 from airflow_video_providers.sensors.video_job import VideoJobSensor
 
+CONN_ID = os.environ["BENCH_CONN_ID"]
 WAYS: dict[str, dict[str, Any]] = {
     "reschedule": {"mode": "reschedule", "deferrable": False},
     "poke": {"mode": "poke", "deferrable": False},
@@ -17,7 +19,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 KINDS: dict[str, dict[str, Any]] = {
     "waits": {"timeout": 3600},
-    "looks_often": {"timeout": 3600, "poll_interval": 10},
+    "polls_often": {"timeout": 3600, "poll_interval": 10},
     "times_out": {"timeout": 45},
 }
 
@@ -34,7 +36,5 @@ for way, arguments in WAYS.items():
                 """See that the sensors returned the ids, whichever way they waited."""
                 assert sorted(ids) == sorted(get_current_context()["dag_run"].conf["jobs"]), ids
 
-            wait = VideoJobSensor.partial(task_id="wait", conn_id="xvid_default", **limits, **arguments).expand(
-                job_id=jobs()
-            )
+            wait = VideoJobSensor.partial(task_id="wait", conn_id=CONN_ID, **limits, **arguments).expand(job_id=jobs())
             check(wait.output)

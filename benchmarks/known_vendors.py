@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The vendors of ``make chaos``: found in the provider info, with what their hooks say that they can do."""
+"""The vendors that benchmarks run with: found in the provider info, with what their hooks say that they can do."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ class Vendor:
     :param sure: whether a try always finds out what became of a lost response: the vendor can be searched exactly, or
         replays an idempotency key.
     :param can_cancel: whether a running job can be cancelled.
+    :param can_list: whether one request asks for many jobs.
+    :param paced: whether the package keeps a rate of requests that the vendor documents.
     """
 
     name: str
     sure: bool
     can_cancel: bool
+    can_list: bool
+    paced: bool
 
 
 def find_vendors(chosen: Collection[str] = ()) -> dict[str, Vendor]:
@@ -35,5 +39,15 @@ def find_vendors(chosen: Collection[str] = ()) -> dict[str, Vendor]:
         if not chosen or name in chosen:
             hook: type[VideoHook] = import_string(kind["hook-class-name"])
             sure = hook.key_support is KeySupport.EXACT or hook.replay_seconds is not None
-            found[name] = Vendor(name, sure, hook.can_cancel)
+            found[name] = Vendor(name, sure, hook.can_cancel, hook.can_list, hook.requests_per_second is not None)
     return found
+
+
+def vendor_with_list() -> str:
+    """Return a vendor that tells of many jobs in one request, and documents no rate of requests."""
+    return next(name for name, vendor in reversed(find_vendors().items()) if vendor.can_list and not vendor.paced)
+
+
+def vendor_without_list() -> str:
+    """Return a vendor that is asked for each job by itself, and documents no rate of requests."""
+    return next(name for name, vendor in find_vendors().items() if not vendor.can_list and not vendor.paced)
