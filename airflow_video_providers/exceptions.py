@@ -7,7 +7,7 @@ Every way in which a request, a job or a transfer can fail, on one screen.
 | :class:`VideoApiError` | one call failed; its subclass is the cause, ``outcome_unknown`` tells if a job may exist |
 | :class:`VideoJobError` | a render ended badly, or is not to be had; the job is named |
 | :class:`SubmissionError` | nothing was bought, or it cannot be known; what to check is in the text |
-| :class:`VideoTransferError` | a file did not land; nothing is left at the destination |
+| :class:`VideoTransferError` | a file was not delivered; nothing is left at the destination |
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ class SubmissionNotRecordedError(VideoProviderError):
 
 
 class VideoTransferError(VideoProviderError):
-    """A file did not land. Nothing new is visible at the destination, and an older object there is whole."""
+    """A file was not delivered. Nothing new is visible at the destination, and an older object there is whole."""
 
 
 class SourceError(VideoTransferError):

@@ -44,7 +44,7 @@ class Ranges:
     def __init__(
         self, first: FileResponse, ask: Ask, settings: DownloadSettings, on_bytes: Callable[[int], None]
     ) -> None:
-        assert first.size is not None  # the caller looked
+        assert first.size is not None  # the caller has checked it
         self.settings = settings
         self.size = first.size
         self.handed_out = 0

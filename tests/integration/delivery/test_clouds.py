@@ -31,7 +31,7 @@ SMALL = mp4(1_000_000)
 
 
 def deliver(server: FaultyServer, uri: str, if_exists: str = "skip", job_id: str = "j1") -> DeliveredFile:
-    """Land the server's video."""
+    """Deliver the server's video."""
     output = VideoOutput(kind="video", url=f"{server.url}/video", name="a.mp4")
     location = parse_location(uri)
     return Delivery(

@@ -254,7 +254,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 def deliver(
     server: FaultyServer, place: Place, settings: DownloadSettings = SETTINGS, **output: object
 ) -> tuple[DeliveredFile, int]:
-    """Land the server's video; return it and how many links were minted again."""
+    """Deliver the server's video; return it and how many links were minted again."""
     minted = 0
 
     def link(number: int) -> VideoOutput:
@@ -299,7 +299,7 @@ def test_every_fault_ends_in_the_whole_file_or_nothing(row: Row, place: Place, f
         assert place.read() == BODY
         assert delivered.sha256 == hashlib.sha256(BODY).hexdigest()
         assert delivered.size == delivered.transferred == len(BODY)
-        outcome = "lands"
+        outcome = "delivered"
     else:
         with pytest.raises(row.error, match=row.text) as failure:
             deliver(faulty_server, place, row.settings, **row.output)
@@ -312,7 +312,7 @@ def test_every_fault_ends_in_the_whole_file_or_nothing(row: Row, place: Place, f
         faulty_server.add("/video", Resource(BODY))
         delivered, _ = deliver(faulty_server, place)
         assert place.read() == BODY
-        outcome += "; retry lands"
+        outcome += "; retry delivers"
     assert row.refreshes is None or minted == row.refreshes
     assert place.uploads() == []
     # Once more: it is there, and nothing is asked of the source.
@@ -356,7 +356,7 @@ def test_no_credentials_follow_a_redirect(place: Place, faulty_server: FaultySer
         assert all("Authorization" not in headers and "Cookie" not in headers for headers in sent)
     finally:
         other.close()
-    OUTCOMES.setdefault("redirect to another host", {})[place.location.scheme] = "lands; no credentials sent"
+    OUTCOMES.setdefault("redirect to another host", {})[place.location.scheme] = "delivered; no credentials sent"
 
 
 @pytest.fixture(scope="module", autouse=True)

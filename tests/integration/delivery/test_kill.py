@@ -98,7 +98,7 @@ def test_on_a_cloud(how: signal.Signals, video_connections: Simulator, cloud: Cl
 
 
 def kill_and_retry(how: signal.Signals, place: Place, simulator: Simulator, folder: Path) -> None:
-    """Kill a transfer in the middle; nothing is visible. Run it again; it lands, and nothing is left over."""
+    """Kill a transfer in the middle; nothing is visible. Run it again: it is delivered, and nothing is left over."""
     simulator.settings(file_bytes=60_000_000)
     job_id = get_video_hook("hourone_default").submit_job({"title": "Hi", "draft": False, "transcript": "Hi."}).job_id
     simulator.move(job_id, finish=True)

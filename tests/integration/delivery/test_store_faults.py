@@ -62,7 +62,7 @@ def delivery(
 
 
 def deliver(server: FaultyServer, uri: str, **arguments: object) -> DeliveredFile:
-    """Land the server's video."""
+    """Deliver the server's video."""
     return delivery(server, uri, **arguments).deliver()  # type: ignore[arg-type]
 
 

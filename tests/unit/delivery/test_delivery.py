@@ -22,7 +22,7 @@ BODY = mp4(100_000)
 
 
 def deliver(path: Path, output: VideoOutput, **rules: object) -> DeliveredFile:
-    """Land an output in a local file."""
+    """Deliver an output to a local file."""
     return Delivery(
         output,
         vendor="hourone",

@@ -49,7 +49,7 @@ def deliver(
     store: LocalStore | None = None,
     **rules: object,
 ) -> DeliveredFile:
-    """Land inline text."""
+    """Deliver inline text."""
     output = VideoOutput(kind="subtitles", content=content, media_type="text/vtt")
     return Delivery(
         output,
