@@ -155,6 +155,7 @@ class VideoToObjectStorageOperator(BaseOperator):
     # ------------------------------------------------------------------ steps
 
     def _rules(self, hook: VideoHook) -> DeliveryRules:
+        from airflow_video_providers.api.links import LinkPolicy
         from airflow_video_providers.delivery.delivery import DeliveryRules
         from airflow_video_providers.delivery.source.patience import DownloadSettings
         from airflow_video_providers.delivery.stores.base import ObjectAttributes
@@ -175,6 +176,7 @@ class VideoToObjectStorageOperator(BaseOperator):
                 client=hook.settings,
                 streams=self.streams,
                 plain_http=hook.base_url.lower().startswith("http:"),
+                links=LinkPolicy(hook.base_url, allow_private=hook.settings.allow_private_links),
                 store_conn_id=self.source_conn_id,
             ),
         )

@@ -74,7 +74,7 @@ class Download:
         self.ranges = 1
         self._prefix_digest = prefix_digest
         self._on_bytes = on_bytes
-        self._source = HttpSource(settings.client, settings.streams)
+        self._source = HttpSource(settings.client, settings.streams, settings.links)
         self._links = Links(output, refresh, plain_http=settings.plain_http)
         self._vendor_size = output.size
         self._validator = NO_VERSION

@@ -14,6 +14,7 @@ import requests
 
 from airflow_video_providers import __version__
 from airflow_video_providers.api.errors import parse_retry_after
+from airflow_video_providers.api.links import LinkPolicy
 from airflow_video_providers.api.session import prepare_session
 from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.delivery.source.headers import unsatisfied_size
@@ -35,13 +36,14 @@ class HttpSource:
 
     :param settings: timeouts, proxy and TLS, as of the vendor's connection.
     :param connections: how many connections are kept.
+    :param links: where links and redirects may lead; None: anywhere.
     """
 
-    def __init__(self, settings: ClientSettings, connections: int = 1) -> None:
+    def __init__(self, settings: ClientSettings, connections: int = 1, links: LinkPolicy | None = None) -> None:
         self.settings = settings
         self.requests = 0
         self._session = requests.Session()
-        prepare_session(self._session, hosts=connections, connections=connections)
+        prepare_session(self._session, hosts=connections, connections=connections, links=links)
 
     def get(self, link: str, *, first: int = 0, last: int | None = None, if_range: str | None = None) -> FileResponse:
         """

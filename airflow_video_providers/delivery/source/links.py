@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_video_providers.delivery.source.patience import DownloadSettings, Patience
 from airflow_video_providers.delivery.source.signals import BrokenError, DeadLinkError
-from airflow_video_providers.exceptions import SourceError, SourceLinkExpiredError, VideoOutputNotReadyError
+from airflow_video_providers.delivery.source.urls import parse_link
+from airflow_video_providers.exceptions import (
+    SourceError,
+    SourceLinkExpiredError,
+    SourceLinkRefusedError,
+    VideoOutputNotReadyError,
+)
 
 if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoOutput
@@ -93,8 +99,10 @@ class Links:
         return self._checked(output.url)
 
     def _checked(self, link: str) -> str:
-        if not self._plain_http and link.strip()[:5].lower() == "http:":
-            raise SourceError("the vendor is reached by https, but the link of the file is plain http: not followed")
+        if parse_link(link).scheme == "http" and not self._plain_http:
+            raise SourceLinkRefusedError(
+                "the vendor is reached by https, but the link of the file is plain http: not followed"
+            )
         return link
 
 

@@ -8,6 +8,7 @@ import random
 import threading
 from dataclasses import dataclass
 
+from airflow_video_providers.api.links import LinkPolicy
 from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.delivery.source.signals import BrokenError
 from airflow_video_providers.exceptions import SourceError, VideoProviderError
@@ -31,6 +32,7 @@ class DownloadSettings:
     :param streams: ranges read at once where that is safe (default 4; 1 turns it off).
     :param parallel_from: bytes from which ranges are worth it (default 64 MiB).
     :param plain_http: whether a link may be http; not where the vendor itself is reached by https.
+    :param links: where links and redirects may lead (default: anywhere).
     :param store_conn_id: the Airflow connection for files that the vendor wrote into a bucket (default: none, so that
         the cloud's own credentials are used).
     """
@@ -41,6 +43,7 @@ class DownloadSettings:
     streams: int = 4
     parallel_from: int = PARALLEL_FROM
     plain_http: bool = True
+    links: LinkPolicy | None = None
     store_conn_id: str | None = None
 
 

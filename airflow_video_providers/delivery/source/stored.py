@@ -10,7 +10,12 @@ from typing import BinaryIO
 from airflow_video_providers.delivery.buffers import BufferPool, Part
 from airflow_video_providers.delivery.destination import Location, parse_location
 from airflow_video_providers.delivery.stores.registry import find_store_type, open_store
-from airflow_video_providers.exceptions import ContentCheckError, SourceError, VideoConfigurationError
+from airflow_video_providers.exceptions import (
+    ContentCheckError,
+    SourceError,
+    SourceLinkRefusedError,
+    VideoConfigurationError,
+)
 
 
 def stored_location(url: str | None, conn_id: str | None) -> Location | None:
@@ -25,13 +30,13 @@ def stored_location(url: str | None, conn_id: str | None) -> Location | None:
         return None
     store_type = find_store_type(scheme)
     if store_type is None or not store_type.has_bucket:
-        raise SourceError(f"the link of the file is no http or https link, and no bucket, but {scheme[:20]}")
+        raise SourceLinkRefusedError(f"the link of the file is no http or https link, and no bucket, but {scheme[:20]}")
     try:
         location = parse_location(url)
     except VideoConfigurationError:
         raise SourceError(f"the vendor names a malformed {scheme} URI as the link of the file") from None
     if location.conn_id is not None:
-        raise SourceError("the link of the file names a connection, which is not the vendor's to choose")
+        raise SourceLinkRefusedError("the link of the file names a connection, which is not the vendor's to choose")
     return changed(location, conn_id=conn_id)
 
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
-from airflow_video_providers.exceptions import SourceError
+from airflow_video_providers.exceptions import SourceError, SourceLinkRefusedError
 
 _BLANKS = "".join(map(chr, range(33)))
 _URL = re.compile(r"([a-z][a-z0-9+.-]*):(?://([^/?#\\]*))?([^#]*)", re.IGNORECASE | re.DOTALL)
@@ -35,12 +35,12 @@ def parse_link(link: str) -> FileUrl:
     """
     Split a link.
 
-    :raises SourceError: it is no http or https link. The link itself is not in the text.
+    :raises SourceLinkRefusedError: it is no http or https link. The link itself is not in the text.
     """
     match = _URL.fullmatch(link.strip(_BLANKS).partition("#")[0])
     scheme = match[1].lower() if match else "relative"
     if match is None or scheme not in ("http", "https"):
-        raise SourceError(f"the link of the file is no http or https link but {scheme}")
+        raise SourceLinkRefusedError(f"the link of the file is no http or https link but {scheme}")
     if not match[2]:
         raise SourceError("the link of the file names no host")
     return FileUrl(scheme, match[2], _sendable_target(match[3]))
@@ -51,7 +51,7 @@ def follow(url: FileUrl, location: str) -> FileUrl:
     Return where a redirect leads.
 
     :param location: the header, each byte of it as one character, as http.client gives it.
-    :raises SourceError: it leads to something else than http or https, or from https to http.
+    :raises SourceLinkRefusedError: it leads to something else than http or https, or from https to http.
     """
     try:
         text = location.encode("latin-1").decode("utf-8", "surrogateescape").strip(_BLANKS)
@@ -66,9 +66,9 @@ def follow(url: FileUrl, location: str) -> FileUrl:
     match = _URL.match(text)
     scheme = match[1].lower() if match else ""
     if scheme not in ("http", "https"):
-        raise SourceError(f"the source redirects to a {scheme}: link, which is not followed")
+        raise SourceLinkRefusedError(f"the source redirects to a {scheme}: link, which is not followed")
     if url.scheme == "https" and scheme == "http":
-        raise SourceError("the source redirects from https to http, which is not followed")
+        raise SourceLinkRefusedError("the source redirects from https to http, which is not followed")
     return parse_link(text)
 
 

@@ -9,14 +9,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 
+from airflow_video_providers.api.links import LinkPolicy
 from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.delivery.buffers import BufferPool
 from airflow_video_providers.delivery.source.download import Download
 from airflow_video_providers.delivery.source.patience import DownloadSettings
-from airflow_video_providers.exceptions import SourceError, VideoOutputNotReadyError
+from airflow_video_providers.exceptions import SourceError, SourceLinkRefusedError, VideoOutputNotReadyError
 from airflow_video_providers.jobs import VideoOutput
 from tests.support.faulty_server import FaultyServer, Resource
 from tests.support.media import mp4
@@ -180,5 +183,51 @@ def test_a_link_that_is_not_there_yet_is_minted_again(faulty_server: FaultyServe
     fresh += [VideoOutput(kind="video")] * 3
     download = Download(VideoOutput(kind="video"), refresh, SETTINGS, lambda: b"")
     with pytest.raises(SourceError, match=r"no link for the file yet .* after 3 tries"):
+        download.open()
+    download.close()
+
+
+class Public(LinkPolicy):
+    """That of a vendor whose API is reached by a public address: here, by that of a server on this machine."""
+
+    def _is_api_private(self) -> bool:
+        return False
+
+
+def test_every_link_and_every_hop_leads_to_a_public_address(faulty_server: FaultyServer) -> None:
+    """The first link, a redirect of the vendor's own host, a fresh link; neither may lead to this machine."""
+    other = FaultyServer()
+    try:
+        url = other.add("/video", Resource(BODY))
+        here, dead = f"{faulty_server.url}/go", faulty_server.add("/dead", Resource(BODY, statuses=[(403, {})] * 9))
+        links = Public(faulty_server.url)
+        name = url.replace("127.0.0.1", "localhost")
+        for first, fresh, redirect in ((url, url, ""), (name, name, ""), (here, here, url), (here, here, name),
+                                       (here, here, "http://169.254.169.254/latest"), (dead, url, "")):  # fmt: skip
+            faulty_server.add("/go", Resource(b"", redirect=redirect))
+            for settings in (replace(SETTINGS, links=links), replace(RANGES, links=links)):
+                refreshed = VideoOutput(kind="video", url=fresh)
+                download = Download(VideoOutput(kind="video", url=first), partial(_same, refreshed), settings, bytes)
+                with pytest.raises(SourceLinkRefusedError, match="private address"):
+                    download.open()
+                download.close()
+        assert other.requests == []
+        allowed = replace(SETTINGS, links=Public(faulty_server.url, allow_private=True))
+        download = Download(VideoOutput(kind="video", url=url), partial(_same, None), allowed, bytes)
+        download.open()
+        download.close()
+    finally:
+        other.close()
+
+
+def _same(output: Any) -> Any:
+    return output
+
+
+@pytest.mark.parametrize("link", ["http://a.example/v", " http://a.example/v", "\x01\tHTTP://a.example/v"])
+def test_plain_http_is_refused_however_it_is_written(link: str) -> None:
+    output = VideoOutput(kind="video", url=link)
+    download = Download(output, lambda: output, replace(SETTINGS, plain_http=False), bytes)
+    with pytest.raises(SourceLinkRefusedError, match="plain http"):
         download.open()
     download.close()
