@@ -15,7 +15,7 @@ class Settings(BaseModel):
     A vendor with settings of its own extends this class in its module, and names it in its ``Vendor``.
     """
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     render_seconds: float = Field(10, ge=0)
     """Length of a render; a job keeps the length that was set when it was created."""

@@ -113,12 +113,20 @@ class Vendor:
         fields = {"conn_type": self.name, "host": f"{{url}}{self.prefix}", **self.connection}
         return _filled(fields, url=url)
 
-    def summary(self) -> dict[str, list[str]]:
-        """The names of the operations, and the statuses of a job."""
+    def summary(self) -> dict[str, Any]:
+        """Return the names of the operations, the statuses of a job, and the settings that only this vendor has."""
         operations = {name for *_, names in self.operations for name in names.split()}
         life = self.lifecycle
         statuses = [word for _, word in life.active + life.succeeded]
-        return {"operations": sorted(operations | {"download"}), "statuses": [*statuses, life.failed, *life.cancelled]}
+        return {
+            "operations": sorted(operations | {"download"}),
+            "statuses": [*statuses, life.failed, *life.cancelled],
+            "settings": {
+                name: {"default": field.get_default(call_default_factory=True), "meaning": field.description}
+                for name, field in self.settings.model_fields.items()
+                if name not in Settings.model_fields
+            },
+        }
 
     def classify(self, method: str, path: str) -> tuple[str, ...]:
         """Return the operations that a request asks for."""

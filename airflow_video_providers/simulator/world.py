@@ -116,7 +116,7 @@ class World:
         return {vendor: {**dict.fromkeys(COUNTS, 0), **counts} for vendor, counts in self.counts.items()}
 
     def put(self, kind: str, resource_id: str, value: dict[str, Any]) -> None:
-        """Keep a small resource, for example a pipeline (kind ``xvid.pipelines``)."""
+        """Keep a small resource of a kind, which begins with the vendor's name: ``{vendor}.webhooks``."""
         self.resources[kind][resource_id] = value
         self._dirty.add(("resource", f"{kind}/{resource_id}"))
 

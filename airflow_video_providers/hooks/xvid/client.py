@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 _WRAPPERS = ("response", "root")
-_MOST_ELEMENTS = 500_000
+_MOST_TAGS = 200_000
 
 RIGHTS = {
     "read jobs and files": {"mediahub_read"},
@@ -99,14 +99,14 @@ def parse_xml(content: bytes) -> dict[str, Any]:
     The manual shows no XML, so the form is taken to be the usual one: an element for each key, a list ``jobs`` of
     ``job`` elements, the root either the object's type name or a neutral wrapper.
 
-    :raises ContentError: it is not XML, is nested too deep, holds more than 500,000 elements, or a document type or
+    :raises ContentError: it is not XML, is nested too deep, holds more than 200,000 tags, or a document type or
         entities, which are never read.
     """
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import ParseError, fromstring
 
-    if content.count(b"<") > 2 * _MOST_ELEMENTS:
-        raise ContentError(f"it is XML of more than {_MOST_ELEMENTS} elements")
+    if content.count(b"<") > _MOST_TAGS:
+        raise ContentError(f"it is XML of more than {_MOST_TAGS} tags")
     try:
         root = fromstring(content, forbid_dtd=True)
         value = _value(root)

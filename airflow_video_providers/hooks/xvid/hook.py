@@ -337,10 +337,10 @@ def _content(request: Mapping[str, Any]) -> Mapping[str, Any]:
 def _with_key(user_data: Any, key: str) -> str:
     if user_data in (None, ""):
         return key
-    if not isinstance(user_data, str):
+    if not isinstance(user_data, str) or not _is_unicode(user_data):
         raise SubmissionKeyConflictError(
             f"user_data must be a text, so that it can hold the submission key beside it, not a "
-            f"{type(user_data).__name__}. Nothing was sent."
+            f"{type(user_data).__name__} or half a character. Nothing was sent."
         )
     combined = f"{user_data}{_SEPARATOR}{key}"
     if len(quote(combined, safe="")) > _LONGEST_USER_DATA:
@@ -349,6 +349,10 @@ def _with_key(user_data: Any, key: str) -> str:
             f"{_LONGEST_USER_DATA} percent-encoded characters. Shorten it. Nothing was sent."
         )
     return combined
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _key_of(user_data: str | None) -> str | None:

@@ -6,21 +6,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import time
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import av
 import pytest
+import requests
 from PIL import Image
 from starlette.responses import JSONResponse
 from starlette.testclient import TestClient
 
+from airflow_video_providers.simulator import callbacks, uploads
 from airflow_video_providers.simulator import contents as contents_module
-from airflow_video_providers.simulator import uploads
 from airflow_video_providers.simulator.contents import NEVER, Contents
 from airflow_video_providers.simulator.media import Studio
 from airflow_video_providers.simulator.settings_book import SettingsBook
-from airflow_video_providers.simulator.vendor import RefusedError, Replays, new_job
+from airflow_video_providers.simulator.vendor import RefusedError, Replays, json_notice, new_job
 from airflow_video_providers.simulator.vendors import load_vendors
 from airflow_video_providers.simulator.world import MOST_TOKENS, World
 
@@ -148,3 +150,30 @@ def test_tokens_are_bounded(world):
     assert world.find_token(first) is None
     assert world.find_token(last)["scopes"] == ["a"]
     assert world.find_token(world.issue_token(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("effect", "body", "late"),
+    [({}, b"{}", 0), ({"signed_ago": 1000}, b"{}", 1000), ({"wrong_signature": True}, b"{} ", 0)],
+)
+def test_a_callback_is_signed_as_of_the_time_it_is_sent(receiver, effect, body, late):
+    signed = []
+
+    def sign(content, now):
+        signed.append((content, round((time.time() - now) / 100) * 100))
+        return {"x-signature": "s"}
+
+    callbacks._send(json_notice("n", f"{receiver.url}/there", {}, sign), effect, 5)
+    path, headers, sent = receiver.calls.get(timeout=20)
+    assert (path, headers["x-signature"], sent) == ("/there", "s", b"{}")
+    assert signed == [(body, late)]
+
+
+@pytest.mark.parametrize("name", load_vendors())
+def test_every_setting_of_a_vendor_says_what_it_means(simulator, name):
+    shown = requests.get(f"{simulator.url}/_simulator/vendors", timeout=20).json()[name]
+    assert {"create", "status"} <= set(shown["operations"])
+    assert all(setting["meaning"] for setting in shown["settings"].values())
+    own = {field: setting["default"] for field, setting in shown["settings"].items()}
+    kept = requests.get(f"{simulator.url}/_simulator/settings", timeout=20).json().get(name, {})
+    assert own.items() <= kept.items()

@@ -55,7 +55,7 @@ class _Open(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-class _Pipeline(_Open):
+class _Reference(_Open):
     id: str
 
 
@@ -65,11 +65,12 @@ class _Input(_Open):
 
 class _Output(_Open):
     output_name: str | None = None
+    preset: _Reference | None = None
     thumbnails: list[dict[str, Any]] | None = None
 
 
 class _JobBody(_Open):
-    pipeline: _Pipeline | None = None
+    pipeline: _Reference | None = None
     pipeline_id: str | None = None
     input: _Input
     outputs: list[_Output] | None = None

@@ -9,6 +9,7 @@ import hmac
 import time
 import xml.etree.ElementTree as ET
 
+import pytest
 import requests
 
 
@@ -137,3 +138,71 @@ def test_a_callback_pings_the_pipeline_and_counts(clients, simulator, receiver):
     simulator.move(job_id, finish=True)
     assert {calls.get(timeout=20)[0] for _ in range(2)} == {"/started", "/finished"}
     assert simulator.jobs()[0]["state"] == "succeeded"
+
+
+JOB = {"pipeline": {"id": "P"}, "input": {"input_name": "a.mp4"}}
+READ, SUBMIT, CANCEL, UPLOAD, PIPELINE, DOWNLOAD, MARK = range(7)
+
+
+@pytest.mark.parametrize(
+    ("scope", "allowed"),
+    [
+        ("", {READ, SUBMIT, CANCEL, UPLOAD, PIPELINE, DOWNLOAD, MARK}),
+        ("mediahub", {READ, SUBMIT, CANCEL, UPLOAD, PIPELINE, DOWNLOAD}),
+        ("mediahub_read,mediahub_write", {READ, SUBMIT, CANCEL, UPLOAD, PIPELINE, DOWNLOAD}),
+        ("mediahub,autograph", {READ, SUBMIT, CANCEL, UPLOAD, PIPELINE, DOWNLOAD, MARK}),
+        ("mediahub_read,mediahub_submit_jobs,mediahub_download_files", {READ, SUBMIT, DOWNLOAD}),
+        ("mediahub_read", {READ, DOWNLOAD}),
+        ("mediahub_submit_jobs", {SUBMIT}),
+        ("mediahub_download_files", {DOWNLOAD}),
+        ("mediahub_write", {SUBMIT, CANCEL, UPLOAD, PIPELINE}),
+        ("me", set()),
+    ],
+)
+def test_a_token_does_what_its_scopes_grant(clients, simulator, scope, allowed):
+    client = clients("xvid")
+    done, running = client.create(), client.create()
+    simulator.move(done, finish=True)
+    file_id = client.get(f"/jobs/{done}")["job"]["outputs"][0]["file"]["id"]
+    headers = client.login(scope=scope)
+    calls = {
+        READ: ("GET", f"/jobs/{done}", None),
+        SUBMIT: ("POST", "/jobs/", {"job": JOB}),
+        UPLOAD: ("POST", "/files/uploads/?object_key=a.mp4&pipeline_id=P", None),
+        PIPELINE: ("POST", "/pipelines/", {"pipeline": {"name": "p"}}),
+        DOWNLOAD: ("GET", f"/files/downloads/?file_id={file_id}", None),
+        MARK: ("POST", "/jobs/", {"job": {**JOB, "autograph": {"watermark_strength": "light"}}}),
+        CANCEL: ("DELETE", f"/jobs/{running}", None),
+    }
+    answers = {name: client.call(*call[:2], json=call[2], headers=headers) for name, call in calls.items()}
+    assert {name for name, answer in answers.items() if answer.ok} == allowed
+    refused = [answer.json()["error"]["error_code"] for answer in answers.values() if not answer.ok]
+    assert set(refused) <= {"0x0000006"}
+    assert {answer.status_code for answer in answers.values() if not answer.ok} <= {403}
+
+
+def test_no_two_viewers_get_the_same_copy_of_a_watermarked_file(clients, simulator):
+    client = clients("xvid")
+    job = {**JOB, "autograph": {"watermark_strength": "light"}}
+    marked, plain = (client.post("/jobs/", {"job": body})["job"]["id"] for body in (job, JOB))
+    for job_id in (marked, plain):
+        simulator.move(job_id, finish=True)
+
+    def file_of(job_id):
+        return client.get(f"/jobs/{job_id}?expand=file")["job"]["outputs"][0]["file"]
+
+    def copy_for(file, query=""):
+        answer = client.call("GET", f"/files/downloads/?file_id={file['id']}&redirect=true{query}")
+        return requests.get(answer.headers["location"], timeout=60).content
+
+    file = file_of(marked)
+    copies = [
+        copy_for(file, query) for query in ("", "", "&autograph_tag=ann", "&autograph_tag=bob", "&expert_mode=true")
+    ]
+    assert len(set(copies)) == 5
+    assert copy_for(file, "&autograph_tag=ann") == copies[2]
+    assert {len(copy) for copy in copies} == {file["size"]}
+    assert file["md5_checksum"] not in {hashlib.md5(copy).hexdigest() for copy in copies}
+    assert file["autograph"] is True
+    refused = client.call("GET", f"/files/downloads/?file_id={file_of(plain)['id']}&autograph_tag=ann")
+    assert refused.status_code == 400
