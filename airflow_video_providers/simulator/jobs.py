@@ -24,7 +24,7 @@ class Job:
     render_seconds: float
     video_id: str | None = None
     client_id: str | None = None
-    """The id by which clients know the job, where that is more than ``job_id``: fal's endpoint and request id."""
+    """The id by which clients know the job, where that is more than ``job_id``."""
     keys: dict[str, Any] = field(default_factory=dict)
     """The fields of the request in which a client can leave a mark, for example ``user_data``."""
     extra: dict[str, Any] = field(default_factory=dict)
