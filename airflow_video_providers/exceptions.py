@@ -191,6 +191,14 @@ class SubmissionError(VideoProviderError):
     """A request could not be submitted; nothing was bought by this try."""
 
 
+class RenderVideosError(VideoProviderError):
+    """More items of a bulk task failed than it allows; ``summary`` has the counts, the manifest names each item."""
+
+    def __init__(self, message: str, *, summary: dict[str, Any]) -> None:
+        self.summary = summary
+        super().__init__(message)
+
+
 class SubmissionKeyConflictError(SubmissionError, ValueError):
     """The request already fills the field that must carry our key, and the field cannot hold both."""
 

@@ -130,11 +130,20 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "Video jobs",
-                "python-modules": [f"{_PACKAGE}.operators.video_job", f"{_PACKAGE}.operators.cancel_video_job"],
+                "python-modules": [
+                    f"{_PACKAGE}.operators.video_job",
+                    f"{_PACKAGE}.operators.cancel_video_job",
+                    f"{_PACKAGE}.operators.render_videos",
+                ],
             }
         ],
         "sensors": [{"integration-name": "Video jobs", "python-modules": [f"{_PACKAGE}.sensors.video_job"]}],
-        "triggers": [{"integration-name": "Video jobs", "python-modules": [f"{_PACKAGE}.triggers.video_job"]}],
+        "triggers": [
+            {
+                "integration-name": "Video jobs",
+                "python-modules": [f"{_PACKAGE}.triggers.video_job", f"{_PACKAGE}.triggers.video_jobs"],
+            }
+        ],
         "transfers": [
             {
                 "source-integration-name": "Video jobs",

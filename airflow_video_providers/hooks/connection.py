@@ -118,7 +118,7 @@ class ConnectedHook(BaseHook):
                         burst=self.burst,
                     )
                 self._client = client
-                if not is_local(self.base_url):
+                if not is_local(client.base_url):
                     for text in self.exposures():
                         _warn_once(text)
             return self._client

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -74,6 +74,29 @@ async def _decide(conn_id: str, job: VideoJob, ti: Any, *, cancel: bool, name: s
         said = str(error) or type(error).__name__
         log.warning("%s is left alone, since Airflow does not say what became of its task (%s). %s", name, said, how)
         return
+    await _carry_out(conn_id, job, state, cancel=cancel, name=name)
+
+
+async def handle_kills(conn_id: str, jobs: Sequence[VideoJob], ti: Any, *, cancel: bool) -> None:
+    """Do the same for all renders of one task, which Airflow is asked about once."""
+    try:
+        state = await _get_state(ti)
+    except Exception as error:
+        said, names = str(error) or type(error).__name__, ", ".join(job.job_id for job in jobs)
+        log.warning("Airflow does not say what became of the task (%s); its jobs are left alone: %s", said, names)
+        return
+    work = [
+        _keep(_carry_out(conn_id, job, state, cancel=cancel, name=f"{job.vendor} job {job.job_id}")) for job in jobs
+    ]
+    try:
+        await asyncio.shield(asyncio.gather(*work))
+    except asyncio.CancelledError:
+        log.warning("No time is left to see %d jobs cancelled; the triggerer goes on trying.", len(jobs))
+        raise
+
+
+async def _carry_out(conn_id: str, job: VideoJob, state: str | None, *, cancel: bool, name: str) -> None:
+    how = how_to_cancel(conn_id, job.job_id, job.page_url)
     if state == "deferred":
         log.info("%s is left alone: its task is still deferred, so another triggerer has taken it over.", name)
     elif not is_ended(state):

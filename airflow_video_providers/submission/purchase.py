@@ -29,7 +29,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.jobs import VideoJob
-from airflow_video_providers.submission.record import SubmissionRecord, SubmissionStore
+from airflow_video_providers.submission.record import RecordStore, SubmissionRecord
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Purchase:
     """
 
     def __init__(
-        self, hook: VideoHook, store: SubmissionStore, record: SubmissionRecord, *, in_doubt: bool = False
+        self, hook: VideoHook, store: RecordStore, record: SubmissionRecord, *, in_doubt: bool = False
     ) -> None:
         self.record = record
         self._hook = hook

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -112,6 +112,44 @@ def submission_key(
     return f"avp-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]}"
 
 
+def write_entry(store: Any, key: str, value: Any, *, retention: timedelta, patience: float = 0.0) -> None:
+    """
+    Write an entry of the task state store.
+
+    :param patience: seconds for which an API server that is away is asked again, beyond the half minute for which
+        Airflow's own client asks it; default: not at all.
+    :raises SubmissionSupersededError: Airflow has replaced this try by another one.
+    :raises AirflowRuntimeError: the API server is away, or refuses.
+    """
+    give_up_at = time.monotonic() + patience
+    while True:
+        try:
+            store.set(key, value, retention=retention)
+        except Exception as error:
+            if is_superseded(error):
+                raise SubmissionSupersededError(
+                    "Airflow has replaced this try of the task: it was cleared, or retried after its worker was "
+                    "taken for dead. This try stops and sends nothing more."
+                ) from error
+            if not is_store_away(error) or time.monotonic() >= give_up_at:
+                raise
+            log.warning("The submission cannot be recorded yet, trying again in %.0f s: %s", _STORE_PAUSE, error)
+        else:
+            return
+        time.sleep(_STORE_PAUSE)
+
+
+class RecordStore(Protocol):
+    """Keeps the submission record of one render: of a task, or of an item of a bulk task."""
+
+    @property
+    def record(self) -> SubmissionRecord | None:
+        """The record as it was last read or written."""
+
+    def write(self, record: SubmissionRecord, *, patience: float = 0.0) -> None:
+        """Keep the record; raise ``SubmissionSupersededError`` for a try that Airflow has replaced."""
+
+
 class SubmissionStore:
     """
     The record of one task in Airflow's task state store.
@@ -150,22 +188,9 @@ class SubmissionStore:
         :raises SubmissionSupersededError: Airflow has replaced this try by another one.
         :raises AirflowRuntimeError: the API server is away, or refuses.
         """
-        value = record.model_dump(mode="json")
-        give_up_at = time.monotonic() + patience
-        while True:
-            try:
-                self._store.set(RECORD_KEY, value, retention=RECORD_RETENTION)
-                break
-            except Exception as error:
-                if is_superseded(error):
-                    raise SubmissionSupersededError(
-                        "Airflow has replaced this try of the task: it was cleared, or retried after its worker was "
-                        "taken for dead. This try stops and sends nothing more."
-                    ) from error
-                if not is_store_away(error) or time.monotonic() >= give_up_at:
-                    raise
-                log.warning("The submission cannot be recorded yet, trying again in %.0f s: %s", _STORE_PAUSE, error)
-            time.sleep(_STORE_PAUSE)
+        write_entry(
+            self._store, RECORD_KEY, record.model_dump(mode="json"), retention=RECORD_RETENTION, patience=patience
+        )
         self.record = record
 
     def is_current(self) -> bool:

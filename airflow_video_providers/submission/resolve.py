@@ -25,7 +25,7 @@ from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.retry_policy import is_hopeless
 from airflow_video_providers.submission.decisions import NO_JOB, read_decision, unknown_decision
 from airflow_video_providers.submission.purchase import Purchase
-from airflow_video_providers.submission.record import SubmissionRecord, SubmissionStore
+from airflow_video_providers.submission.record import RecordStore, SubmissionRecord
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Resolver:
     def __init__(
         self,
         hook: VideoHook,
-        store: SubmissionStore,
+        store: RecordStore,
         *,
         find_wait: float,
         keep: Callable[[SubmissionRecord, VideoJob], SubmissionRecord],

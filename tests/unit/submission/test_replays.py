@@ -238,7 +238,7 @@ def test_a_refusal_before_the_vendor_looks_at_the_key_proves_nothing_about_the_f
     class Impatient(FakeHook):
         def make_client(self):
             client = super().make_client()
-            client.settings = type(client.settings)(proxy="http://127.0.0.1:9", retry_deadline=0.0)
+            client.settings = type(client.settings)(proxy="http://127.0.0.1:9", retry_deadline=0.001)
             return client
 
     with pytest.raises(error):

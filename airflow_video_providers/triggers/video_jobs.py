@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trigger that waits for the renders of a bulk task, and wakes it when enough of them have ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_video_providers.exceptions import VideoPollingError
+from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.submission.cancel_in_triggerer import handle_kills
+from airflow_video_providers.waiting.in_triggerer import Waiter, watch
+from airflow_video_providers.waiting.schedule import Pace
+from airflow_video_providers.waiting.wait import Limits, Wait
+
+WAKE_SECONDS = 30.0
+"""How long a render that has ended waits for others at the most, before the task is woken."""
+_SETTLING_SECONDS = 10.0
+
+
+class VideoJobsTrigger(BaseTrigger):
+    """
+    Wait for many renders of one connection, all by the poll that the triggerer's waits share.
+
+    It fires one event when ``wake_at`` renders have ended, when the first of them has waited for 30 seconds, or when
+    all have: ``{"ended": [{"number", "job"}, ...], "error": None or text}``.
+
+    :param conn_id: the Airflow connection.
+    :param jobs: ``{"number": of the item, "job_id", "vendor", "deadline"}`` for each; the deadline in seconds of the
+        epoch. A job whose deadline passes is among the ended ones, in the state in which it was polled last.
+    :param poll_interval: longest time between two polls of a job, in seconds.
+    :param wake_at: how many ended renders wake the task.
+    :param deferred_at: seconds of the epoch; the task is not resumed within 10 seconds of it.
+    :param seed: names the task instance, map index included.
+    :param cancel_on_kill: cancel the renders when a user clears, fails or succeeds the task.
+    """
+
+    def __init__(
+        self,
+        *,
+        conn_id: str,
+        jobs: list[dict[str, Any]],
+        poll_interval: float,
+        wake_at: int,
+        deferred_at: float,
+        seed: str = "",
+        cancel_on_kill: bool = True,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in Airflow
+        self.conn_id = conn_id
+        self.jobs = jobs
+        self.poll_interval = poll_interval
+        self.wake_at = wake_at
+        self.deferred_at = deferred_at
+        self.seed = seed
+        self.cancel_on_kill = cancel_on_kill
+        self._ended: dict[int, VideoJob] = {}
+        self._error: str | None = None
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what the triggerer needs to make the trigger again."""
+        names = ("conn_id", "jobs", "poll_interval", "wake_at", "deferred_at", "seed", "cancel_on_kill")
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, then fire one event."""
+        news = asyncio.Event()
+        tasks = [asyncio.ensure_future(self._watch(job, news)) for job in self.jobs]
+        first: float | None = None
+        try:
+            while len(self._ended) < min(self.wake_at, len(self.jobs)) and self._error is None:
+                if self._ended and first is None:
+                    first = time.monotonic()
+                left = None if first is None else max(0.0, first + WAKE_SECONDS - time.monotonic())
+                if left == 0.0:
+                    break
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(news.wait(), left)
+                news.clear()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self.task_instance is not None:
+            await asyncio.sleep(max(0.0, self.deferred_at + _SETTLING_SECONDS - time.time()))
+        self.log.info("%d of %d renders have ended", len(self._ended), len(self.jobs))
+        ended = [{"number": number, "job": job.to_xcom()} for number, job in self._ended.items()]
+        yield TriggerEvent({"ended": ended, "error": self._error})  # type: ignore[no-untyped-call]  # untyped
+
+    async def _watch(self, told: dict[str, Any], news: asyncio.Event) -> None:
+        number = int(told["number"])
+        limits = Limits(poll_interval=self.poll_interval, deadline=told["deadline"], seed=f"{self.seed} {number}")
+        now = time.time()
+        job = VideoJob(vendor=told["vendor"], job_id=told["job_id"], state=JobState.RUNNING, vendor_status="deferred")
+        wait = Wait.begin(job, Pace.begin(job, now), limits)
+        async with contextlib.aclosing(watch(self.conn_id, Waiter(wait))) as polls:
+            async for wait in polls:
+                if wait.end is None:
+                    continue
+                if isinstance(wait.error, VideoPollingError):
+                    self._error = str(wait.error)
+                else:
+                    self._ended[number] = wait.job
+                news.set()
+
+    async def on_kill(self) -> None:
+        """Cancel the renders if a user ended the task and it wants that; leave them alone in any other case."""
+        left = [told for told in self.jobs if int(told["number"]) not in self._ended]
+        await handle_kills(self.conn_id, placeholders(left), self.task_instance, cancel=self.cancel_on_kill)
+
+
+def placeholders(jobs: Sequence[dict[str, Any]]) -> list[VideoJob]:
+    """Return jobs that are known by their ids only."""
+    return [
+        VideoJob(vendor=told["vendor"], job_id=told["job_id"], state=JobState.RUNNING, vendor_status="deferred")
+        for told in jobs
+    ]
