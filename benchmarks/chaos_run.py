@@ -21,8 +21,8 @@ from tests.support.simulator import Simulator
 DONE = ("success", "failed")
 TRIGGERERS = ("kill triggerers", "suspend triggerers")
 API = ("suspend API", "restart API")
-LONGEST = 1200
-"""Seconds that a phase may take."""
+STUCK = 600
+"""Seconds without any change after which a phase is given up."""
 SLOTS = 8
 """How many tasks run at the same time: more only makes each of them slower."""
 RENDER_SECONDS = 20
@@ -31,7 +31,7 @@ LATE_HEARTBEAT = 35
 """Seconds for which a triggerer is suspended: more than twice its threshold."""
 API_AWAY = 40
 """Seconds for which the API server is suspended, or until it is started again."""
-_SETTLE = 60
+_SETTLE = 120
 """Seconds that a cancelled or superseded render may take to show, after all tasks have ended."""
 
 
@@ -64,7 +64,7 @@ class Phase:
         self.prepare()
         for case in self.cases:
             self.trigger(case.dag_id)
-        end = time.monotonic() + LONGEST
+        seen, changed = None, time.monotonic()
         while True:
             if dead := self.airflow.start_dead():
                 say(f"{', '.join(dead)} had died, and was started again")
@@ -75,7 +75,10 @@ class Phase:
             left = [task for task in self.tasks if task.state not in DONE or task.to_do]
             if not left:
                 break
-            if time.monotonic() > end:
+            now = [(task.state, task.tries, len(task.jobs), task.acted_at) for task in self.tasks]
+            if now != seen:
+                seen, changed = now, time.monotonic()
+            elif time.monotonic() > changed + STUCK:
                 say(f"{len(left)} tasks did not end: {[(task.order.mark, task.state) for task in left][:9]}")
                 break
             time.sleep(2)
