@@ -59,7 +59,7 @@ class _VideoJobDecoratedOperator(DecoratedOperator, SubmitVideoJobOperator):
 
 def video_job_task(python_callable: Callable[..., Mapping[str, Any]] | None = None, **kwargs: Any) -> TaskDecorator:
     """
-    Make a task of a function that returns a request: ``@task.video_job(conn_id="xvid_default")``.
+    Make a task of a function that returns a request: ``@task.video_job(conn_id="acme_default")``.
 
     :param python_callable: the function.
     :param kwargs: the arguments of :class:`SubmitVideoJobOperator` but ``request``, and of every task.

@@ -146,7 +146,7 @@ class VideoJob(BaseModel):
     """
     One render at a vendor, as last polled.
 
-    :param vendor: the connection type of the vendor, e.g. ``xvid``.
+    :param vendor: the connection type of the vendor, e.g. ``acme``.
     :param job_id: the id that the vendor polls by.
     :param state: the vendor's status in the common vocabulary.
     :param vendor_status: the status in the vendor's own word.

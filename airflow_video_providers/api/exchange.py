@@ -95,7 +95,7 @@ class Exchange:
         self.secrets = [secret for secret in secrets if secret and len(secret) >= _SHORTEST_SECRET]
         self.error_parser = error_parser
         self.causes: dict[int, type[VideoApiError]] = {}
-        """What a status means for this vendor, where that is not the usual: Synthesia's 403 is a wrong key."""
+        """What a status means for this vendor, where that is not the usual: e.g. 403 for a wrong key."""
         self.decoder = decoder
         self.error_decoder = error_decoder
         self.headers = dict(headers or {})

@@ -202,7 +202,7 @@ class VideoHook(ConnectedHook):
         :param stream: read to its end.
         :param name: the file's name at the vendor.
         :param size: bytes in the stream.
-        :param options: what the vendor needs beside (Xvid: ``pipeline_id``).
+        :param options: what the vendor needs beside (its page names them).
         :return: the id (or path) that a job request needs.
         """
         raise VideoConfigurationError(f"{self.hook_name} documents no upload of source media.")

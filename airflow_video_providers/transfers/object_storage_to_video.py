@@ -29,7 +29,7 @@ class ObjectStorageToVideoOperator(BaseOperator):
     :param conn_id: the Airflow connection of the vendor.
     :param name: the file's name at the vendor (default: the last part of the key).
     :param media_type: of the file (default: what the store says, else by the name's extension).
-    :param options: what the vendor needs beside, e.g. ``{"pipeline_id": ...}`` for Xvid; a mapping, also when rendered.
+    :param options: what the vendor needs beside, as its page says; a mapping, also when rendered.
     :return: the id (or path) that a job request needs.
     :raises VideoConfigurationError: wrong arguments, or a vendor that documents no upload.
     :raises SourceError: the object is not there, or cannot be read.

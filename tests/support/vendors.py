@@ -5,14 +5,11 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from airflow.sdk.module_loading import import_string
 
 from airflow_video_providers.get_provider_info import get_provider_info
-
-if TYPE_CHECKING:
-    from airflow_video_providers.hooks.base import VideoHook
+from airflow_video_providers.hooks.base import KeySupport, VideoHook
 
 HOOKS: dict[str, type[VideoHook]] = {
     entry["connection-type"]: import_string(entry["hook-class-name"])
@@ -24,3 +21,12 @@ HOOKS: dict[str, type[VideoHook]] = {
 def schemas_of(vendor: str) -> ModuleType:
     """Return the module of a vendor's models."""
     return import_module(f"airflow_video_providers.hooks.{vendor}.schemas")
+
+
+def vendors_that(**facts: object) -> list[str]:
+    """Return the vendors whose hooks have these class attributes, e.g. ``can_cancel=True``."""
+    return [name for name, hook in HOOKS.items() if all(getattr(hook, fact) == value for fact, value in facts.items())]
+
+
+ONE = vendors_that(key_support=KeySupport.EXACT, can_list=True, can_cancel=True)[0]
+"""A vendor that can do most, for tests of what does not depend on the vendor."""

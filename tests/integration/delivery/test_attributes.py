@@ -47,7 +47,7 @@ def test_an_object_has_what_was_asked_for(
     options: dict[str, Any] = {"content_type": "", "metadata": {"team": "training"}, **attributes}
     Delivery(
         output,
-        vendor="xvid",
+        vendor="acme",
         job_id="j1",
         location=location,
         store=open_store(location),

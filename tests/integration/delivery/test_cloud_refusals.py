@@ -76,7 +76,7 @@ def deliver(server: FaultyServer, uri: str, **rules: Any) -> DeliveredFile:
     location = parse_location(uri)
     return Delivery(
         output,
-        vendor="xvid",
+        vendor="acme",
         job_id="j1",
         location=location,
         store=open_store(location),

@@ -36,7 +36,7 @@ def deliver(server: FaultyServer, uri: str, if_exists: str = "skip", job_id: str
     location = parse_location(uri)
     return Delivery(
         output,
-        vendor="xvid",
+        vendor="acme",
         job_id=job_id,
         location=location,
         store=open_store(location),

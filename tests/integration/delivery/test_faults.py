@@ -269,7 +269,7 @@ def deliver(
 
     delivery = Delivery(
         link(0),
-        vendor="xvid",
+        vendor="acme",
         job_id="j1",
         location=place.location,
         store=place.store,

@@ -31,7 +31,8 @@ from tests.support.cloud_emulators import CloudBucket
 from tests.support.faulty_server import FaultyServer, Resource
 from tests.support.media import mp4
 from tests.support.s3 import S3Server
-from tests.support.simulator import Simulator
+from tests.support.simulator import VENDORS, Simulator
+from tests.support.vendors import ONE
 
 # What Airflow's task runner does with an operator and SIGTERM, and a state store that outlives the process.
 TASK = """
@@ -48,9 +49,9 @@ class Store:
         self.values[key] = value
         self.path.write_text(json.dumps(self.values))
 
-job_id, destination, state = sys.argv[1:]
+conn_id, job_id, destination, state = sys.argv[1:]
 operator = VideoToObjectStorageOperator(
-    task_id="store", conn_id="hourone_default", job_id=job_id, destination=destination
+    task_id="store", conn_id=conn_id, job_id=job_id, destination=destination
 )
 signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
 print(json.dumps(operator.execute({"task_state_store": Store(state)})))
@@ -100,12 +101,12 @@ def test_on_a_cloud(how: signal.Signals, video_connections: Simulator, cloud: Cl
 def kill_and_retry(how: signal.Signals, place: Place, simulator: Simulator, folder: Path) -> None:
     """Kill a transfer in the middle; nothing is visible. Run it again: it is delivered, and nothing is left over."""
     simulator.settings(file_bytes=60_000_000)
-    job_id = get_video_hook("hourone_default").submit_job({"title": "Hi", "draft": False, "transcript": "Hi."}).job_id
+    job_id = get_video_hook(f"{ONE}_default").submit_job(VENDORS[ONE].request("Hi")).job_id
     simulator.move(job_id, finish=True)
-    simulator.fault("hourone", "download", bytes_per_second=20_000_000)
+    simulator.fault(ONE, "download", bytes_per_second=20_000_000)
     environment = {**os.environ, **place.environment}
     state = folder / "state.json"
-    command = [sys.executable, "-c", TASK, job_id, place.uri, str(state)]
+    command = [sys.executable, "-c", TASK, f"{ONE}_default", job_id, place.uri, str(state)]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for _ in range(600):
         if state.exists():  # written once the upload has begun
@@ -135,12 +136,12 @@ def test_an_execution_timeout_leaves_nothing(
     for name, value in s3.connection_env().items():
         monkeypatch.setenv(name, value)
     video_connections.settings(file_bytes=200_000_000)
-    job_id = get_video_hook("hourone_default").submit_job({"title": "Hi", "draft": False, "transcript": "Hi."}).job_id
+    job_id = get_video_hook(f"{ONE}_default").submit_job(VENDORS[ONE].request("Hi")).job_id
     video_connections.move(job_id, finish=True)
-    video_connections.fault("hourone", "download", bytes_per_second=20_000_000, times=None)
+    video_connections.fault(ONE, "download", bytes_per_second=20_000_000, times=None)
     for destination in (f"s3://s3_test@{s3.bucket}/v.mp4", f"file://{tmp_path}/videos/v.mp4"):
         operator = VideoToObjectStorageOperator(
-            task_id="store", conn_id="hourone_default", job_id=job_id, destination=destination
+            task_id="store", conn_id=f"{ONE}_default", job_id=job_id, destination=destination
         )
         with pytest.raises(AirflowTaskTimeout), timeout(2):
             operator.execute({})  # type: ignore[typeddict-item]
@@ -170,7 +171,7 @@ def test_a_kill_while_the_upload_begins(faulty_server: FaultyServer, tmp_path: P
     operator._running = True
     delivery = Delivery(
         output,
-        vendor="xvid",
+        vendor="acme",
         job_id="j",
         location=parse_location(operator.destination),
         store=Store(),

@@ -43,7 +43,7 @@ def test_transfers_within_a_budget(streams: int, parts: int, faulty_server: Faul
         location = parse_location(f"file://{tmp_path}/{number}.mp4")
         Delivery(
             output,
-            vendor="xvid",
+            vendor="acme",
             job_id="1",
             location=location,
             store=open_store(location),

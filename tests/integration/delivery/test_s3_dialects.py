@@ -53,7 +53,7 @@ def deliver(server: FaultyServer, s3: S3Server, key: str = "v.mp4", **rules: Any
     location = parse_location(f"s3://s3_test@{s3.bucket}/{key}")
     return Delivery(
         output,
-        vendor="xvid",
+        vendor="acme",
         job_id="j1",
         location=location,
         store=open_store(location),

@@ -51,7 +51,7 @@ def delivery(
     location = parse_location(uri)
     return Delivery(
         output,
-        vendor="xvid",
+        vendor="acme",
         job_id=job_id,
         location=location,
         store=open_store(location),

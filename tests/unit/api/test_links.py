@@ -227,7 +227,7 @@ class TestClient:
 @pytest.mark.parametrize(
     ("url", "local"),
     [
-        ("http://127.0.0.1:8099/xvid", True),
+        ("http://127.0.0.1:8099/acme", True),
         ("http://simulator:8099", True),
         ("http://vendor.svc.internal", True),
         ("http://printer.local.", True),

@@ -14,7 +14,7 @@ from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.transfers.object_storage_to_video import ObjectStorageToVideoOperator
 from airflow_video_providers.transfers.video_to_object_storage import VideoToObjectStorageOperator
 
-GOOD: dict[str, Any] = {"conn_id": "xvid_default", "job_id": "1", "destination": "s3://c@b/{job_id}.{ext}"}
+GOOD: dict[str, Any] = {"conn_id": "acme_default", "job_id": "1", "destination": "s3://c@b/{job_id}.{ext}"}
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
         {"max_bytes": 0},
         {"max_bytes": "many"},
         {"job_id": ""},
-        {"job_id": {"vendor": "xvid"}},
+        {"job_id": {"vendor": "acme"}},
         {"conn_id": ""},
         {"metadata": {"team": 7}},
         {"metadata": {"the-team": "x"}},
@@ -68,7 +68,7 @@ def test_wrong_arguments(wrong: dict[str, Any]) -> None:
         {"destination": "s3://b/{{ ds }}/{job_id}.{ext}"},
         {"destination": "{{ var.value.place }}"},
         {"if_exists": "{{ params.how }}", "conn_id": "{{ params.conn }}", "max_bytes": "{{ params.most }}"},
-        {"job_id": {"job_id": "1", "vendor": "xvid"}},
+        {"job_id": {"job_id": "1", "vendor": "acme"}},
         {"metadata": {"Team1": "Training & safety, 2026 ~"}},
     ],
     ids=str,
@@ -110,7 +110,7 @@ def test_outlets_that_are_no_assets_have_no_events() -> None:
 )
 def test_wrong_upload_arguments(wrong: dict[str, Any]) -> None:
     with pytest.raises(VideoConfigurationError):
-        ObjectStorageToVideoOperator(task_id="t", **{"source": "s3://c@b/a.mp4", "conn_id": "xvid_default", **wrong})
+        ObjectStorageToVideoOperator(task_id="t", **{"source": "s3://c@b/a.mp4", "conn_id": "acme_default", **wrong})
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_the_options_of_an_upload_became_is_checked_before_anything_is_aske
     upload = ObjectStorageToVideoOperator(
         task_id="t",
         source="s3://c@b/a.mp4",
-        conn_id="xvid_default",
+        conn_id="acme_default",
         options="{{ params.options }}",  # type: ignore[arg-type]  # a template
     )
     upload.options = options

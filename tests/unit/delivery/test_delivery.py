@@ -25,7 +25,7 @@ def deliver(path: Path, output: VideoOutput, **rules: object) -> DeliveredFile:
     """Deliver an output to a local file."""
     return Delivery(
         output,
-        vendor="hourone",
+        vendor="acme",
         job_id="1",
         location=parse_location(f"file://{path}"),
         store=LocalStore(),

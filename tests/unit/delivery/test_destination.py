@@ -123,10 +123,10 @@ def test_extensions(fields: dict[str, str], ext: str) -> None:
 def test_each_output_has_its_own_key() -> None:
     outputs = [VideoOutput(kind="video", name="../Large.mp4"), VideoOutput(kind="video", name="Small.mp4")]
     template = "s3://b/{vendor}/{job_id}/{name}.{ext}"
-    keys = [location.key for location in locate(template, vendor="xvid", job_id="j1", outputs=outputs)]
-    assert keys == ["xvid/j1/_Large.mp4", "xvid/j1/Small.mp4"]
+    keys = [location.key for location in locate(template, vendor="acme", job_id="j1", outputs=outputs)]
+    assert keys == ["acme/j1/_Large.mp4", "acme/j1/Small.mp4"]
     with pytest.raises(VideoConfigurationError, match=r"two of them to s3://b/j1\.mp4"):
-        locate("s3://b/{job_id}.{ext}", vendor="xvid", job_id="j1", outputs=outputs)
+        locate("s3://b/{job_id}.{ext}", vendor="acme", job_id="j1", outputs=outputs)
 
 
 def test_each_job_has_its_own_key() -> None:

@@ -53,7 +53,7 @@ def deliver(
     output = VideoOutput(kind="subtitles", content=content, media_type="text/vtt")
     return Delivery(
         output,
-        vendor="colossyan",
+        vendor="acme",
         job_id=job_id,
         location=parse_location(f"file://{path}"),
         store=store or LocalStore(),

@@ -41,7 +41,7 @@ class TestJob:
             make_job(job_id=job_id)
         assert caught.value.outcome_unknown
 
-    @pytest.mark.parametrize(("job_id", "kept"), [("a/b", "a/b"), (7, "7"), ("fal-ai/veo:1", "fal-ai/veo:1")])
+    @pytest.mark.parametrize(("job_id", "kept"), [("a/b", "a/b"), (7, "7"), ("team/model:1", "team/model:1")])
     def test_any_other_id_stays_as_it_is(self, job_id: Any, kept: str) -> None:
         assert make_job(job_id=job_id).job_id == kept
 

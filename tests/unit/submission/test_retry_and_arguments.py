@@ -22,13 +22,13 @@ from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.retry_policy import VideoRetryPolicy
 from tests.support.submission import FakeHook, Steps, World, context_of
 
-CALL = {"vendor": "xvid", "endpoint": "POST /jobs/"}
+CALL = {"vendor": "acme", "endpoint": "POST /jobs/"}
 FAIL, RETRY, DEFAULT = RetryAction.FAIL, RetryAction.RETRY, RetryAction.DEFAULT
 
 
 def job(reason=None):
     error = JobError(message=reason) if reason else None
-    return VideoJob(vendor="xvid", job_id="1", state=JobState.FAILED, vendor_status="FAILURE", error=error)
+    return VideoJob(vendor="acme", job_id="1", state=JobState.FAILED, vendor_status="FAILURE", error=error)
 
 
 def decide(error, policy=None):

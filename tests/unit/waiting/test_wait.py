@@ -17,7 +17,7 @@ from airflow_video_providers.exceptions import (
     VideoJobTimeoutError,
     VideoPollingError,
 )
-from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.jobs import JobError, JobState, VideoJob
 from airflow_video_providers.waiting.schedule import LONGEST_RETRY_AFTER, Pace, next_poll
 from airflow_video_providers.waiting.wait import Limits, Wait, failure_weight, may_pass
 
@@ -177,7 +177,13 @@ def test_what_moved_is_worth_a_line():
     assert shown().has_moved(unseen())
 
 
-def test_the_line_says_how_long_and_when():
-    wait = unseen().saw(job(progress=0.0), BEGAN).saw(job(progress=0.25), BEGAN + 100)
-    assert wait.describe() == "v job 1: running, 25%; waited 100 s, expected to end in about 300 s"
+def test_the_line_says_how_far_and_how_long_before_it_says_which():
+    wait = unseen().saw(job(progress=0.0), BEGAN).saw(job(progress=0.25, stage="encoding"), BEGAN + 30)
+    assert wait.describe() == "25%, about 90 s left, waited 30 s, running, encoding: v job 1"
+    assert (
+        wait.saw(job(progress=0.26), BEGAN + 240).describe() == "26%, about 11 min left, waited 4 min, running: v job 1"
+    )
+    assert wait.saw(job(), BEGAN + 9000).describe() == "running, waited 2.5 h: v job 1"
+    failed = job(JobState.FAILED, progress=0.3, error=JobError(code="7", message="no codec"))
+    assert wait.saw(failed, BEGAN + 40).describe() == "failed, waited 40 s, [7] no codec: v job 1"
     assert unseen().describe() == "v job 1: not seen yet"

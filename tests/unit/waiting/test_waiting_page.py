@@ -20,7 +20,7 @@ def test_the_dag_with_a_pool_is_a_dag():
     exec(compile(source, "waiting.md", "exec"), names)
 
     dag = names["dag"]
-    assert dag.get_task("render").partial_kwargs["pool"] == "xvid_renders"
+    assert dag.get_task("render").partial_kwargs["pool"] == "video_renders"
 
 
 def test_the_numbers_on_the_page_are_those_of_the_code():
