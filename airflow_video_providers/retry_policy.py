@@ -41,7 +41,7 @@ _PassingError = VideoApiQuotaError | VideoApiUnavailableError | VideoPollingErro
 
 # Few vendors document the reasons of a failed render as codes; these are the words that tell them apart.
 _HOPELESS_REASON = re.compile(
-    r"moderat|polic(y|ies)|prohibit|not allowed|forbidden|unauthor|authenticat|permission|credential"
+    r"moderat|safety|polic(y|ies)|prohibit|not allowed|forbidden|unauthor|authenticat|permission|credential"
     r"|invalid|malformed|unsupported|not supported|not found|missing|too long|validation",
     re.IGNORECASE,
 )
@@ -64,7 +64,11 @@ def is_hopeless(job: VideoJob, codes: Collection[str] = ()) -> bool:
         return False
     reason = str(job.error)
     by_words = _HOPELESS_REASON.search(reason) is not None and _PASSING_REASON.search(reason) is None
-    return job.error.code in codes or by_words
+    return by_words or any(_is_code(job.error.code or "", code) for code in codes)
+
+
+def _is_code(code: str, wanted: str) -> bool:
+    return code.startswith(wanted) if wanted.endswith(".") else code == wanted
 
 
 class VideoRetryPolicy(RetryPolicy):

@@ -63,8 +63,11 @@ class VideoHook(ConnectedHook):
     find_wait: ClassVar[float] = 60.0
     """For how long the vendor may not show a new job, in seconds; before, a job that is not found proves nothing."""
     hopeless_codes: ClassVar[frozenset[str]] = frozenset()
-    """Values of ``job.error.code`` that the same request would meet again, such as those of moderation: a retry would
-    pay for nothing. Where there is no such code, the words of the message decide: ``retry_policy.is_hopeless``."""
+    """
+    Values of ``job.error.code`` that the same request would meet again, such as those of moderation: a retry would pay
+    for nothing. One that ends in a dot stands for all codes that begin with it. Where a code is not among them, the
+    words of the reason decide: ``retry_policy.is_hopeless``.
+    """
     can_list: ClassVar[bool]
     """Whether :meth:`get_jobs` polls many jobs in one request."""
     can_find: ClassVar[bool]

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import requests
+from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 from requests.adapters import HTTPAdapter
@@ -237,7 +238,7 @@ class FakeHook(VideoHook):
     default_conn_name = "fake_default"
     vendor = "fake"
     default_base_url = "http://127.0.0.1"
-    hopeless_codes = frozenset({"MODERATED"})
+    hopeless_codes = frozenset({"P17", "BLOCKED."})
 
     def __init__(
         self,
@@ -249,6 +250,7 @@ class FakeHook(VideoHook):
         needs_title: bool = False,
     ) -> None:
         super().__init__(conn_id)
+        self.connection = Connection(conn_id=conn_id, conn_type="fake", host=self.default_base_url, password="a key")
         self.world = world
         self.key_support = support  # type: ignore[misc]  # a vendor of each kind in one class
         self.can_cancel = can_cancel  # type: ignore[misc]

@@ -71,6 +71,7 @@ class RunwayHook(VideoHook):
     default_conn_name = "runway_default"
     default_base_url = "https://api.dev.runwayml.com"
     key_support: ClassVar[KeySupport] = KeySupport.NONE
+    hopeless_codes = frozenset({"SAFETY."})
 
     def make_auth(self) -> HeaderAuth:
         """Return what adds the secret to a request."""

@@ -62,6 +62,7 @@ class SynthesiaHook(VideoHook):
     default_conn_name = "synthesia_default"
     default_base_url = "https://api.synthesia.io"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
+    hopeless_codes = frozenset({"rejected"})
 
     def make_auth(self) -> HeaderAuth:
         """Return what adds the key to a request: raw, without ``Bearer``."""

@@ -212,8 +212,10 @@ def test_the_decorator_is_a_task_decorator():
     [
         ("content moderation rejected the script", None, True),
         ("Invalid preset", None, True),
-        ("E17", "MODERATED", True),  # the vendor's hook says so
-        ("quota exceeded, try again", "MODERATED", True),
+        ("E17", "P17", True),  # the vendor's hook says so
+        ("quota exceeded, try again", "P17", True),
+        ("E17", "BLOCKED.INPUT.TEXT", True),  # all codes that begin so
+        ("E17", "P17.NOT", False),
         ("E17", "OVERLOADED", False),
         ("quota exceeded", None, False),
         ("internal error: a file was not found, try again", None, False),  # the words speak for both

@@ -15,6 +15,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.runway import RunwayHook
 from airflow_video_providers.jobs import JobCost, JobState
+from airflow_video_providers.retry_policy import is_hopeless
 from tests.support.local_api import Answer, LocalApi
 
 TASK = "17f20503-6c24-4c16-946b-35dbbce2af2f"
@@ -107,8 +108,10 @@ class TestStatus:
         local_api.on(
             "GET", f"/v1/tasks/{TASK}", task(status="FAILED", failure="moderated", failureCode="SAFETY.INPUT.TEXT")
         )
-        error = hook.get_job(TASK).error
+        job = hook.get_job(TASK)
+        error = job.error
         assert error is not None
+        assert is_hopeless(job, hook.hopeless_codes)
         assert (error.code, error.message) == ("SAFETY.INPUT.TEXT", "moderated")
 
 
