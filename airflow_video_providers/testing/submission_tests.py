@@ -12,7 +12,7 @@ import pytest
 from airflow_video_providers.exceptions import (
     VideoApiUnreadableAnswerError,
 )
-from airflow_video_providers.hooks.base import VideoHook
+from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.testing.base import (
     ConformanceBase,
     can_list,
@@ -153,3 +153,6 @@ class SubmissionTests(ConformanceBase):
             assert len(control.job_ids()) == before + (made is None)
         if is_searchable(self.hook_class) and made:
             assert id_of(hook.find_job(key, request=request, since=since)) == made
+            if self.hook_class.key_support is KeySupport.EXACT:
+                terms = hook.search_terms(request)
+                assert id_of(hook.find_job(key, request=terms, since=since)) == made, "search_terms() lacks something"
