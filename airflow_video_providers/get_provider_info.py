@@ -20,6 +20,25 @@ _OPTIONAL_TEXT = ["string", "null"]
 _OPTIONAL_NUMBER = ["number", "null"]
 
 
+_CONFIG: dict[str, Any] = {
+    "video_providers": {
+        "description": "Settings of the video providers, for all connections of an Airflow deployment.",
+        "options": {
+            "transfer_memory_mb": {
+                "description": (
+                    "How much memory the buffers of all transfers of one process take together, in MiB. A transfer "
+                    "that finds none free waits for it."
+                ),
+                "version_added": "0.2.0",
+                "type": "integer",
+                "example": "512",
+                "default": "256",
+            },
+        },
+    },
+}
+
+
 def _field(label: str, description: str, type_: list[str] | str = "string", **schema: Any) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": {"type": type_, **schema}}
 
@@ -160,6 +179,7 @@ def get_provider_info() -> dict[str, Any]:
         "task-decorators": [
             {"name": "video_job", "class-name": f"{_PACKAGE}.decorators.video_job_task"},
         ],
+        "config": _CONFIG,
         "connection-types": [
             _connection_type(vendor, f"{_PACKAGE}.hooks.{vendor['connection-type']}") for vendor in vendors
         ],

@@ -237,7 +237,7 @@ def _read(response: Response, decode: Callable[[bytes], Any], parser: Callable[[
     except Exception as error:
         # Whatever is odd about the body, the status is known and must not be lost.
         log.warning("the error answer could not be read (%s); its text is shown", type(error).__name__)
-    text = " ".join(re.sub(r"<[^>]*>", " ", text_of(response.content)[:_TEXT_READ]).split())
+    text = " ".join(re.sub(r"<[^<>]*>", " ", text_of(response.content)[:_TEXT_READ]).split())
     return VendorError(message=text or response.reason or "no message")
 
 

@@ -81,7 +81,10 @@ def post_form(
 
     _refuse_plain_http(client, url)
     source = SizedStream(stream, size)
-    form = MultipartEncoder([*(fields or {}).items(), (field, (name, source, media_type or _DEFAULT_TYPE))])
+    try:
+        form = MultipartEncoder([*(fields or {}).items(), (field, (name, source, media_type or _DEFAULT_TYPE))])
+    except UnicodeEncodeError:
+        raise VideoConfigurationError("The name of the file cannot be sent: it holds half of a character.") from None
     send = client.call_json if decode else client.call
     answer = send("POST", url, endpoint=endpoint, data=form, headers={"Content-Type": form.content_type}, once=True)
     source.require_end()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -12,9 +13,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 from airflow.providers_manager import ProvidersManager
+from airflow.sdk.configuration import conf
 from airflow.sdk.module_loading import import_string
 
 import airflow_video_providers
+from airflow_video_providers.delivery.buffers import shared_pool
 from airflow_video_providers.get_provider_info import get_provider_info
 from airflow_video_providers.hooks.base import VideoHook
 from tests.support.vendors import HOOKS
@@ -70,3 +73,15 @@ def test_every_module_and_class_that_is_named_exists():
         importlib.import_module(entry["python-module"])
     for path in [*INFO["extra-links"], *(decorator["class-name"] for decorator in INFO["task-decorators"])]:
         import_string(path)
+
+
+def test_every_setting_that_is_read_is_declared_and_no_other():
+    package = Path(airflow_video_providers.__file__).parent
+    read = set()
+    for path in package.rglob("*.py"):
+        read |= set(re.findall(r'conf\.get\w*\(\s*"video_providers", "(\w+)"', path.read_text()))
+    assert read == set(INFO["config"]["video_providers"]["options"])
+
+
+def test_a_setting_has_the_default_that_is_declared():
+    assert conf.getint("video_providers", "transfer_memory_mb") * 2**20 == shared_pool().budget
