@@ -6,7 +6,7 @@ Every way in which a request, a job or a transfer can fail, on one screen.
 |---|---|
 | :class:`VideoApiError` | one call failed; its subclass is the cause, ``outcome_unknown`` tells if a job may exist |
 | :class:`VideoJobError` | a render ended badly, or is not to be had; the job is named |
-| :class:`SubmissionError` | nothing was bought, or it cannot be known; what to check is in the text |
+| :class:`SubmissionError` | no render was submitted, or that cannot be known; the text says what to check |
 | :class:`VideoTransferError` | a file was not delivered; nothing is left at the destination |
 """
 
@@ -56,11 +56,11 @@ class VideoApiError(VideoProviderError):
 
     :param vendor: connection type of the vendor.
     :param endpoint: method and path pattern, e.g. ``GET /jobs/{id}``.
-    :param status: HTTP status, or None where no answer came.
+    :param status: HTTP status, or None where no response came.
     :param message: the vendor's own message, secrets removed.
     :param code: the vendor's own error code.
     :param retry_after: seconds that the vendor asked to wait, or None.
-    :param outcome_unknown: the call may have had its effect (a job may exist) although no good answer came.
+    :param outcome_unknown: the call may have had its effect (a job may exist) although no good response came.
     :param hint: what the user can do about it; default: the text that the class has of its own.
     """
 
@@ -85,11 +85,11 @@ class VideoApiError(VideoProviderError):
         self.code = code = None if code is None else redact(code, longest=_LONGEST_CODE)
         self.retry_after = retry_after
         self.outcome_unknown = outcome_unknown
-        answer = f" answered {status}" if status is not None else ""
+        answered = f" answered {status}" if status is not None else ""
         coded = f" [{code}]" if code else ""
         hint = hint or self.hint
         hint = f". {hint}" if hint else ""
-        super().__init__(f"{vendor}: {endpoint}{answer}:{coded} {message.rstrip('.')}{hint}")
+        super().__init__(f"{vendor}: {endpoint}{answered}:{coded} {message.rstrip('.')}{hint}")
 
 
 class VideoApiAuthenticationError(VideoApiError):
@@ -129,15 +129,15 @@ class VideoApiQuotaError(VideoApiError):
 
 
 class VideoApiUnavailableError(VideoApiError):
-    """The vendor could not be reached, did not answer in time, or answered 5xx."""
+    """The vendor could not be reached, did not respond in time, or responded with 5xx."""
 
 
 class VideoApiUnreadableAnswerError(VideoApiError):
-    """The answer is not what the vendor documents: not JSON, or a required field is missing (named in the text)."""
+    """The response is not what the vendor documents: not JSON, or without a required field, which is named."""
 
 
 class VideoApiRedirectError(VideoApiError, VideoConfigurationError):
-    """The call was redirected, and redirects are not followed: nothing was bought; the connection's host is wrong."""
+    """The call was redirected, which is not followed: nothing was submitted, and the connection's host is wrong."""
 
     hint = (
         "Redirects are not followed: set the host of the Airflow connection to the base URL that answers itself "
@@ -153,7 +153,7 @@ class VideoOutputNotReadyError(VideoApiUnreadableAnswerError):
 
 
 class VideoJobError(VideoProviderError):
-    """A job did not end in a video; ``job`` is the last look at it."""
+    """A job did not end in a video; ``job`` is the job as last polled."""
 
     def __init__(self, message: str, *, job: VideoJob) -> None:
         self.job = job
@@ -165,7 +165,7 @@ class VideoJobFailedError(VideoJobError):
 
 
 class VideoJobCancelledError(VideoJobFailedError):
-    """The render was cancelled or deleted at the vendor. Trying the wait again cannot help."""
+    """The render was cancelled or deleted at the vendor. Waiting again cannot help."""
 
 
 class VideoJobTimeoutError(VideoJobError):
@@ -188,7 +188,7 @@ class VideoPollingError(VideoProviderError):
 
 
 class SubmissionError(VideoProviderError):
-    """A request could not be submitted; nothing was bought by this try."""
+    """A request could not be submitted; this try has paid for nothing."""
 
 
 class RenderVideosError(VideoProviderError):
@@ -204,7 +204,7 @@ class SubmissionKeyConflictError(SubmissionError, ValueError):
 
 
 class AmbiguousSubmissionError(SubmissionError):
-    """An earlier try may have bought a render, and the vendor offers no way to look. A person must decide."""
+    """An earlier try may have paid for a render, and the vendor offers no sure way to find it. The user must decide."""
 
 
 class SubmissionSupersededError(SubmissionError):

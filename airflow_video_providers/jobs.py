@@ -33,7 +33,7 @@ from pydantic import (
 )
 
 from airflow_video_providers.exceptions import VideoApiUnreadableAnswerError
-from airflow_video_providers.text.redaction import clean_text, is_clean, page_link, without_surrogates
+from airflow_video_providers.text.redaction import clean_label, clean_text, is_clean, page_link, without_surrogates
 
 OutputKind = Literal["video", "thumbnail", "subtitles", "archive", "audio", "image"]
 
@@ -42,6 +42,12 @@ _LARGEST_SIZE = 2**63 - 1
 
 
 def _line(longest: int) -> BeforeValidator:
+    """Read a text that people read: one line, without the credentials of links."""
+    return BeforeValidator(lambda value: None if value is None else clean_label(value, longest=longest))
+
+
+def _id(longest: int) -> BeforeValidator:
+    """Read a text that is compared or sent back: one line, else as it is."""
     return BeforeValidator(lambda value: None if value is None else clean_text(value, longest=longest))
 
 
@@ -115,7 +121,7 @@ class JobState(str, Enum):
 
 
 class JobError(BaseModel):
-    """Why a job failed, in the vendor's words."""
+    """Why a job failed: the vendor's code and message, each bounded."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -149,9 +155,9 @@ class VideoJob(BaseModel):
     :param vendor: the connection type of the vendor, e.g. ``acme``.
     :param job_id: the id that the vendor polls by.
     :param state: the vendor's status in the common vocabulary.
-    :param vendor_status: the status in the vendor's own word.
+    :param vendor_status: the vendor's own status.
     :param progress: share of the work done, 0..1, or None where the vendor does not say.
-    :param stage: what the vendor is doing now, in its own words, where it says so.
+    :param stage: what the vendor is doing now, where it says so.
     :param name: the title of the video.
     :param key: the submission key, where the vendor gives it back.
     :param page_url: a page that shows the job to a user, without its query, which may be a credential.
@@ -169,7 +175,7 @@ class VideoJob(BaseModel):
     progress: Annotated[float | None, _only(_share)] = None
     stage: Annotated[str | None, _line(200)] = None
     name: Annotated[str | None, _line(500)] = None
-    key: Annotated[str | None, _line(LONGEST_ID)] = None
+    key: Annotated[str | None, _id(LONGEST_ID)] = None
     page_url: Annotated[str | None, _only(page_link)] = None
     error: JobError | None = None
     cost: JobCost | None = None
@@ -182,7 +188,7 @@ class VideoJob(BaseModel):
     def _usable(cls, value: Any, info: ValidationInfo) -> str:
         text = str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
         if not text.strip() or len(text) > LONGEST_ID or not is_clean(text):
-            # Not a ValueError, which pydantic would wrap: this error says that a job may have been bought.
+            # Not a ValueError, which pydantic would wrap: this error says that a job may have been submitted.
             raise VideoApiUnreadableAnswerError(
                 f"it is no text of 1 to {LONGEST_ID} visible characters: {clean_text(value, longest=50)!r}",
                 vendor=info.data.get("vendor", "video"),
@@ -236,7 +242,7 @@ class VideoOutput(BaseModel):
     label: Annotated[str | None, _line(100)] = None
     url: Annotated[str | None, _only(_link)] = Field(default=None, repr=False)
     content: Annotated[str | None, _only(_text)] = Field(default=None, repr=False)
-    output_id: Annotated[str | None, _line(LONGEST_ID)] = None
+    output_id: Annotated[str | None, _id(LONGEST_ID)] = None
     name: Annotated[str | None, _line(500)] = None
     media_type: Annotated[str | None, _line(200)] = None
     size: Annotated[int | None, _only(_size)] = None

@@ -127,7 +127,7 @@ class VideoApiClient(Exchange):
         :param repeatable: whether a second call does no harm; default: GET and HEAD only. A DELETE is not: between two
             tries a running job may finish, and deleting a finished one can delete its files.
         :param once: never try again, not even after a refusal: the body is a stream that has been read, or the caller
-            must look before it tries again.
+            must poll before it tries again.
         :param kwargs: ``params json data files headers`` as in ``requests``.
         :raises VideoApiError: the subclass is the cause; ``outcome_unknown``: the call may have had its effect.
         """

@@ -49,7 +49,7 @@ def read_content(response: Response, limit: int) -> tuple[bytes, bool]:
 
 
 def _inflater(header: str) -> Callable[[bytes, int], bytes] | None:
-    """Return what inflates piece after piece, each to at most so many bytes; None where the content is plain."""
+    """Return a function that inflates piece after piece, each to at most N bytes; None where the content is plain."""
     codings = [name for name in header.lower().replace(" ", "").split(",") if name not in _NOT_CODINGS]
     if not codings:
         return None

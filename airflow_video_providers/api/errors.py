@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An error answer of a vendor, read: its words, its cause as a class of ours, how long it asks to wait."""
+"""Read a vendor's error response: its message, its cause as a class of ours, and how long it asks to wait."""
 
 from __future__ import annotations
 
@@ -132,10 +132,10 @@ def refusal(
     causes: Mapping[int, type[VideoApiError]] | None = None,
 ) -> VideoApiError:
     """
-    Return the error that an answer other than 2xx stands for, secrets removed.
+    Return the error for a response other than 2xx, secrets removed.
 
     :param decode: reads the body; raises ValueError for one in another form, which is then shown as text.
-    :param parser: reads the vendor's words from what ``decode`` returned.
+    :param parser: reads message and code from what ``decode`` returned.
     :param causes: what a status means for this vendor, where that is not the usual.
     """
     status = response.status_code
@@ -218,7 +218,7 @@ def _target(response: Response) -> str:
 def unreadable(
     response: Response, problem: str, *, vendor: str, endpoint: str, redact: Redact, outcome_unknown: bool
 ) -> VideoApiUnreadableAnswerError:
-    """Return the error for an answer that is not what the vendor documents; its content is not shown."""
+    """Return the error for a response that is not what the vendor documents; its content is not shown."""
     media_type = response.headers.get("Content-Type", "no content type").split(";")[0]
     return VideoApiUnreadableAnswerError(
         f"{problem} ({redact(media_type, longest=_LONGEST_CODE)}, {len(response.content)} bytes)",
@@ -236,7 +236,7 @@ def _read(response: Response, decode: Callable[[bytes], Any], parser: Callable[[
         pass  # not in the vendor's form: a page of some proxy
     except Exception as error:
         # Whatever is odd about the body, the status is known and must not be lost.
-        log.warning("the error answer could not be read (%s); its text is shown", type(error).__name__)
+        log.warning("the error response could not be read (%s); its text is shown", type(error).__name__)
     text = " ".join(re.sub(r"<[^<>]*>", " ", text_of(response.content)[:_TEXT_READ]).split())
     return VendorError(message=text or response.reason or "no message")
 

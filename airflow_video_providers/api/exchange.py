@@ -254,7 +254,7 @@ class Exchange:
 
 
 class _Session(requests.Session):
-    """A session that never looks where a redirect leads: an odd target must not turn a response into an error."""
+    """A session that never reads where a redirect leads: an odd target must not turn a response into an error."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None

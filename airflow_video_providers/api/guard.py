@@ -27,7 +27,7 @@ class SendGuard(Protocol):
         """Take note that a request is about to be sent; raise to stop it."""
 
     def after_response(self, status: int) -> None:
-        """Take note of the status that the vendor answered with."""
+        """Take note of the status of the vendor's response."""
 
     def after_failure(self, error: VideoApiError) -> None:
         """Take note that a call failed, before the pause after which it may be repeated."""

@@ -5,7 +5,7 @@ Where a link of a vendor may lead.
 A vendor's response names links that a worker then opens, and a worker can reach more than the vendor can: the
 metadata service of its cloud, databases, other hosts. So a link may lead to a public address only, unless the vendor's
 API is itself in the private network, or the connection allows it. What counts is the address that is connected to,
-checked at the connection itself: a name can resolve differently at a second look-up.
+checked at the connection itself: a name can resolve differently the second time.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class LinkPolicy:
 
     def check(self, link: str) -> None:
         """
-        Check what can be told without a look-up: the link's form, its scheme, and an address in place of a name.
+        Check what can be told without resolving a name: the link's form, its scheme, and an address in place of a name.
 
         :raises SourceLinkRefusedError: the link must not be opened.
         """

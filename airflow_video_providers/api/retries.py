@@ -53,7 +53,7 @@ def was_never_sent(error: BaseException) -> bool:
         # Both can also strike an open connection: what lies beneath is the proof.
         reason = reason.args[-1]
     if isinstance(reason, ssl.SSLError) and reason.library in ("PEM", "X509"):
-        return True  # a CA bundle that holds no certificate; it is read before a word is spoken
+        return True  # a CA bundle that holds no certificate; it is read before anything is sent
     return isinstance(reason, (NewConnectionError, ConnectTimeoutError, socket.gaierror, ssl.SSLCertVerificationError))
 
 

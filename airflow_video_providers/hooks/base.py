@@ -45,7 +45,7 @@ class KeySupport(str, Enum):
     BEST_EFFORT = "best_effort"
     """A likely match can be found; that none is found is a strong hint, not a proof."""
     NONE = "none"
-    """The vendor offers no way to look."""
+    """The vendor offers no way to search."""
 
 
 class VideoHook(ConnectedHook):
@@ -58,7 +58,7 @@ class VideoHook(ConnectedHook):
 
     key_support: ClassVar[KeySupport] = KeySupport.NONE
     replay_seconds: ClassVar[float | None] = None
-    """For how long the vendor answers a repeated create with the same key by the job of the first one, in seconds;
+    """For how long the vendor responds to a repeated create with the same key by the job of the first one, in seconds;
     None: it does not know idempotency keys."""
     find_wait: ClassVar[float] = 60.0
     """For how long the vendor may not show a new job, in seconds; before, a job that is not found proves nothing."""
@@ -102,7 +102,7 @@ class VideoHook(ConnectedHook):
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """
-        Buy one render.
+        Submit one render, which is paid.
 
         :param request: the vendor's own JSON body, in its own field names.
         :param key: put into the field that the vendor gives back, beside the user's own data where it holds both.
@@ -113,7 +113,7 @@ class VideoHook(ConnectedHook):
 
     def get_job(self, job_id: str) -> VideoJob:
         """
-        Look at one job.
+        Poll one job.
 
         :raises VideoApiNotFoundError: the vendor does not know it, or no longer.
         """
@@ -121,10 +121,10 @@ class VideoHook(ConnectedHook):
 
     def get_jobs(self, job_ids: Collection[str]) -> dict[str, VideoJob]:
         """
-        Look at many jobs; a job that is not found is left out.
+        Poll many jobs; a job that is not found is left out.
 
-        Here one request a job, one after another; a vendor with a list overrides it with one request for
-        all, and may leave out jobs that the list does not show.
+        Default: one request a job, one after another. A vendor with a list overrides it with one request for all, and
+        may leave out jobs that the list does not show.
         """
         found: dict[str, VideoJob] = {}
         for job_id in job_ids:
@@ -149,7 +149,7 @@ class VideoHook(ConnectedHook):
 
         :param request: what was submitted, for vendors where a match needs more than the key; or no more of it than
             :meth:`search_terms` returned, where the task's request has changed since.
-        :param since: when the submission was intended (aware); older jobs are not looked at.
+        :param since: when the submission was intended (aware); older jobs are passed over.
         :return: the job, or None where none is seen; what that proves is said by ``key_support``.
         """
         return None
@@ -165,9 +165,9 @@ class VideoHook(ConnectedHook):
 
     def cancel_job(self, job_id: str) -> VideoJob | None:
         """
-        End a job that still runs. Look first: a finished job is left alone, since deleting it may delete its files.
+        End a job that still runs. Poll first: a finished job is left alone, since deleting it may delete its files.
 
-        :return: the job as it was seen before the call; None where the vendor knows it no longer.
+        :return: the job as polled before the call; None where the vendor knows it no longer.
         :raises VideoConfigurationError: the vendor documents no way to cancel a job.
         """
         raise VideoConfigurationError(f"{self.hook_name} documents no way to cancel a job.")
@@ -225,7 +225,11 @@ def get_video_hook(conn_id: str) -> VideoHook:
 
 
 async def aget_video_hook(conn_id: str) -> VideoHook:
-    """Do the same in a trigger, where a look-up must not block the event loop; the hook's threads need no other one."""
+    """
+    Return the vendor's hook for a connection, in a trigger: the look-up does not block the event loop.
+
+    :raises VideoConfigurationError: the connection is of a type that is no video API.
+    """
     connection = await BaseHook.aget_connection(conn_id)
     # In a thread: the first hook of a process makes Airflow read all of its providers.
     hook = _checked(await asyncio.to_thread(_hook_of, connection), conn_id)
@@ -237,7 +241,7 @@ _one_at_a_time = threading.Lock()
 
 
 def _hook_of(connection: Connection) -> Any:
-    """Airflow reads its providers without a lock: two threads at once can leave it without a hook for good."""
+    # Airflow reads its providers without a lock: two threads at once can leave it without a hook for good.
     with _one_at_a_time:
         return connection.get_hook()  # type: ignore[no-untyped-call]  # untyped in the SDK
 
@@ -253,7 +257,7 @@ def _checked(hook: Any, conn_id: str) -> VideoHook:
 
 def raise_if_unfinished(job: VideoJob) -> None:
     """
-    Refuse to look for the files of a job that has none.
+    Raise for a job that has no files, or none yet.
 
     :raises VideoJobFailedError: the job failed or was cancelled.
     :raises VideoJobError: the job is not done yet.
@@ -263,4 +267,4 @@ def raise_if_unfinished(job: VideoJob) -> None:
     if job.state is JobState.FAILED:
         raise VideoJobFailedError(f"{job.describe()}; it has no files", job=job)
     if not job.state.is_terminal:
-        raise VideoJobError(f"{job.describe()}; its files are there once it has finished: wait for it first", job=job)
+        raise VideoJobError(f"{job.describe()}; wait until it has finished: only then it has files", job=job)

@@ -191,7 +191,7 @@ def missing_link(job: VideoJob, field: str, *, endpoint: str) -> VideoOutputNotR
 def not_surely_absent(unread: int, *, vendor: str, endpoint: str) -> VideoApiUnreadableAnswerError:
     """Return the error for a search that found no job, where one that could not be read may be the job."""
     return VideoApiUnreadableAnswerError(
-        f"no job carries the key, but {unread} of the list cannot be read and may be the one that was bought",
+        f"no job carries the key, but {unread} of the list cannot be read and may be the one that was submitted",
         vendor=vendor,
         endpoint=endpoint,
     )
@@ -224,12 +224,13 @@ def cancel_by_deleting(
     """
     Cancel a job where the vendor's only way is a DELETE; a job that does not surely run is left alone.
 
-    Between two tries the job may finish, and deleting it then would take its files. So each try looks first, and a
-    lost answer is told from a lost request. Tries go on until the hook's ``retry_deadline`` is over.
+    Between two tries the job may finish, and deleting it then would delete its files. So the job is polled before each
+    DELETE, which also tells a lost response from a lost request. Tries go on until the hook's ``retry_deadline`` is
+    over.
 
     :param delete: sends one DELETE, once.
     :param running: the vendor's statuses of a job that runs or waits to run.
-    :return: the job as last seen before it was deleted, or None where the vendor does not know it; one that ended by
+    :return: the job as last polled before it was deleted, or None where the vendor does not know it; one that ended by
         itself is terminal.
     :raises VideoJobError: the job's status is not documented; it may be finished, so it was left alone.
     :raises VideoApiError: the vendor kept failing and the job still runs.
@@ -244,7 +245,7 @@ def cancel_by_deleting(
         except VideoApiNotFoundError:
             return seen
         if job.state.is_terminal:
-            # Cancelled since the first look: by our own DELETE, whose answer was lost.
+            # Cancelled since the first poll: by our own DELETE, whose response was lost.
             return seen if seen is not None and job.state is JobState.CANCELLED else job
         if job.vendor_status not in running:
             raise VideoJobError(
@@ -262,8 +263,8 @@ def cancel_by_deleting(
             failure = error
         else:
             return seen
-        wait = pause if failure.retry_after is None else failure.retry_after
-        log.warning("%s; looking at the job again in %.1f s", failure, wait)
+        wait = max(pause, failure.retry_after or 0.0)
+        log.warning("%s; polling the job again in %.1f s", failure, wait)
         time.sleep(max(0.0, min(wait, deadline - time.monotonic())))
         pause = min(2 * pause, 15.0)
 

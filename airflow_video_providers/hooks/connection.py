@@ -82,7 +82,7 @@ class ConnectedHook(BaseHook):
 
     @property
     def connection(self) -> Connection:
-        """The Airflow connection, looked up once."""
+        """The Airflow connection, read once."""
         if self._connection is None:
             self._connection = self.get_connection(self.conn_id)
         return self._connection
@@ -239,9 +239,9 @@ class ConnectedHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Do :meth:`check_connection` in a session of its own; return success and a sentence that a person can act on.
+        Do :meth:`check_connection` in a session of its own; return success, and what works or what to change.
 
-        Somebody is waiting: no timeout is above 10 seconds here, and a vendor that is down is tried no longer.
+        A user is waiting: no timeout is above 10 seconds here, and a vendor that is down is tried no longer.
         """
         try:
             notes = self.exposures()

@@ -86,9 +86,9 @@ def post_form(
     except UnicodeEncodeError:
         raise VideoConfigurationError("The name of the file cannot be sent: it holds half of a character.") from None
     send = client.call_json if decode else client.call
-    answer = send("POST", url, endpoint=endpoint, data=form, headers={"Content-Type": form.content_type}, once=True)
+    response = send("POST", url, endpoint=endpoint, data=form, headers={"Content-Type": form.content_type}, once=True)
     source.require_end()
-    return answer if decode else None
+    return response if decode else None
 
 
 def put_stream(

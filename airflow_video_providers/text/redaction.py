@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 HIDDEN = "***"
 DEEPEST = 100
 
-_READ = 32 * 1024  # of a text that is to be shown, no more is looked at; all limits below are far shorter
+_READ = 32 * 1024  # of a text that is to be shown, no more is read; all limits below are far shorter
 _SHORTEST_SECRET = 3  # a shorter one is no secret, and its letters are in every message
 _SHORTEST_IN_DOCUMENT = 8  # in a document even a word may be data, such as a part of an id
 
@@ -38,6 +38,11 @@ def clean_text(text: Any, *, longest: int) -> str:
     line = str(text)[:_READ]
     line = _SURROGATES.sub("\ufffd", _UNSEEN.sub(" ", line)).strip()
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def clean_label(text: Any, *, longest: int) -> str:
+    """Return a value as :func:`clean_text` does, without the credentials of links that stand in it."""
+    return clean_text(_LINK.sub(_shown_link, str(text)[:_READ]), longest=longest)
 
 
 def cut_queries(text: str) -> str:

@@ -72,6 +72,13 @@ class TestJob:
             assert made == datetime(2026, 1, 1, tzinfo=timezone.utc)
             assert made.tzinfo == timezone.utc
 
+    def test_no_text_holds_the_credentials_of_a_link(self) -> None:
+        link = "at https://x.example/v;p=feed?sig=feed"
+        job = make_job(vendor_status=link, stage=link, name=link, error=JobError(code=link, message=link))
+        assert "feed" not in json.dumps(job.to_xcom())
+        assert job.name == "at https://x.example/***?***"
+        assert make_job(name="Who?Me").name == "Who?Me"
+
     def test_a_page_has_no_token(self) -> None:
         assert make_job(page_url="https://app.example/v/1?token=feed").page_url == "https://app.example/v/1"
         assert make_job(page_url="javascript:alert(1)").page_url is None
