@@ -194,8 +194,8 @@ class SubmissionError(VideoProviderError):
 class RenderVideosError(VideoProviderError):
     """More items of a bulk task failed than it allows; ``summary`` has the counts, the manifest names each item."""
 
-    def __init__(self, message: str, *, summary: dict[str, Any]) -> None:
-        self.summary = summary
+    def __init__(self, message: str, *, summary: dict[str, Any] | None = None) -> None:
+        self.summary = summary or {}
         super().__init__(message)
 
 

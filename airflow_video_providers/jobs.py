@@ -41,6 +41,11 @@ LONGEST_ID = 1024
 _LARGEST_SIZE = 2**63 - 1
 
 
+def _no_link(value: Any) -> Any:
+    """Read no key where a user's own text is a link, which may hold credentials."""
+    return None if isinstance(value, str) and "://" in value else value
+
+
 def _line(longest: int) -> BeforeValidator:
     """Read a text that people read: one line, without the credentials of links."""
     return BeforeValidator(lambda value: None if value is None else clean_label(value, longest=longest))
@@ -175,7 +180,7 @@ class VideoJob(BaseModel):
     progress: Annotated[float | None, _only(_share)] = None
     stage: Annotated[str | None, _line(200)] = None
     name: Annotated[str | None, _line(500)] = None
-    key: Annotated[str | None, _id(LONGEST_ID)] = None
+    key: Annotated[str | None, _id(LONGEST_ID), BeforeValidator(_no_link)] = None
     page_url: Annotated[str | None, _only(page_link)] = None
     error: JobError | None = None
     cost: JobCost | None = None

@@ -144,7 +144,7 @@ class ResponseMaker:
             return self.chance.choice(self.statuses)
         if "url" in name or "link" in name or "download" in name:
             return "https://files.invalid/v.mp4?sig=1"
-        return self.chance.choice(["job-1", "1", "2026-11-26T00:00:00Z", "fal-ai/veo3.1|r1"])
+        return self.chance.choice(["job-1", "1", "2026-11-26T00:00:00Z", "owner/app|r1"])
 
     def _spoil(self, document: Any) -> Any:
         """Replace or remove one value of a document, at any depth."""
@@ -194,7 +194,7 @@ class ArgumentMaker:
         if kind is type(None):
             return None
         if kind is str:
-            return self.chance.choice([*_WORDS[:12], "fal-ai/veo3.1|r1", "fal-ai/veo3.1|r1", "job-1", "job-1", "job-1"])
+            return self.chance.choice([*_WORDS[:12], "owner/app|r1", "owner/app|r1", "job-1", "job-1", "job-1"])
         if kind is bool:
             return self.chance.choice([True, False])
         if kind in (int, float):

@@ -343,7 +343,7 @@ def _with_key(user_data: Any, key: str) -> str:
             f"{type(user_data).__name__} or half a character. Nothing was sent."
         )
     combined = f"{user_data}{_SEPARATOR}{key}"
-    if len(quote(combined, safe="")) > _LONGEST_USER_DATA:
+    if len(quote(combined, safe="", errors="replace")) > _LONGEST_USER_DATA:
         raise SubmissionKeyConflictError(
             f"user_data is too long to find the job by it: with the submission key it has more than "
             f"{_LONGEST_USER_DATA} percent-encoded characters. Shorten it. Nothing was sent."

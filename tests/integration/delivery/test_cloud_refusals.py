@@ -13,8 +13,9 @@ from typing import Any
 import google_crc32c
 import pytest
 
-from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules, MemoryJournal
+from airflow_video_providers.delivery.delivery import DeliveredFile, Delivery, DeliveryRules
 from airflow_video_providers.delivery.destination import parse_location
+from airflow_video_providers.delivery.journal import MemoryJournal
 from airflow_video_providers.delivery.stores.registry import open_store
 from airflow_video_providers.exceptions import DestinationError, DestinationExistsError
 from airflow_video_providers.jobs import VideoOutput

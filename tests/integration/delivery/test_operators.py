@@ -99,7 +99,7 @@ def test_an_error_page_is_not_stored(simulator: Simulator, tmp_path: Path) -> No
 def test_what_cannot_be_stored_is_said(simulator: Simulator, tmp_path: Path) -> None:
     running = get_video_hook(f"{ONE}_default").submit_job(VENDORS[ONE].request("running")).job_id
     destination = f"file://{tmp_path}/{{job_id}}.{{ext}}"
-    with pytest.raises(VideoJobError, match="wait for it first"):
+    with pytest.raises(VideoJobError, match="wait until it has finished"):
         store(conn_id=f"{ONE}_default", job_id=running, destination=destination)
     with pytest.raises(VideoApiNotFoundError):
         store(conn_id=f"{ONE}_default", job_id="00000000-0000-0000-0000-000000000000", destination=destination)

@@ -80,7 +80,7 @@ class TestSubmit:
 class TestOutputs:
     def test_a_link_before_the_end_is_no_file(self, hook: CreatomateHook, local_api: LocalApi) -> None:
         local_api.on("GET", READ, Answer(json={**RENDER, "status": "rendering"}))
-        with pytest.raises(VideoJobError, match="wait for it first"):
+        with pytest.raises(VideoJobError, match="wait until it has finished"):
             hook.get_outputs(str(RENDER["id"]))
 
     @pytest.mark.parametrize(("form", "kind"), [("mp4", "video"), ("png", "image"), ("gif", "image")])
