@@ -131,7 +131,10 @@ def test_azure_says_why(
     with pytest.raises(DestinationError) as caught:
         deliver(faulty_server, "abfs://az@container/v.mp4")
     assert not isinstance(caught.value, DestinationExistsError)
-    assert str(caught.value) == f"abfs://container/v.mp4: {code}: Not permitted now."
+    assert (
+        str(caught.value)
+        == f"acme job j1, video to abfs://container/v.mp4: abfs://container/v.mp4: {code}: Not permitted now."
+    )
 
 
 @pytest.mark.parametrize("body", BODIES)
@@ -211,7 +214,7 @@ def test_google_says_why(body: bytes, service: Cloud, robot: None, faulty_server
     faulty_server.add("/video", Resource(body))
     with pytest.raises(DestinationError) as caught:
         deliver(faulty_server, "gs://gs_robot@b/v.mp4")
-    assert str(caught.value) == f"gs://b/v.mp4: {RETENTION}"
+    assert str(caught.value) == f"acme job j1, video to gs://b/v.mp4: gs://b/v.mp4: {RETENTION}"
 
 
 def test_an_upload_that_is_refused_in_the_middle_names_no_session(
@@ -229,4 +232,4 @@ def test_an_upload_that_is_refused_in_the_middle_names_no_session(
     faulty_server.add("/video", Resource(mp4(20_000_000)))
     with pytest.raises(DestinationError) as caught:
         deliver(faulty_server, "gs://gs_robot@b/v.mp4")
-    assert str(caught.value) == "gs://b/v.mp4: the store answers 403"
+    assert str(caught.value) == "acme job j1, video to gs://b/v.mp4: gs://b/v.mp4: the store answers 403"
