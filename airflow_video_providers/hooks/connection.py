@@ -76,7 +76,8 @@ class ConnectedHook(BaseHook):
         self.retry_deadline = retry_deadline
         self._connection: Connection | None = None
         self._client: VideoApiClient | None = None
-        self._client_lock = threading.Lock()
+        self._making_lock = threading.Lock()  # held while a client is made, which may ask Airflow
+        self._client_lock = threading.Lock()  # held for an instant: the triggerer's event loop takes it too
 
     # ------------------------------------------------------------------ the connection
 
@@ -107,28 +108,39 @@ class ConnectedHook(BaseHook):
     @property
     def client(self) -> VideoApiClient:
         """The HTTP session of this connection, opened at the first call; one for all threads."""
-        with self._client_lock:
-            if self._client is None:
-                client = self.make_client()
-                if self.requests_per_second is not None:
-                    client.pacer = shared_pacer(
-                        client.base_url,
-                        f"{self.connection.login}:{self.connection.password}",
-                        requests_per_second=self.requests_per_second,
-                        burst=self.burst,
-                    )
-                self._client = client
-                if not is_local(client.base_url):
-                    for text in self.exposures():
-                        _warn_once(text)
-            return self._client
+        with self._making_lock:
+            with self._client_lock:
+                client = self._client
+            if client is None:
+                client = self._make_paced_client()
+                with self._client_lock:
+                    self._client = client
+            return client
+
+    def _make_paced_client(self) -> VideoApiClient:
+        client = self.make_client()
+        if self.requests_per_second is not None:
+            client.pacer = shared_pacer(
+                client.base_url,
+                f"{self.connection.login}:{self.connection.password}",
+                requests_per_second=self.requests_per_second,
+                burst=self.burst,
+            )
+        if not is_local(client.base_url):
+            for text in self.exposures():
+                _warn_once(text)
+        return client
 
     def get_conn(self) -> VideoApiClient:
         """Return the HTTP session of this connection."""
         return self.client
 
     def close(self) -> None:
-        """Close the HTTP session, if one was opened; the next call opens another."""
+        """
+        Close the HTTP session, if one was opened; the next call opens another.
+
+        It never waits for a session that a thread is opening: that thread may wait for the event loop which calls this.
+        """
         with self._client_lock:
             client, self._client = self._client, None
         if client is not None:

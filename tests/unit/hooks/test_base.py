@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -199,6 +200,33 @@ class TestConnection:
         connect(password="")
         with pytest.raises(VideoConfigurationError, match="has no password"):
             AcmeHook().get_job("1")
+
+
+class TestClosing:
+    def test_closing_does_not_wait_for_a_client_that_is_being_made(self, monkeypatch):
+        # In a triggerer, the thread that makes the client waits for the event loop, and the event loop closes the hook.
+        monkeypatch.setenv("AIRFLOW_CONN_ACME_DEFAULT", json.dumps({"conn_type": "acme", "password": "k"}))
+        making, go_on = threading.Event(), threading.Event()
+
+        class SlowHook(AcmeHook):
+            def make_client(self):
+                making.set()
+                assert go_on.wait(30)
+                return super().make_client()
+
+        hook, made = SlowHook("acme_default"), []
+        maker = threading.Thread(target=lambda: made.append(hook.client), daemon=True)
+        closer = threading.Thread(target=hook.close, daemon=True)
+        try:
+            maker.start()
+            assert making.wait(30)
+            closer.start()
+            closer.join(10)
+            assert not closer.is_alive()
+        finally:
+            go_on.set()
+        maker.join(30)
+        assert made == [hook.client]
 
 
 class TestDefaults:
