@@ -136,6 +136,10 @@ class VideoApiUnreadableAnswerError(VideoApiError):
     """The response is not what the vendor documents: not JSON, or without a required field, which is named."""
 
 
+class VideoSearchInconclusiveError(VideoApiUnreadableAnswerError):
+    """A search for a submission key found no job, and what could be read is no proof that there is none."""
+
+
 class VideoApiRedirectError(VideoApiError, VideoConfigurationError):
     """The call was redirected, which is not followed: nothing was submitted, and the connection's host is wrong."""
 

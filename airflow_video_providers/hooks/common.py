@@ -23,6 +23,7 @@ from airflow_video_providers.exceptions import (
     VideoApiUnreadableAnswerError,
     VideoJobError,
     VideoOutputNotReadyError,
+    VideoSearchInconclusiveError,
 )
 from airflow_video_providers.jobs import JobState
 from airflow_video_providers.text.redaction import clean_text
@@ -165,7 +166,7 @@ def oldest_usable(jobs: Iterable[VideoJob], *, unread: int = 0, vendor: str, end
 
     :param jobs: those that carry the key.
     :param unread: how many more may carry it, but could not be read.
-    :raises VideoApiUnreadableAnswerError: none is usable, but one that could not be read may be.
+    :raises VideoSearchInconclusiveError: none is usable, but one that could not be read may be.
     """
     usable = [job for job in jobs if job.state not in (JobState.FAILED, JobState.CANCELLED)]
     usable.sort(key=lambda job: job.created_at.timestamp() if job.created_at else 0.0)
@@ -188,9 +189,9 @@ def missing_link(job: VideoJob, field: str, *, endpoint: str) -> VideoOutputNotR
     )
 
 
-def not_surely_absent(unread: int, *, vendor: str, endpoint: str) -> VideoApiUnreadableAnswerError:
+def not_surely_absent(unread: int, *, vendor: str, endpoint: str) -> VideoSearchInconclusiveError:
     """Return the error for a search that found no job, where one that could not be read may be the job."""
-    return VideoApiUnreadableAnswerError(
+    return VideoSearchInconclusiveError(
         f"no job carries the key, but {unread} of the list cannot be read and may be the one that was submitted",
         vendor=vendor,
         endpoint=endpoint,

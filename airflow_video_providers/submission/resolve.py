@@ -6,7 +6,7 @@ What became of an intent, and of a job: the unknown outcome of a paid request is
 |---|---|
 | the user has decided | as decided |
 | the vendor replays keys, the window is open | send the request with the same key again, poll the job that comes back |
-| it can be searched for the key surely | search; not found means not submitted |
+| it can be searched for the key surely | search; not found means not submitted, unless the search is inconclusive |
 | it can be searched for a likely match | search; not found is no proof: the user decides |
 | it offers nothing | the user decides |
 """
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from airflow_video_providers.exceptions import VideoApiError, VideoApiNotFoundError
+from airflow_video_providers.exceptions import VideoApiError, VideoApiNotFoundError, VideoSearchInconclusiveError
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.retry_policy import is_hopeless
@@ -77,8 +77,12 @@ class Resolver:
         if may_replay(record):
             return self._replay(record, request)
         job = None
-        if self._hook.key_support is not KeySupport.NONE:
-            job = find_submitted(self._hook, record, request, wait=self._find_wait)
+        try:
+            if self._hook.key_support is not KeySupport.NONE:
+                job = find_submitted(self._hook, record, request, wait=self._find_wait)
+        except VideoSearchInconclusiveError as error:
+            log.warning("%s", error)
+            return Outcome(record, None, is_known=False)
         if job is None and self._hook.key_support is KeySupport.EXACT:
             log.info("The vendor has no job with key %s: none was submitted.", record.key)
         return Outcome(record, job, is_known=job is not None or self._hook.key_support is KeySupport.EXACT)
@@ -168,12 +172,19 @@ def find_submitted(
 
     :param request: what was submitted, or the search terms that the record kept of it.
     :param wait: seconds for which the search is repeated; default: it is done once.
+    :raises VideoSearchInconclusiveError: it is not found, and the last search is no proof that there is none.
     """
     for pause in _pauses():
-        job = hook.find_job(record.key, request=request, since=record.intended_at)
+        job = doubt = None
+        try:
+            job = hook.find_job(record.key, request=request, since=record.intended_at)
+        except VideoSearchInconclusiveError as error:
+            doubt = error
         if job is not None and job.state not in _LOST:
             return job
         if wait <= 0:
+            if doubt is not None:
+                raise doubt
             return None
         time.sleep(min(pause, wait))
         wait -= pause

@@ -26,6 +26,7 @@ from airflow_video_providers.exceptions import (
     SubmissionSupersededError,
     VideoApiError,
     VideoProviderError,
+    VideoSearchInconclusiveError,
 )
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, get_video_hook
 from airflow_video_providers.jobs import VideoJob
@@ -150,7 +151,12 @@ class JobSubmission:
             since = datetime.now(timezone.utc) - RECORD_RETENTION
             keys = [self._key(fingerprint, generation, purchase) for purchase in range(1, earlier_tries + 1)]
             for key in keys:
-                job = find_submitted(self.hook, intent.updated(key=key, intended_at=since), request)
+                try:
+                    job = find_submitted(self.hook, intent.updated(key=key, intended_at=since), request)
+                except VideoSearchInconclusiveError as error:
+                    # Nothing says that an earlier try came as far as an intent: most likely it failed before.
+                    log.warning("No record of an earlier try, and %s", error)
+                    continue
                 if job is not None:
                     at = job.created_at or datetime.now(timezone.utc)
                     return self._adopt(intent.updated(key=key, intended_at=at), job)

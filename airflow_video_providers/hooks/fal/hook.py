@@ -172,7 +172,7 @@ class FalHook(VideoHook):
         The list can lack requests that have not ended yet, so that none is found proves nothing. Two requests with the
         same input cannot be told apart: give each a ``seed`` of its own. A minute is allowed between the clocks.
 
-        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it.
+        :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it.
         """
         endpoint, body = _split(request)
         wanted, found, unread = _canonical(body), list[VideoJob](), 0

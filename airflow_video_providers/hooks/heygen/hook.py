@@ -145,7 +145,7 @@ class HeyGenHook(HeyGenEndpoints):
 
         Two videos of one title cannot be told apart. A minute is allowed between the clocks.
 
-        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it.
+        :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it.
         """
         title = request.get("title") or key
         if not isinstance(title, str):

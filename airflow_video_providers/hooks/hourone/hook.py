@@ -13,12 +13,10 @@ from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any, ClassVar, Literal
 
-from airflow_video_providers.api.settings import header_text
-from airflow_video_providers.exceptions import (
-    SubmissionKeyConflictError,
-    VideoApiUnreadableAnswerError,
-    VideoConfigurationError,
-)
+from pydantic import Field
+
+from airflow_video_providers.api.settings import ClientSettings, HeaderText
+from airflow_video_providers.exceptions import SubmissionKeyConflictError, VideoSearchInconclusiveError
 from airflow_video_providers.hooks import common
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.hourone import schemas
@@ -40,9 +38,22 @@ STATES = {
     "cancelled": JobState.CANCELLED,
 }
 
-_PLACES = ("workspace_id", "team_id")
 _SEPARATOR = "|"
 _LIST = "GET /videos"
+
+
+class HourOneSettings(ClientSettings):
+    """
+    The extras of a connection of Hour One, beside those of every vendor.
+
+    :param workspace_id: sent as ``workspace-id`` where the vendor takes it; empty (default): not sent.
+    :param team_id: likewise, as ``team-id``.
+    :param list_complete_below: a list of fewer videos is taken to be whole (default 10).
+    """
+
+    workspace_id: HeaderText = ""
+    team_id: HeaderText = ""
+    list_complete_below: int = Field(default=SHORTEST_CUT_LIST, ge=1)
 
 
 class HourOneHook(VideoHook):
@@ -62,6 +73,8 @@ class HourOneHook(VideoHook):
     default_conn_name = "hourone_default"
     default_base_url = "https://api.makereals.com/api/v1"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
+    settings_model = HourOneSettings
+    settings: HourOneSettings
 
     def make_auth(self) -> common.HeaderAuth:
         """Return what adds the API key to a request."""
@@ -106,7 +119,7 @@ class HourOneHook(VideoHook):
         The vendor gives no time of creation, so of several matches the first in the list that has neither failed nor
         been cancelled is taken; the others are named in the log. ``request`` and ``since`` are not needed.
 
-        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it, or the list may be
+        :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it, or the list may be
             cut: to say that there is none could buy a second render.
         """
         carried = _carried(key)
@@ -117,8 +130,8 @@ class HourOneHook(VideoHook):
         odd = [video for video in videos if video.correlation_id is None and "correlation_id" in video.model_fields_set]
         jobs = [self._to_job(video, key=key) for video in videos if video.correlation_id is not None]
         found = common.oldest_usable(jobs, unread=len(unread) + len(odd), vendor=self.vendor, endpoint=_LIST)
-        if found is None and len(listed) >= self._list_complete_below():
-            raise VideoApiUnreadableAnswerError(
+        if found is None and len(listed) >= self.settings.list_complete_below:
+            raise VideoSearchInconclusiveError(
                 f"no video carries the key, but the list of {len(listed)} may be cut, since its paging is not "
                 "documented: the one that was bought may be beyond it. Where you know that the list of your account "
                 "shows more, say how many in the connection's extra 'list_complete_below'",
@@ -240,21 +253,9 @@ class HourOneHook(VideoHook):
         }
         return self.fetch(list[schemas.HourOneUsage], "GET", "/analytics/summary", params=params)
 
-    # ------------------------------------------------------------------ the connection's extras
-
     def _place(self) -> dict[str, str]:
-        what = f"Extra {{!r}} of connection {self.conn_id!r}"
-        values = {name: header_text(self.extras.get(name) or "", what=what.format(name)) for name in _PLACES}
-        return {name.replace("_", "-"): value for name, value in values.items() if value}
-
-    def _list_complete_below(self) -> int:
-        value = self.extras.get("list_complete_below") or SHORTEST_CUT_LIST
-        try:
-            return int(value)
-        except (TypeError, ValueError, OverflowError):
-            raise VideoConfigurationError(
-                f"Extra 'list_complete_below' of connection {self.conn_id!r} must be a number of videos, not {value!r}."
-            ) from None
+        headers = {"workspace-id": self.settings.workspace_id, "team-id": self.settings.team_id}
+        return {name: value for name, value in headers.items() if value}
 
 
 def _carried(key: str) -> str:

@@ -122,7 +122,7 @@ class MuxHook(VideoHook):
         The list is read down to that time, less a minute for the difference of the clocks. That it begins with the
         newest is not documented: where it does not, all of it is read.
 
-        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it.
+        :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it.
         """
         found, unread = search_list(
             self._listed(),

@@ -99,7 +99,7 @@ class OxoloHook(VideoHook):
         A video of which the list does not say readably when it was created is passed over, so that an older one of the
         same title is never taken for this one.
 
-        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it.
+        :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it.
         """
         mode = _mode(request.get("mode"))
         wanted = _likeness(request.get("url") if mode == "url" else request.get("title"))

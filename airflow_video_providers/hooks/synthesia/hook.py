@@ -128,7 +128,7 @@ class SynthesiaHook(VideoHook):
         """
         Find the video whose ``callbackId`` is ``key``, among those created since then.
 
-        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it.
+        :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it.
         """
         found, unread = search_list(
             self._listed(),

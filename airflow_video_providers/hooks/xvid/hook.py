@@ -18,7 +18,7 @@ from pydantic import BeforeValidator
 
 from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.errors import LONGEST_MESSAGE
-from airflow_video_providers.api.settings import ClientSettings, Seconds
+from airflow_video_providers.api.settings import ClientSettings, Seconds, Truth
 from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
     VideoApiNotFoundError,
@@ -58,10 +58,14 @@ class XvidSettings(ClientSettings):
 
     :param scope: comma-separated rights, or a list of them; empty (default): left out of the token request.
     :param token_lifetime: seconds for which a token is asked to be good; None: Xvid decides.
+    :param autograph_tag: names the viewer when the link of a watermarked file is minted; empty (default): not sent.
+    :param expert_mode: sent for such a link in place of a tag; false (default): not sent.
     """
 
     scope: Annotated[str, BeforeValidator(_scope)] = ""
     token_lifetime: Seconds | None = None
+    autograph_tag: str = ""
+    expert_mode: Truth = False
 
 
 class XvidHook(XvidEndpoints):
@@ -183,8 +187,8 @@ class XvidHook(XvidEndpoints):
         that has not failed is taken; the others are named in the log. ``since`` is not used: keys are unique, and the
         vendor's clock may differ from ours.
 
-        :raises VideoApiUnreadableAnswerError: none is found, but one that cannot be read may be it: to say that there
-            is none could buy a second render.
+        :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it: to say that there is
+            none could pay for a second render.
         """
         user_data = _with_key(_content(request).get("user_data"), key)
         listed = list(self._listed_jobs(user_data=user_data))
@@ -252,7 +256,8 @@ class XvidHook(XvidEndpoints):
 
     def _viewer(self, output: VideoOutput) -> dict[str, Any]:
         """Return what the connection says about AutoGraph, for a file that is watermarked for each viewer anew."""
-        said = {name: value for name in ("autograph_tag", "expert_mode") if (value := self.extras.get(name))}
+        settings = {"autograph_tag": self.settings.autograph_tag, "expert_mode": self.settings.expert_mode}
+        said = {name: value for name, value in settings.items() if value}
         if not said or output.output_id is None or not self.read_file(output.output_id).autograph:
             return {}
         return said

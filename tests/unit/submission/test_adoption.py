@@ -19,6 +19,7 @@ from airflow_video_providers.exceptions import (
     VideoApiPermissionError,
     VideoApiUnavailableError,
     VideoConfigurationError,
+    VideoSearchInconclusiveError,
 )
 from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.jobs import JobState
@@ -115,6 +116,56 @@ def test_a_list_that_lags_for_longer_than_the_setting_costs_a_second_render(worl
     world.steps = Steps()
     world.list_lag = 100.0
     assert submit(world, a_try(2), find_wait=30).job.job_id == "job-2"
+
+
+class Unsure(FakeHook):
+    """A vendor that can be searched surely, but whose list is not whole for the first ``doubts`` searches."""
+
+    doubts = 1_000_000
+
+    def __init__(self, world):
+        super().__init__(world, KeySupport.EXACT)
+
+    def find_job(self, key, **kwargs):
+        if self.doubts:
+            self.doubts -= 1
+            raise VideoSearchInconclusiveError("the list may be cut", vendor="fake", endpoint="GET /jobs")
+        return super().find_job(key, **kwargs)
+
+
+def crash_after_acceptance(world):
+    world.steps = Steps("after the vendor accepted")
+    with pytest.raises(Crash):
+        submit(world, a_try(1))
+    world.steps = Steps()
+
+
+def test_a_search_that_is_no_proof_leaves_the_decision_to_the_user(world, caplog):
+    crash_after_acceptance(world)
+    with pytest.raises(AmbiguousSubmissionError, match="no match, which is no proof"):
+        submit(world, a_try(2), hook=Unsure(world))
+    assert len(world.jobs) == 1
+    assert "the list may be cut" in caplog.text
+    assert submit(world, a_try(3), hook=Unsure(world), on_ambiguous="resubmit").job.job_id == "job-2"
+
+
+def test_a_search_that_is_no_proof_is_repeated_as_long_as_any_other(world):
+    crash_after_acceptance(world)
+    hook = Unsure(world)
+    hook.doubts = 3
+    assert submit(world, a_try(2), hook=hook, find_wait=30).job.job_id == "job-1"
+    assert len(world.jobs) == 1
+
+
+def test_a_lost_response_and_a_search_that_is_no_proof_are_ambiguous_at_once(world):
+    world.lose_answer = True
+    with pytest.raises(AmbiguousSubmissionError):
+        submit(world, a_try(1), hook=Unsure(world))
+    assert len(world.jobs) == 1
+
+
+def test_without_a_record_a_search_that_is_no_proof_stops_nothing(world):
+    assert submit(world, a_try(2), hook=Unsure(world)).job.job_id == "job-1"
 
 
 def test_a_failed_job_with_the_same_key_does_not_hide_the_one_in_question(world):
