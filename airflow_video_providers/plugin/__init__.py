@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What Airflow mounts on its API server: one plugin, found by the entry point group ``airflow.plugins``.
+
+Every process of Airflow imports this module, so it imports nothing heavy: an app is imported at its first request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, ClassVar
+
+from airflow.plugins_manager import AirflowPlugin
+
+Scope = MutableMapping[str, Any]
+
+
+class LazyApp:
+    """
+    An ASGI app that is imported at its first request.
+
+    :param path: ``package.module:name`` of the app.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._app: Any = None
+
+    async def __call__(
+        self, scope: Scope, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+    ) -> None:
+        """Pass the request on."""
+        if self._app is None:
+            # In a thread: the import takes longer than the event loop of the API server should be held.
+            self._app = await asyncio.to_thread(self._load)
+        await self._app(scope, receive, send)
+
+    def _load(self) -> Any:
+        module, _, name = self.path.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+
+class VideoProvidersPlugin(AirflowPlugin):
+    """The provider's part of the API server; a further page or app is one more entry of these lists."""
+
+    name = "video_providers"
+    fastapi_apps: ClassVar[list[dict[str, Any]]] = []
+    external_views: ClassVar[list[dict[str, Any]]] = []
