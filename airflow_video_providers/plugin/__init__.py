@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -46,5 +46,5 @@ class VideoProvidersPlugin(AirflowPlugin):
     """The provider's part of the API server; a further page or app is one more entry of these lists."""
 
     name = "video_providers"
-    fastapi_apps: ClassVar[list[dict[str, Any]]] = []
-    external_views: ClassVar[list[dict[str, Any]]] = []
+    fastapi_apps: list[Any] = []  # noqa: RUF012
+    external_views: list[Any] = []  # noqa: RUF012
