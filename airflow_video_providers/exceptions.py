@@ -7,6 +7,7 @@ Every way in which a request, a job or a transfer can fail, on one screen.
 | :class:`VideoApiError` | one call failed; its subclass is the cause, ``outcome_unknown`` tells if a job may exist |
 | :class:`VideoJobError` | a render ended badly, or is not to be had; the job is named |
 | :class:`SubmissionError` | no render was submitted, or that cannot be known; the text says what to check |
+| :class:`VideoCallbackRefusedError` | a callback proves nothing or cannot be read; it has no effect |
 | :class:`VideoTransferError` | a file was not delivered; nothing is left at the destination |
 """
 
@@ -217,6 +218,22 @@ class SubmissionSupersededError(SubmissionError):
 
 class SubmissionNotRecordedError(VideoProviderError):
     """A job was submitted, but its id cannot be recorded; the text names it and says what the next try makes of it."""
+
+
+# ---------------------------------------------------------------- callbacks
+
+
+class VideoCallbackRefusedError(VideoProviderError):
+    """
+    A callback proves nothing or cannot be read; it has no effect. The text repeats nothing of it.
+
+    :param status: the HTTP status of the response: 400 malformed, 401 forged, stale or not expected, 413 too long,
+        415 not JSON.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 # ---------------------------------------------------------------- transfers

@@ -71,6 +71,18 @@ def _common_fields() -> dict[str, Any]:
             ["boolean", "null"],
             default=False,
         ),
+        "callback_secret": _field(
+            "Callback secret",
+            "Lets the vendor call Airflow: the secret of its webhook where it signs, else any random text of 16 "
+            "characters or more. Empty: every callback is refused.",
+            _OPTIONAL_TEXT,
+            format="password",
+        ),
+        "callback_base_url": _field(
+            "Callback base URL",
+            "Public address of Airflow's API server, which callbacks are sent to; empty: the deployment's.",
+            _OPTIONAL_TEXT,
+        ),
     }
 
 

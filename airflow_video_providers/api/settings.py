@@ -16,6 +16,7 @@ from airflow_video_providers.exceptions import VideoConfigurationError
 Settings = TypeVar("Settings", bound="ClientSettings")
 
 _LONGEST = 7 * 86400.0
+_SHORTEST_SECRET = 16
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # requests' own; one that is not there is an error
 _STORES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # Python's own; one that is not there is ignored, as Python does
@@ -78,6 +79,25 @@ def _proxy(value: Any) -> str:
     return str(value)
 
 
+def _secret(value: Any) -> str:
+    text = value.strip() if isinstance(value, str) else ""
+    if len(text) < _SHORTEST_SECRET:
+        raise ValueError(f"a secret of {_SHORTEST_SECRET} characters or more")
+    return text
+
+
+def _address(value: Any) -> str:
+    text = value.strip().rstrip("/") if isinstance(value, str) else ""
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or any(mark in text for mark in "?#@") or any(ord(char) <= 32 or ord(char) > 126 for char in text):
+        raise ValueError("a full URL such as https://airflow.example.com, without user, query or fragment")
+    return text
+
+
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 """A number of seconds above 0, and a week at most; also as a text."""
 
@@ -104,6 +124,8 @@ class ClientSettings(BaseModel):
     :param ca_bundle: path of a CA bundle; None: ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE`` or
         ``SSL_CERT_DIR`` of the environment, else certifi's.
     :param allow_private_links: whether a link of the vendor may lead into a private network (default false).
+    :param callback_secret: what proves the callbacks of this connection; None: none is believed.
+    :param callback_base_url: the public address of Airflow's API server, which callbacks are sent to.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -115,6 +137,8 @@ class ClientSettings(BaseModel):
     verify: Truth = True
     ca_bundle: Annotated[str, BeforeValidator(_path)] | None = None
     allow_private_links: Truth = False
+    callback_secret: Annotated[str, BeforeValidator(_secret)] | None = Field(default=None, repr=False)
+    callback_base_url: Annotated[str, BeforeValidator(_address)] | None = None
 
     @model_validator(mode="before")
     @classmethod
