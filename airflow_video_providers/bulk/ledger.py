@@ -105,19 +105,24 @@ class Ledger:
     def _load(self, items: Sequence[Item]) -> None:
         head = self._store.get(LEDGER_KEY) or {}
         kept: dict[str, Entry] = {}
+        stored: list[str] = []
         for number in range(int(head.get("chunks", 0))):
             for entry in self._read_chunk(number):
                 kept[entry.item_id] = entry
+                stored.append(entry.item_id)
         self.max_tries, self.last_try = head.get("max_tries"), head.get("last_try")
-        for item in items:
-            known = kept.pop(item.item_id) if item.item_id in kept else None
+        for number, item in enumerate(items):
+            known = kept.pop(item.item_id, None)
             if known is not None and known.fingerprint != item.fingerprint:
                 self._superseded.append(known)
                 known = None
             self.entries.append(known or Entry(item_id=item.item_id, fingerprint=item.fingerprint))
+            if known is None or number >= len(stored) or stored[number] != item.item_id:
+                self._dirty.add(number // CHUNK_ITEMS)  # it is not in the store as it is here
         # Items that the list does not hold any more: what of them still runs is ended, too.
         self._superseded += [entry for entry in kept.values() if entry.record is not None]
-        self._dirty = set(range(self._chunks))
+        if len(stored) != len(items):
+            self._dirty.add(max(0, self._chunks - 1))
 
     def _read_chunk(self, number: int) -> list[Entry]:
         stored = self._store.get(f"{LEDGER_KEY}_{number}")

@@ -18,6 +18,7 @@ Each item keeps the promises of a single task: an intent before the send, a key,
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -45,6 +46,9 @@ Deliver = Callable[[int, str], list[dict[str, Any]]]
 
 DELIVERIES = 3
 """Most items whose files are delivered at a time; they share one budget of memory."""
+SHORT_RENDER = 60.0
+"""Seconds below which a render is short: after one, a worker waits for the next ones itself for a while."""
+_LIVELY_SECONDS = 20.0
 _CANCELS = 16
 _CHECKPOINT_SECONDS = 2.0
 _LONGEST_SLEEP = 5.0
@@ -55,11 +59,10 @@ class WindowRules:
     """
     How a window works.
 
-    :param max_active: renders at a time at the vendor. :param most_failures: so many items may fail.
+    :param max_active: renders at a time at the vendor. :param most_failures: how many items may fail.
     :param timeout: seconds that a render may take, from its submission.
     :param poll_interval: longest time between two polls of a job, in seconds.
     :param policy: which renders are cancelled when the task ends.
-    :param resubmit_ambiguous: submit again what cannot be known to have been submitted.
     """
 
     max_active: int
@@ -67,7 +70,6 @@ class WindowRules:
     timeout: float
     poll_interval: float
     policy: CancelPolicy
-    resubmit_ambiguous: bool = False
     seed: str = ""
 
 
@@ -97,9 +99,18 @@ class Window:
         self._deliveries: dict[Future[list[dict[str, Any]]], int] = {}
         self._checked_at = 0.0
         self._submit_from = 0.0
+        self._lively_until = 0.0
         self.stopped = False
-        for number in ledger.in_state(ItemState.RUNNING):
+        """More items failed than may: nothing new is submitted."""
+
+    def resume(self) -> None:
+        """Wait for the renders that run already."""
+        for number in self.active:
             self._watch(number, None)
+
+    def hold(self) -> None:
+        """Submit nothing more in this process; safe in a signal handler."""
+        self._submit_from = math.inf
 
     # ------------------------------------------------------------------ the loop
 
@@ -139,6 +150,11 @@ class Window:
         """The numbers of the items whose renders run at the vendor."""
         return list(self.ledger.in_state(ItemState.RUNNING))
 
+    @property
+    def delivering(self) -> list[int]:
+        """The numbers of the items whose files are being delivered."""
+        return list(self._deliveries.values())
+
     def failures(self) -> int:
         """Return how many items count as failed."""
         return sum(1 for _ in self.ledger.in_state(ItemState.FAILED, ItemState.AMBIGUOUS, ItemState.CANCELLED))
@@ -151,8 +167,16 @@ class Window:
         return bool(self._deliveries) or any(True for _ in self.ledger.in_state(*states))
 
     def _only_waits(self) -> bool:
-        """Tell whether nothing moves here: all that can be submitted runs, and nothing is to be delivered."""
-        if self._deliveries or any(True for _ in self.ledger.in_state(ItemState.RENDERED)):
+        """
+        Tell whether nothing moves here: all that can be submitted runs, and nothing is to be delivered.
+
+        Where renders are short, the next ones end sooner than another worker would be there to take them.
+        """
+        if (
+            time.time() < self._lively_until
+            or self._deliveries
+            or any(True for _ in self.ledger.in_state(ItemState.RENDERED))
+        ):
             return False
         return self._room() == 0 or not any(True for _ in self.ledger.in_state(ItemState.PENDING))
 
@@ -228,7 +252,9 @@ class Window:
                 self._fail(number, str(end))
 
     def _ended(self, number: int, job: VideoJob) -> None:
-        entry = self.ledger.entries[number]
+        entry, now = self.ledger.entries[number], time.time()
+        if entry.submitted_at is not None and now - entry.submitted_at < SHORT_RENDER:
+            self._lively_until = now + _LIVELY_SECONDS
         entry.cost = job.cost or entry.cost
         if job.state is JobState.SUCCEEDED:
             entry.state = ItemState.RENDERED

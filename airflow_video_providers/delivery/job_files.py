@@ -32,6 +32,7 @@ class JobFiles:
 
     :param destination: a template, see :mod:`destination`.
     :param journal: remembers unfinished uploads.
+    :param stores: those that are open already, for all jobs of a task; others are added.
     """
 
     hook: VideoHook
@@ -39,7 +40,7 @@ class JobFiles:
     destination: str
     rules: DeliveryRules
     journal: Journal
-    _stores: dict[tuple[str, str | None, str], ObjectStore] = field(default_factory=dict)
+    stores: dict[tuple[str, str | None, str], ObjectStore] = field(default_factory=dict)
 
     def deliver(self, outputs: Sequence[VideoOutput]) -> Iterator[DeliveredFile]:
         """
@@ -72,14 +73,14 @@ class JobFiles:
 
     def _delivery(self, output: VideoOutput, location: Location) -> Delivery:
         place = (location.scheme, location.conn_id, location.bucket)
-        if place not in self._stores:
-            self._stores[place] = open_store(location)
+        if place not in self.stores:
+            self.stores[place] = open_store(location)
         return Delivery(
             output,
             vendor=self.hook.vendor,
             job_id=self.job_id,
             location=location,
-            store=self._stores[place],
+            store=self.stores[place],
             refresh=self._refresh(output),
             rules=self.rules,
             journal=self.journal,

@@ -185,17 +185,19 @@ class RenderVideosOperator(BaseOperator):
         self._check(rendered=True)
         task = self._task = BulkTask(self.hook, context, self._settings(), render=self._renderer(context))
         context["ti"].xcom_push(key="manifest", value=task.manifest.uri)
+        self.log.info("Manifest: %s", task.manifest.uri)
         try:
             done = task.run(event, may_leave=self.deferrable)
             if not done:
                 self._defer(context, task)
         finally:
             task.close()
-        summary = task.summary()
-        self.log.info("%s", task.describe())
-        if task.failed_too_many():
-            kind = RenderVideosError if task.could_retry() else FinalRenderVideosError
-            raise kind(f"{task.describe()}. The manifest names each: {task.manifest.uri}", summary=summary)
+        report = task.report
+        summary = report.summary()
+        self.log.info("%s", report.describe())
+        if report.failed_too_many():
+            kind = RenderVideosError if report.could_retry() else FinalRenderVideosError
+            raise kind(f"{report.describe()}. The manifest names each: {task.manifest.uri}", summary=summary)
         self._tell_outlets(context, summary)
         return summary
 

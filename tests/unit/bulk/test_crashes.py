@@ -105,7 +105,7 @@ def task_of(
 def run(task: BulkTask) -> dict[str, Any]:
     try:
         assert task.run(None, may_leave=False)
-        return task.summary()
+        return task.report.summary()
     finally:
         task.close()
 
@@ -180,7 +180,7 @@ def test_a_retry_submits_again_what_failed_and_nothing_else(tmp_path: Path) -> N
     world.fails = {"i2", "i4"}
     first = task_of(world, new_hook(world, KeySupport.EXACT, False), tmp_path, 1)
     summary = run(first)
-    assert (summary["succeeded"] + summary["failed"], first.failed_too_many(), first.could_retry()) == (
+    assert (summary["succeeded"] + summary["failed"], first.report.failed_too_many(), first.report.could_retry()) == (
         summary["requested"] - len([line for line in manifest(tmp_path) if line["state"] in ("pending", "cancelled")]),
         True,
         True,
@@ -197,7 +197,7 @@ def test_above_max_failures_nothing_new_is_submitted(tmp_path: Path) -> None:
     world.fails = {f"i{n}" for n in range(40)}
     task = task_of(world, new_hook(world, KeySupport.EXACT, False), tmp_path, 1, requests=requests_(40), max_failures=2)
     summary = run(task)
-    assert task.failed_too_many()
+    assert task.report.failed_too_many()
     assert sum(paid(world).values()) <= 3 + WINDOW
     assert summary["failed"] + summary["cancelled"] >= 3
     assert [line["state"] for line in manifest(tmp_path)].count("pending") == 40 - sum(paid(world).values())
@@ -210,7 +210,7 @@ def test_a_share_of_failures_is_a_share_of_all(tmp_path: Path) -> None:
         world, new_hook(world, KeySupport.EXACT, False), tmp_path, 1, requests=requests_(20), max_failures=0.05
     )
     assert run(task)["succeeded"] == 19
-    assert not task.failed_too_many()
+    assert not task.report.failed_too_many()
 
 
 @pytest.mark.parametrize(("on_clear", "again"), [("all", COUNT), ("failed", 1)])
