@@ -13,6 +13,7 @@ Every way in which a request, a job or a transfer can fail, on one screen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_video_providers.text.redaction import clean_text, redact
@@ -30,10 +31,22 @@ class VideoProviderError(Exception):
     Base of all errors of this provider.
 
     All of them can be copied and pickled; their texts are one line without control characters.
+
+    :param advice: what the user can do, a short line each. It is part of the text until it has been logged: a task logs
+        it line by line before it fails, and its error is then one short sentence.
+    :ivar advice_logged: whether the log has the advice already.
     """
 
-    def __init__(self, *args: object) -> None:
+    def __init__(self, *args: object, advice: Sequence[str] = ()) -> None:
         super().__init__(*(clean_text(text, longest=_LONGEST) if isinstance(text, str) else text for text in args))
+        self.advice = tuple(clean_text(line, longest=_LONGEST) for line in advice)
+        self.advice_logged = False
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if not self.advice or self.advice_logged:
+            return text
+        return " ".join([text if text.endswith((".", "!", "?")) else f"{text}.", *self.advice])
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The default would call the class with its text alone, which those with keywords do not accept.
@@ -89,8 +102,8 @@ class VideoApiError(VideoProviderError):
         answered = f" answered {status}" if status is not None else ""
         coded = f" [{code}]" if code else ""
         hint = hint or self.hint
-        hint = f". {hint}" if hint else ""
-        super().__init__(f"{vendor}: {endpoint}{answered}:{coded} {message.rstrip('.')}{hint}")
+        text = f"{vendor}: {endpoint}{answered}:{coded} {message.rstrip('.')}"
+        super().__init__(text, advice=[hint] if hint else [])
 
 
 class VideoApiAuthenticationError(VideoApiError):
@@ -160,9 +173,9 @@ class VideoOutputNotReadyError(VideoApiUnreadableAnswerError):
 class VideoJobError(VideoProviderError):
     """A job did not end in a video; ``job`` is the job as last polled."""
 
-    def __init__(self, message: str, *, job: VideoJob) -> None:
+    def __init__(self, message: str, *, job: VideoJob, advice: Sequence[str] = ()) -> None:
         self.job = job
-        super().__init__(message)
+        super().__init__(message, advice=advice)
 
 
 class VideoJobFailedError(VideoJobError):
@@ -184,9 +197,9 @@ class VideoPollingError(VideoProviderError):
     :param retry_after: seconds that the vendor asked to wait in its last response, or None.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, advice: Sequence[str] = ()) -> None:
         self.retry_after = retry_after
-        super().__init__(message)
+        super().__init__(message, advice=advice)
 
 
 # ---------------------------------------------------------------- submitting

@@ -34,9 +34,19 @@ class Progress:
             self._last, self._tenth = now, tenth
             done, size, rate = self._done, self.size, max(self._done, 1) / (now - self._started)
         if size:
-            log.info(
-                "%s: %d of %d MB (%d %%), %.1f MB/s, %.0f s left",
-                self.uri, done // 10**6, size // 10**6, done * 100 // size, rate / 1e6, (size - done) / rate,
-            )  # fmt: skip
+            left = (size - done) / rate
+            text = f"{done * 100 // size} %, about {left:.0f} s left · {amount(done)} of {amount(size)}"
         else:
-            log.info("%s: %d MB, %.1f MB/s, the size is not known", self.uri, done // 10**6, rate / 1e6)
+            text = f"{amount(done)}, the size is not known"
+        log.info("%s · %s/s · %s", text, amount(rate), self.uri)
+
+
+def amount(count: float) -> str:
+    """Return a number of bytes as a log shows it: ``812 B``, ``4.2 MB``."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 999.95 or unit == "GB":
+            break
+    return f"{count:.1f} {unit}"

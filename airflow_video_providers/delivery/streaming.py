@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from airflow_video_providers.delivery.buffers import BufferPool, Part
 from airflow_video_providers.delivery.file_check import FileCheck
-from airflow_video_providers.delivery.progress import Progress
+from airflow_video_providers.delivery.progress import Progress, amount
 from airflow_video_providers.delivery.source.base import MakeSource
 from airflow_video_providers.delivery.stores.base import ObjectWriter, StoredObject
 from airflow_video_providers.delivery.target import Target
@@ -174,8 +174,8 @@ class Flow:
     def _tell(self, started: float) -> None:
         size, seconds = self.check.size, max(time.monotonic() - started, 1e-6)
         log.info(
-            "Stored %s: %d bytes in %.1f s (%.1f MB/s), %s",
-            self.target.uri, size, seconds, size / seconds / 1e6, self.source.describe(),
+            "Stored %s in %.1f s, %s/s · %s · %s",
+            amount(size), seconds, amount(size / seconds), self.target.uri, self.source.describe(),
         )  # fmt: skip
 
 

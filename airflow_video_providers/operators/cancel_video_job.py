@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_video_providers.operators.arguments import check_conn_id, is_final, job_id_of
+from airflow_video_providers.operators.errors import fail_briefly
 from airflow_video_providers.submission.cancel import cancel_video_job
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class CancelVideoJobOperator(BaseOperator):
         if is_final(job_id):
             job_id_of(job_id)
 
+    @fail_briefly
     def execute(self, context: Context) -> str:
         """Look at the job, and end it if it still runs."""
         from airflow_video_providers.hooks.base import get_video_hook

@@ -19,6 +19,7 @@ from airflow_video_providers.delivery.destination import check_template
 from airflow_video_providers.delivery.selection import check_outputs
 from airflow_video_providers.exceptions import RenderVideosError, VideoConfigurationError
 from airflow_video_providers.operators.arguments import as_seconds, check_conn_id, check_count, check_flag, is_final
+from airflow_video_providers.operators.errors import fail_briefly
 from airflow_video_providers.operators.video_job import DEFAULT_TIMEOUT
 from airflow_video_providers.submission.cancel import CancelPolicy
 from airflow_video_providers.submission.submit import OnAmbiguous
@@ -158,14 +159,17 @@ class RenderVideosOperator(BaseOperator):
 
     # ------------------------------------------------------------------ what Airflow calls
 
+    @fail_briefly
     def execute(self, context: Context) -> dict[str, Any]:
         """Render and deliver; see the class for what is returned and raised."""
         return self._work(context, None)
 
+    @fail_briefly
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Go on after a deferral: what the trigger saw is checked against the ledger."""
         return self._work(context, event)
 
+    @fail_briefly
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on where Airflow ended the deferral (no triggerer in time, a crashed trigger): a worker polls then."""
         try:

@@ -31,6 +31,7 @@ from airflow_video_providers.operators.arguments import (
     is_final,
 )
 from airflow_video_providers.operators.cancel_video_job import CancelVideoJobOperator
+from airflow_video_providers.operators.errors import fail_briefly
 from airflow_video_providers.retry_policy import is_hopeless
 from airflow_video_providers.submission.cancel import CancelPolicy
 from airflow_video_providers.submission.custody import Custody
@@ -160,6 +161,7 @@ class SubmitVideoJobOperator(BaseOperator):
 
     # ------------------------------------------------------------------ what Airflow calls
 
+    @fail_briefly
     def execute(self, context: Context) -> str:
         """Submit or adopt, then wait where asked to."""
         check_conn_id(self.conn_id)
@@ -183,6 +185,7 @@ class SubmitVideoJobOperator(BaseOperator):
                 return self._wait(submission, custody)
             return job.job_id
 
+    @fail_briefly
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """
         Finish a deferred wait with the event of its trigger; a task that needs nothing more is ended by the trigger.
@@ -208,6 +211,7 @@ class SubmitVideoJobOperator(BaseOperator):
                 # It may have taken a while until a worker was free.
                 return self._finish(custody.poll_once_more(job.job_id, error))
 
+    @fail_briefly
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """
         Resume after a deferral. When Airflow ended it (no triggerer in time, a crashed trigger), neither the trigger

@@ -24,6 +24,7 @@ from airflow_video_providers.exceptions import VideoApiError, VideoJobTimeoutErr
 from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.links import VideoJobLink
 from airflow_video_providers.operators.arguments import check_conn_id, check_count, check_flag, is_final, job_id_of
+from airflow_video_providers.operators.errors import fail_briefly
 from airflow_video_providers.submission.cancel import how_to_cancel
 from airflow_video_providers.submission.task_try import TaskTry
 from airflow_video_providers.waiting.in_worker import poll, sleep_until_due
@@ -109,6 +110,7 @@ class VideoJobSensor(BaseSensorOperator):
 
     # ------------------------------------------------------------------ Airflow's entry points
 
+    @fail_briefly
     def execute(self, context: Context) -> str:
         """Poll once; then finish, or wait in the way that was chosen."""
         wait = self._load(context)
@@ -128,6 +130,7 @@ class VideoJobSensor(BaseSensorOperator):
                 raise AirflowRescheduleException(date)  # type: ignore[no-untyped-call]  # untyped in Airflow
             sleep_until_due(wait)
 
+    @fail_briefly
     def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
         """
         Resume on the worker when the trigger could not end the task itself.
@@ -146,6 +149,7 @@ class VideoJobSensor(BaseSensorOperator):
         except VideoJobTimeoutError as error:
             return self._poll_last(context, str(error), error)
 
+    @fail_briefly
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Keep Airflow from skipping on a failed render or a broken trigger: only a timeout is softened."""
         try:

@@ -24,6 +24,8 @@ VARIABLE = "video_submission_decisions"
 """The name of the Airflow Variable."""
 NO_JOB = "none"
 """The decision that no job was made."""
+GUIDE = "'When the user decides' in docs/submission.md"
+"""Where the documentation says how the user decides."""
 
 
 def read_decision(key: str) -> str | None:
@@ -57,24 +59,29 @@ def read_decision(key: str) -> str | None:
 def ambiguous_submission(hook: VideoHook, record: SubmissionRecord) -> AmbiguousSubmissionError:
     """Return the error that asks the user: what to check, and how each answer is given."""
     blind = hook.key_support is KeySupport.NONE
-    sight = "offers no way to search for it" if blind else "shows no match, which is no proof"
-    example = json.dumps({record.key: "<job id>"})
+    sight = "The vendor offers no way to search for it" if blind else "The vendor shows no match, which is no proof"
     return AmbiguousSubmissionError(
-        f"A render may have been submitted to {hook.hook_name} (connection {record.conn_id!r}) at "
-        f"{record.intended_at.isoformat(timespec='seconds')}: its outcome is unknown, and the vendor {sight}. "
-        f"Check the vendor's app for a video created at that time. If there is none, clear this task: it submits anew. "
-        f"If there is one, set the Airflow Variable {VARIABLE!r} to {example} and clear this task: it adopts that job. "
-        f'One Variable can hold the keys of many tasks. on_ambiguous="resubmit" lets retries submit without asking, at '
-        f"the risk of paying twice."
+        f"A render may have been submitted to {hook.hook_name}, and its outcome is unknown: see {GUIDE}",
+        advice=[
+            f"Connection {record.conn_id!r}; sent at {record.intended_at.isoformat(timespec='seconds')}.",
+            f"{sight}; nothing more is submitted until you decide.",
+            "Check the vendor's app for a video created at that time.",
+            "If there is none: clear this task, it submits anew.",
+            f"If there is one: add its id to the Airflow Variable {VARIABLE!r}, then clear this task:",
+            json.dumps({record.key: "<job id>"}),
+            'on_ambiguous="resubmit" lets retries submit without asking, at the risk of paying twice.',
+        ],
     )
 
 
 def unknown_decision(hook: VideoHook, record: SubmissionRecord) -> VideoConfigurationError:
     """Return the error for a decision that names a job which the vendor does not know."""
     return VideoConfigurationError(
-        f"The Airflow Variable {VARIABLE!r} says that job {record.job_id} belongs to key {record.key}, but "
-        f"{hook.hook_name} (connection {record.conn_id!r}) does not know that job. Correct it, or write "
-        f"{NO_JOB!r} there if no job was made. Nothing was submitted."
+        f"The Airflow Variable {VARIABLE!r} names job {record.job_id}, which {hook.hook_name} does not know",
+        advice=[
+            f"The key is {record.key}, the connection {record.conn_id!r}. Nothing was submitted.",
+            f"Correct the id in the Variable, or write {NO_JOB!r} there if no job was made; then clear this task.",
+        ],
     )
 
 

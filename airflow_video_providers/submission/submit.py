@@ -188,7 +188,7 @@ class JobSubmission:
         return self._submit(request, self._intent(request, record.fingerprint, record.generation, purchase=purchase))
 
     def _adopt(self, record: SubmissionRecord, job: VideoJob) -> Submission:
-        log.info("Adopting the render that an earlier try submitted: %s", job.describe())
+        log.info("Adopting an earlier try's render: %s", job.describe())
         recorded = self.store.record
         if recorded is not None and recorded.job_id == job.job_id:
             self.on_job(job)
@@ -229,7 +229,7 @@ class JobSubmission:
             if not purchase.in_doubt:
                 raise
             return self._after_lost_response(purchase.record, request, error)
-        log.info("Submitted %s", job.describe())
+        log.info("Submitted: %s", job.describe())
         record = self._keep(purchase.record, job)
         return Submission(job=job, submitted_at=record.intended_at)
 
@@ -237,7 +237,7 @@ class JobSubmission:
         self, record: SubmissionRecord, request: Mapping[str, Any], error: VideoApiError
     ) -> Submission:
         """Resolve an outcome that has just become unknown, or raise; the next try resolves it before it submits."""
-        log.warning("The vendor's response was lost, a render may have been submitted: %s", error)
+        log.warning("The response was lost, a render may have been submitted: %s", error)
         try:
             outcome = self._resolver.resolve(record, request)
         except SubmissionSupersededError:

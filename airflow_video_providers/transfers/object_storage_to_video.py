@@ -13,6 +13,7 @@ from airflow.sdk import BaseOperator
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.names import safe_name
 from airflow_video_providers.operators.arguments import check_conn_id, check_upload_options, is_final
+from airflow_video_providers.operators.errors import fail_briefly
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -62,6 +63,7 @@ class ObjectStorageToVideoOperator(BaseOperator):
         if is_final(options):
             check_upload_options(options)
 
+    @fail_briefly
     def execute(self, context: Context) -> str:
         """Send the file; return its id at the vendor."""
         from airflow_video_providers.delivery.stores.registry import open_store

@@ -12,6 +12,7 @@ from airflow_video_providers.delivery.destination import check_template
 from airflow_video_providers.delivery.selection import check_outputs, select_outputs
 from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.operators.arguments import check_conn_id, check_count, check_metadata, is_final, job_id_of
+from airflow_video_providers.operators.errors import fail_briefly
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -116,6 +117,7 @@ class VideoToObjectStorageOperator(BaseOperator):
         check_count("streams", streams, least=1)
         self._check_arguments(rendered=False)
 
+    @fail_briefly
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Store the files; see the class for what is returned and raised."""
         from airflow_video_providers.delivery.job_files import JobFiles

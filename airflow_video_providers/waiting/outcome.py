@@ -43,11 +43,17 @@ def raise_unless_succeeded(job: VideoJob, *, final: bool = False) -> VideoJob:
     """
     if job.state is JobState.SUCCEEDED:
         return job
+    video = f'The video "{job.name}"' if job.name else "The video"
     if job.state is JobState.CANCELLED:
         cancelled = FinalVideoJobCancelledError if final else VideoJobCancelledError
-        raise cancelled(f"The render was cancelled or deleted at the vendor. {job.describe()}", job=job)
+        said = f": {job.error}" if job.error else ""
+        raise cancelled(f"{video} was cancelled or deleted at {job.vendor}{said} (job {job.job_id})", job=job)
     failed = FinalVideoJobFailedError if final else VideoJobFailedError
-    raise failed(f"The render failed at the vendor. {job.describe()}", job=job)
+    if not job.state.is_terminal:
+        raise failed(f"{video} is not done at {job.vendor}: {job.describe()}", job=job)
+    has_reason = job.error is not None and (job.error.code or job.error.message)
+    reason = f": {job.error}" if has_reason else ", which gives no reason"
+    raise failed(f"{video} failed at {job.vendor}{reason} (job {job.job_id})", job=job)
 
 
 def polling_given_up(job_id: str, error: Exception) -> VideoPollingError:

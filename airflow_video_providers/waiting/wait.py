@@ -32,7 +32,7 @@ from airflow_video_providers.exceptions import (
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
 )
-from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.jobs import JobState, VideoJob, percent
 from airflow_video_providers.waiting.outcome import polling_given_up, timed_out
 from airflow_video_providers.waiting.schedule import DEFAULT_POLL_INTERVAL, Pace, next_poll, pause_after_failure
 
@@ -107,6 +107,7 @@ class Wait:
     def saw(self, job: VideoJob, now: float) -> Wait:
         """Return the wait after a poll that showed the job."""
         pace = Pace.begin(job, now) if self.pace is None else self.pace.observe(job, now)
+        job = job.with_facts_of(self.job)  # a list tells less than a single poll
         due = now + next_poll(job, pace, poll_interval=self.limits.poll_interval, seed=self.limits.seed)
         return Wait(job, self.since, self._until_deadline(due), self.limits, pace).expire(now)
 
@@ -155,24 +156,27 @@ class Wait:
 
     def describe(self) -> str:
         """
-        Return one line: how far the job is, how long it still takes and was waited for, then which it is.
+        Return one line for a log, what matters first: how far the job is, how long it still takes, then which it is.
 
-        In this order, since Airflow's log view cuts lines off: ``48%, about 39 s left, waited 31 s, running: v job 7``.
+        ``48 %, about 39 s left · running · example 7``; without a progress of the vendor's, the time that was waited.
         """
         job, pace = self.job, self.pace
         if pace is None:
             return job.describe()
-        if job.state.is_terminal or job.progress is None:
-            parts, about = [job.vendor_status], [job.stage]
+        parts = [part for part in (job.vendor_status, job.stage) if part]
+        if job.state.is_terminal:
+            parts.append(f"after {_duration(pace.polled - self.since)}")
+        elif job.progress is None:
+            parts.append(f"waited {_duration(pace.polled - self.since)}")
         else:
-            parts, about = [f"{job.progress:.0%}"], [job.vendor_status, job.stage]
-            if expected := pace.expected_end():
-                parts.append(f"about {_duration(expected[1] - pace.polled)} left")
-        parts.append(f"waited {_duration(pace.polled - self.since)}")
-        parts += [part for part in about if part]
+            expected = pace.expected_end()
+            left = f", about {_duration(expected[1] - pace.polled)} left" if expected else ""
+            parts.insert(0, f"{percent(job.progress)}{left}")
         if job.error:
             parts.append(str(job.error))
-        return f"{', '.join(parts)}: {job.vendor} job {job.job_id}"
+        if job.cost and job.state.is_terminal:
+            parts.append(f"costs {job.cost}")
+        return " · ".join([*parts, f"{job.vendor} {job.job_id}"])
 
     def has_moved(self, before: Wait) -> bool:
         """Tell whether there is something new to log: another status, another stage, ten more points of progress."""

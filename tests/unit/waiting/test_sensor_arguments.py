@@ -141,7 +141,7 @@ def test_a_changed_number_of_retries_is_no_clear(store, retries):
 def test_a_user_can_read_it(store):
     when, _, said = store[WAIT_KEY]["last_poll"].partition(" ")
     assert datetime.fromisoformat(when).tzinfo is not None
-    assert said == "50%, waited 60 s, busy: v job 1"
+    assert said == "50 % · busy · v 1"
 
 
 def test_a_clear_begins_anew(store):

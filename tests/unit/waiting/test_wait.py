@@ -78,7 +78,7 @@ def test_the_poll_at_the_deadline_is_the_last():
     assert wait.due == BEGAN + 5
     for after in (wait.saw(job(), BEGAN + 5), wait.missed(DOWN, BEGAN + 5), wait.expire(BEGAN + 5)):
         assert isinstance(after.end, VideoJobTimeoutError)
-        with pytest.raises(VideoJobTimeoutError, match="v job 1: running"):
+        with pytest.raises(VideoJobTimeoutError, match="running · v 1"):
             after.result()
     early = wait.missed(DOWN, BEGAN + 4)
     assert (early.end, early.due) == (None, BEGAN + 5)
@@ -87,7 +87,7 @@ def test_the_poll_at_the_deadline_is_the_last():
 
 def test_a_job_that_was_never_seen_is_named_at_the_deadline():
     (*_, last) = miss(unseen(deadline=BEGAN), DOWN)
-    with pytest.raises(VideoJobTimeoutError, match="v job 1: not seen yet"):
+    with pytest.raises(VideoJobTimeoutError, match="not seen yet · v 1"):
         last.result()
 
 
@@ -179,11 +179,9 @@ def test_what_moved_is_worth_a_line():
 
 def test_the_line_says_how_far_and_how_long_before_it_says_which():
     wait = unseen().saw(job(progress=0.0), BEGAN).saw(job(progress=0.25, stage="encoding"), BEGAN + 30)
-    assert wait.describe() == "25%, about 90 s left, waited 30 s, running, encoding: v job 1"
-    assert (
-        wait.saw(job(progress=0.26), BEGAN + 240).describe() == "26%, about 11 min left, waited 4 min, running: v job 1"
-    )
-    assert wait.saw(job(), BEGAN + 9000).describe() == "running, waited 2.5 h: v job 1"
+    assert wait.describe() == "25 %, about 90 s left · running · encoding · v 1"
+    assert wait.saw(job(progress=0.26), BEGAN + 240).describe() == "26 %, about 11 min left · running · v 1"
+    assert wait.saw(job(), BEGAN + 9000).describe() == "running · waited 2.5 h · v 1"
     failed = job(JobState.FAILED, progress=0.3, error=JobError(code="7", message="no codec"))
-    assert wait.saw(failed, BEGAN + 40).describe() == "failed, waited 40 s, [7] no codec: v job 1"
-    assert unseen().describe() == "v job 1: not seen yet"
+    assert wait.saw(failed, BEGAN + 40).describe() == "failed · after 40 s · [7] no codec · v 1"
+    assert unseen().describe() == "not seen yet · v 1"
