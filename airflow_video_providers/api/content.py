@@ -19,7 +19,12 @@ _READ_BYTES = 64 * 1024
 _MOST_VALUES = 1_000_000
 _MOST_MEMBERS = 1000
 _LONGEST_NUMBER = 40
-_NOT_CODINGS = frozenset({"", "identity", "binary", "none", "utf-8", "utf8", "aws-chunked"})
+# Those that IANA registers, but `identity`. Any other name is none: object stores keep what an upload said, such as
+# `aws-chunked`, `binary`, `utf-8` or `video/mp4`, and hand it out as if it were a coding of the body.
+_DICTIONARY_CODINGS = ("dcb", "dcz")
+_CODINGS = frozenset(
+    ("aes128gcm", "br", "compress", "deflate", "exi", "gzip", "pack200-gzip", "x-compress", "x-gzip", "zstd")
+).union(_DICTIONARY_CODINGS)
 
 
 class ContentError(ValueError):
@@ -48,9 +53,15 @@ def read_content(response: Response, limit: int) -> tuple[bytes, bool]:
     return b"".join(parts)[:limit], size > limit or received > limit
 
 
+def content_codings(header: str) -> list[str]:
+    """Return the codings that a Content-Encoding names, in lower case; names that are no codings are left out."""
+    names = (part.strip().lower() for part in header.split(","))
+    return [name for name in names if name in _CODINGS]
+
+
 def _inflater(header: str) -> Callable[[bytes, int], bytes] | None:
     """Return a function that inflates piece after piece, each to at most N bytes; None where the content is plain."""
-    codings = [name for name in header.lower().replace(" ", "").split(",") if name not in _NOT_CODINGS]
+    codings = content_codings(header)
     if not codings:
         return None
     if codings not in (["gzip"], ["x-gzip"]):

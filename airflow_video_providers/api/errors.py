@@ -38,6 +38,7 @@ _LONGEST_CODE = 100
 _LONGEST_FIELD = 200
 _MOST_FIELDS = 10
 _LONGEST_WAIT = 30 * 86400.0
+_IN_MILLISECONDS = 1e11  # as seconds since 1970 the year 5138
 _TEXT_READ = 16384
 
 # Also of a POST: proxies and servers send them for http instead of https, another host or a missing slash.
@@ -196,11 +197,13 @@ def _asked_wait(response: Response) -> float | None:
 
 
 def _reset(value: str) -> float | None:
-    """Read the end of a rate limit's window: seconds from now, or since 1970."""
+    """Read the end of a rate limit's window: seconds from now, or seconds or milliseconds since 1970."""
     try:
         seconds = float(value)
     except ValueError:
         return None
+    if seconds > _IN_MILLISECONDS:
+        seconds /= 1000
     if seconds > _LONGEST_WAIT:
         seconds -= datetime.now(timezone.utc).timestamp()
     return min(max(0.0, seconds), _LONGEST_WAIT) if math.isfinite(seconds) else None
@@ -242,15 +245,19 @@ def _read(response: Response, decode: Callable[[bytes], Any], parser: Callable[[
 
 
 def parse_retry_after(value: str | None) -> float | None:
-    """Return the seconds, 30 days at most, that a Retry-After asks for (a number or a date); None if unreadable."""
+    """
+    Return the seconds, 30 days at most, that a Retry-After asks for (a number or a date); None if unreadable.
+
+    Of a header that was sent several times, the longest wait.
+    """
     if not value:
         return None
     try:
-        seconds = float(value)
+        seconds = max(float(part) for part in value.split(","))
     except ValueError:
         try:
             when = parsedate_to_datetime(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         if when.tzinfo is None:
             when = when.replace(tzinfo=timezone.utc)

@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 
 _LOCAL_NAMES = ("localhost", "local", "localdomain", "internal", "intranet", "lan", "home", "corp", "test", "svc")
 _NAT64 = ip_network("64:ff9b::/96")
+_GLOBAL_UNICAST = ip_network("2000::/3")
+_SPECIAL = ip_network("192.0.0.0/24")  # not all of it is known to each version of Python
+# Of clouds, outside of the link-local range: AWS, Alibaba, Oracle, and Azure, whose is even in a public network.
+_METADATA = frozenset(map(ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")))
 _LONGEST_LINK = 16 * 1024
 
 Address = IPv4Address | IPv6Address
@@ -75,7 +79,7 @@ class LinkPolicy:
         parsed = _parse(address)
         if parsed is None or self.allow_private or _is_public(parsed):
             return
-        if not parsed.is_link_local and self._is_api_private():
+        if not parsed.is_link_local and parsed not in _METADATA and self._is_api_private():
             return
         raise SourceLinkRefusedError(
             f"the link leads to {clean_text(host, longest=200)}, which is the private address {parsed}; links of a "
@@ -115,6 +119,7 @@ def _split(link: str) -> SplitResult:
 
 def _literal(host: str) -> Address | None:
     """Return the address that a host is in place of a name, in any form that a resolver takes, such as ``0x7f.1``."""
+    host = host.rstrip(".")
     if (address := _parse(host)) is not None:
         return address
     try:
@@ -137,7 +142,8 @@ def _is_public(address: Address) -> bool:
             return _is_public(IPv4Address(int(address) & 0xFFFFFFFF))
         if address.sixtofour is not None:
             return _is_public(address.sixtofour)
-    return address.is_global and not address.is_multicast
+        return address.is_global and address in _GLOBAL_UNICAST
+    return address.is_global and not address.is_multicast and address not in _SPECIAL and address not in _METADATA
 
 
 def _resolves_privately(host: str) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ LEAST_RATE = 1024
 
 _MOST_INTERIM_RESPONSES = 16
 _MOST_ADDRESSES = 8
+_LENGTH = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,27 @@ class _BoundedResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
+        self._read_framing()
         if not self._whole:
             self._reads.stream()
+
+    def _read_framing(self) -> None:
+        """Tell where the body ends, also by headers that http.client does not understand but RFC 9112 does."""
+        if self.length == 0 or self.chunked:
+            return
+        codings = self._said("Transfer-Encoding")
+        lengths = set(self._said("Content-Length"))
+        if codings and codings[-1] == "chunked":  # with blanks around it, or after another coding
+            self.chunked, self.chunk_left, self.length = True, None, None
+        elif self.length is None and len(lengths) == 1 and _LENGTH.fullmatch(text := lengths.pop()):  # one, said twice
+            self.length = int(text)
+        else:
+            return
+        self.will_close = self._check_close()  # type: ignore[attr-defined]  # not in the types
+
+    def _said(self, name: str) -> list[str]:
+        values = ",".join(self.headers.get_all(name) or ())
+        return [part.strip().lower() for part in values.split(",") if part.strip()]
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(_MOST_INTERIM_RESPONSES):

@@ -2,16 +2,16 @@
 """
 A file behind a link that may break, stall, expire or change: its bytes in order, in parts, exactly once.
 
-- Broken connections, stalls, 429, 5xx, and files that are not there yet (202, 204, 409, 425): again from where it
-  stopped, with Range and If-Range. Tries in a row without progress are limited, tries with progress are not.
-- 401, 403, 404, 410: a fresh link from the vendor, then on from the same byte. A fresh link that is dead too is tried
-  again with the same patience, since the file may not be there yet.
+- Broken connections, stalls, 429, 5xx, and files that are not there yet (202, 204, 409, 423, 425, 0 bytes): again from
+  where it stopped, with Range and If-Range. Tries in a row without progress are limited, tries with progress are not.
+- 401, 403, 404, 410, and 400 where it says "expired" (S3 and GCS): a fresh link from the vendor, then on from the same
+  byte. A fresh link that is dead too is tried again with the same patience, since the file may not be there yet.
 - A server without Range, one whose ETag changed, or one that tells no version (strong ETag, Last-Modified): read again
   from the start, and go on only if the bytes that were already handed out prove to be the same (their SHA-256); else
   the file changed, which is an error.
 - A host that sends at most so much in one response is asked for the rest at once.
 - Large files of a server that showed 206, the size and a version: several ranges at once, handed out in order. When one
-  of them cannot be had, or is responseed with another version, or whole, what is left is read in one stream, as above.
+  of them cannot be had, or is responded with another version, or whole, what is left is read in one stream, as above.
 """
 
 from __future__ import annotations
@@ -101,10 +101,7 @@ class Download:
 
         :raises SourceError: the file cannot be had. :raises ContentCheckError: its length is not what the vendor says.
         """
-        try:
-            self._response = response = self._ask(self._patience)
-        except PastTheEndError:
-            raise ContentCheckError("the source has a file of 0 bytes") from None
+        response = self._ask_first()
         self._validator = response.validator
         self._packed = response.packed
         self.media_type = response.media_type
@@ -123,12 +120,9 @@ class Download:
         head = bytearray(count)
         while True:
             try:
-                self._response = response = self._ask(self._patience, last=count - 1)
-                return bytes(head[: response.read_into(memoryview(head))])
+                return bytes(head[: self._ask_first(count - 1).read_into(memoryview(head))])
             except BrokenError as error:
                 self._patience.wait(error, "at its first bytes")
-            except PastTheEndError:
-                raise ContentCheckError("the source has a file of 0 bytes") from None
             finally:
                 self._drop_response()
 
@@ -294,6 +288,19 @@ class Download:
         return ranges.handed_out
 
     # ------------------------------------------------------------------ links
+
+    def _ask_first(self, last: int | None = None) -> FileResponse:
+        """Send the first request; an empty file may be one that is not there yet."""
+        while True:
+            try:
+                self._response = response = self._ask(self._patience, last=last)
+                if response.size != 0:
+                    return response
+                self._drop_response()
+            except PastTheEndError:
+                pass
+            empty = "the source has a file of 0 bytes"
+            self._patience.wait(BrokenError(empty), "so far", instead=ContentCheckError(empty))
 
     def _ask(self, patience: Patience, first: int = 0, last: int | None = None) -> FileResponse:
         """Send a request until a good response comes, with fresh links where the link is dead."""

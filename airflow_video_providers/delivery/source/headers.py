@@ -7,12 +7,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from airflow_video_providers.api.content import content_codings
+
 # Numbers of at most 19 digits: no file is longer, and int() refuses thousands of them.
-_RANGE = re.compile(r"\s*bytes\s+([0-9]{1,19})\s*-\s*([0-9]{1,19})\s*/\s*([0-9]{1,19}|\*)\s*", re.IGNORECASE)
+# Hosts write the unit as `bytes 0-4/5`, which is right, and as `bytes=0-4/5` or `bytes: 0-4/5`, which is not.
+_RANGE = re.compile(
+    r"\s*bytes(?:\s+|\s*[=:]\s*)([0-9]{1,19})\s*-\s*([0-9]{1,19})\s*/\s*([0-9]{1,19}|\*)\s*", re.IGNORECASE
+)
 _UNSATISFIED = re.compile(r"\s*bytes\s+\*\s*/\s*([0-9]{1,19})\s*", re.IGNORECASE)
 _LENGTH = re.compile(r"[0-9]{1,19}")
-# What object stores keep of an upload, or of a character set, and hand out as if it were a coding of the body.
-_NO_CODINGS = frozenset({"", "identity", "none", "binary", "utf-8", "utf8", "aws-chunked"})
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class ContentRange:
 
 def content_range(headers: Mapping[str, str]) -> ContentRange | None:
     """Return the range that a 206 response holds; None where the header is missing or holds no such range."""
-    match = _RANGE.fullmatch(headers.get("Content-Range", ""))
+    match = _RANGE.fullmatch(_said_once(headers, "Content-Range"))
     if match is None:
         return None
     found = ContentRange(int(match[1]), int(match[2]) + 1, None if match[3] == "*" else int(match[3]))
@@ -35,15 +38,20 @@ def content_range(headers: Mapping[str, str]) -> ContentRange | None:
 
 def unsatisfied_size(headers: Mapping[str, str]) -> int | None:
     """Return the length of the file as a 416 response says it, or None."""
-    match = _UNSATISFIED.fullmatch(headers.get("Content-Range", ""))
+    match = _UNSATISFIED.fullmatch(_said_once(headers, "Content-Range"))
     return int(match[1]) if match else None
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
     """Return the length of the body; the same length said twice is one length (RFC 9110, 8.6)."""
-    said = {part.strip() for part in headers.get("Content-Length", "").split(",")}
-    text = said.pop() if len(said) == 1 else ""
+    text = _said_once(headers, "Content-Length")
     return int(text) if _LENGTH.fullmatch(text) else None
+
+
+def _said_once(headers: Mapping[str, str], name: str) -> str:
+    """Return the value of a header that holds one; the same one said twice is one, different ones are none."""
+    said = {part.strip() for part in headers.get(name, "").split(",")}
+    return said.pop() if len(said) == 1 else ""
 
 
 def is_chunked(headers: Mapping[str, str]) -> bool:
@@ -51,10 +59,11 @@ def is_chunked(headers: Mapping[str, str]) -> bool:
     return "chunked" in headers.get("Transfer-Encoding", "").lower()
 
 
-def content_codings(headers: Mapping[str, str]) -> list[str]:
-    """Return the codings of the body in lower case, without those that are none."""
-    names = (part.strip().lower() for part in headers.get("Content-Encoding", "").split(","))
-    return [name for name in names if name not in _NO_CODINGS]
+def codings_of(headers: Mapping[str, str]) -> list[str]:
+    """Return the codings of the body in lower case, those of its transfer included, except chunks."""
+    transfer = (part.strip().lower() for part in headers.get("Transfer-Encoding", "").split(","))
+    of_transfer = [name for name in transfer if name not in ("", "chunked", "identity")]
+    return [*content_codings(headers.get("Content-Encoding", "")), *of_transfer]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ No credentials of the vendor are ever sent: the link is the credential. Its quer
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -19,14 +20,28 @@ from airflow_video_providers.api.session import prepare_session
 from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.delivery.source.headers import unsatisfied_size
 from airflow_video_providers.delivery.source.response import FileResponse, broken_if_cut
-from airflow_video_providers.delivery.source.signals import BrokenError, DeadLinkError, PastTheEndError
+from airflow_video_providers.delivery.source.signals import (
+    BrokenError,
+    DeadLinkError,
+    PastTheEndError,
+    UnusableRangeError,
+)
 from airflow_video_providers.delivery.source.urls import FileUrl, follow, parse_link
 from airflow_video_providers.exceptions import SourceError
 
+log = logging.getLogger(__name__)
+
+_GOOD = (HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, HTTPStatus.PARTIAL_CONTENT)
 _MOST_REDIRECTS = 5
 _ERROR_BYTES = 4096
 _LINK_IS_DEAD = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
-_NOT_READY = (HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY)
+_NOT_READY = (
+    HTTPStatus.ACCEPTED,
+    HTTPStatus.NO_CONTENT,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.LOCKED,
+    HTTPStatus.TOO_EARLY,
+)
 _BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
@@ -42,6 +57,7 @@ class HttpSource:
     def __init__(self, settings: ClientSettings, connections: int = 1, links: LinkPolicy | None = None) -> None:
         self.settings = settings
         self.requests = 0
+        self._takes_ranges = True
         self._session = requests.Session()
         prepare_session(self._session, hosts=connections, connections=connections, links=links)
 
@@ -60,6 +76,26 @@ class HttpSource:
         }
         if if_range:
             headers["If-Range"] = if_range
+        if self._takes_ranges:
+            try:
+                return self._follow(link, headers)
+            except UnusableRangeError as error:
+                log.info("%s; asking for the whole file", error)
+            except PastTheEndError as error:
+                if first or error.size == 0:
+                    raise
+                log.info("%s; asking for the whole file", error)
+            self._takes_ranges = False
+        try:
+            return self._follow(link, {name: value for name, value in headers.items() if "Range" not in name})
+        except UnusableRangeError as error:
+            raise SourceError(str(error)) from None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _follow(self, link: str, headers: dict[str, str]) -> FileResponse:
         url = parse_link(link)
         for _ in range(_MOST_REDIRECTS + 1):
             response = self._send(url, headers)
@@ -68,10 +104,6 @@ class HttpSource:
             url = follow(url, response.headers["Location"])
             response.close()
         raise SourceError(f"the source redirects more than {_MOST_REDIRECTS} times")
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._session.close()
 
     def _send(self, url: FileUrl, headers: dict[str, str]) -> requests.Response:
         try:
@@ -101,12 +133,12 @@ class _FileRequest(requests.PreparedRequest):
 def _judge(response: requests.Response, link: str) -> FileResponse:
     """Return the body that a response holds, or raise what it means instead."""
     status = response.status_code
-    if status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-        return FileResponse(response)
+    if status in _GOOD:
+        return _body(response)
     headers = response.headers
-    said_expired = status in _LINK_IS_DEAD and b"expired" in _error_text(response)
+    said_expired = status in (*_LINK_IS_DEAD, HTTPStatus.BAD_REQUEST) and b"expired" in _error_text(response)
     response.close()
-    if status in _LINK_IS_DEAD:
+    if status in _LINK_IS_DEAD or said_expired:
         raise DeadLinkError(link, status, said_expired=said_expired)
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         raise PastTheEndError(unsatisfied_size(headers))
@@ -116,6 +148,14 @@ def _judge(response: requests.Response, link: str) -> FileResponse:
     if status in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise BrokenError(f"the source responds with {status}", retry_after)
     raise SourceError(f"the source responds with {status}")
+
+
+def _body(response: requests.Response) -> FileResponse:
+    try:
+        return FileResponse(response)
+    except BaseException:
+        response.close()
+        raise
 
 
 def _error_text(response: requests.Response) -> bytes:

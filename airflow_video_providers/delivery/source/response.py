@@ -13,13 +13,13 @@ import urllib3
 
 from airflow_video_providers.delivery.source.headers import (
     Validator,
-    content_codings,
+    codings_of,
     content_length,
     content_range,
     is_chunked,
 )
 from airflow_video_providers.delivery.source.inflate import Inflater
-from airflow_video_providers.delivery.source.signals import BrokenError
+from airflow_video_providers.delivery.source.signals import BrokenError, UnusableRangeError
 from airflow_video_providers.exceptions import SourceError
 
 _READ_BYTES = 1024 * 1024  # larger reads cost less, but what came of one is lost when the connection breaks
@@ -43,7 +43,7 @@ class FileResponse:
         self.partial = response.status_code == HTTPStatus.PARTIAL_CONTENT
         self.media_type = headers.get("Content-Type")
         self.validator = Validator.of(headers)
-        codings = content_codings(headers)
+        codings = codings_of(headers)
         if codings not in ([], ["gzip"], ["x-gzip"]):
             raise SourceError(f"the source sent the file in the encoding {codings[0][:40]!r}, which was not asked for")
         self.packed = bool(codings)
@@ -52,7 +52,7 @@ class FileResponse:
         if self.partial:
             found = content_range(headers)
             if found is None:
-                raise SourceError("the source responded with 206, but without saying which bytes it sends")
+                raise UnusableRangeError("the source responded with 206, but without saying which bytes it sends")
             self.start, self.end, self.size = found.first, found.end, found.size
             self.framed = True
         elif is_chunked(headers):
@@ -133,6 +133,8 @@ def _broken(error: BaseException) -> BrokenError:
         return BrokenError("the source stalled: next to no bytes within the read timeout", stalled=True)
     if any("Timeout" in name for name in names):
         return BrokenError("the source could not be connected to within the connect timeout", stalled=True)
+    if isinstance(error, zlib.error):
+        return BrokenError("the source sent a body that is not the gzip that its header says")
     if isinstance(error, requests.exceptions.SSLError):
         return BrokenError(
             "the TLS connection to the source failed: check the certificate, or the connection's ca_bundle"

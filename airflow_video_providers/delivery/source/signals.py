@@ -20,7 +20,7 @@ class BrokenError(Exception):
 
 class DeadLinkError(Exception):
     """
-    The link is answered with 401, 403, 404 or 410; a fresh one may work.
+    The link is answered with 401, 403, 404 or 410, or with 400 "expired"; a fresh one may work.
 
     :param said_expired: the response says that the link has expired.
     :ivar fresh: the link was minted for this very request.
@@ -40,6 +40,10 @@ class PastTheEndError(Exception):
     def __init__(self, size: int | None) -> None:
         super().__init__(f"the range begins after the end of the file ({size} bytes)")
         self.size = size
+
+
+class UnusableRangeError(Exception):
+    """The server answers a Range with what cannot be used; without a Range it may send the file."""
 
 
 class RangesEndedError(Exception):

@@ -149,7 +149,7 @@ ROWS = [
     *(Row(f"{status} three times, then healthy", _first(status, 3), refreshes=3)
       for status in (403, 404)),
     *(Row(f"{status} twice, then healthy", _first(status, 2))
-      for status in (202, 204, 409, 425, 429)),
+      for status in (202, 204, 409, 423, 425, 429)),
     Row("404 always", lambda: Resource(BODY, statuses=[(404, {})] * 9), SourceError, "does not have the file", 3),
     Row("409 always", lambda: Resource(BODY, statuses=[(409, {})] * 9), SourceError, "not there yet"),
     Row("at most 3 MB in one response", lambda: Resource(BODY, most=3 * MB)),
@@ -214,7 +214,11 @@ ROWS = [
     Row("MD5 is not the vendor's", lambda: Resource(BODY), ContentCheckError, "MD5", output={"md5": "0" * 32}),
     Row("stalled socket, then healthy", lambda: Resource(BODY, cuts=[9 * MB], cut_how="stall")),
     Row("reset in the middle", lambda: Resource(BODY, cuts=[9 * MB], cut_how="reset")),
-    Row("416", lambda: Resource(BODY, statuses=[(416, {})]), ContentCheckError, "0 bytes"),
+    Row("416 always", lambda: Resource(BODY, statuses=[(416, {})] * 9), ContentCheckError, "0 bytes"),
+    Row("416 to a Range", lambda: Resource(BODY, statuses=[(416, {})])),
+    Row("206 that does not say which bytes", lambda: Resource(BODY, headers={"Content-Range": "all of them"})),
+    Row("206 that does not say which bytes, one cut",
+        lambda: Resource(BODY, cuts=[9 * MB], headers={"Content-Range": "all of them"})),
     Row("redirect to file:", lambda: Resource(BODY, redirect="file:///etc/passwd"), SourceError, "not followed"),
     Row("redirect to ftp:", lambda: Resource(BODY, redirect="ftp://127.0.0.1/x"), SourceError, "not followed"),
     Row("redirect for ever", lambda: Resource(BODY, redirect="/video"), SourceError, "redirects more than"),

@@ -201,9 +201,24 @@ class TestRetryAfter:
             make_client(local_api.url, retry_deadline=0.2).get_json("/jobs", endpoint="GET /jobs")
         assert local_api.count() >= 1
 
-    @pytest.mark.parametrize("value", [None, "", "soon", "Mon, 99 Foo 2026"])
+    @pytest.mark.parametrize(
+        "value",
+        [
+            None,
+            "",
+            "soon",
+            "Mon, 99 Foo 2026",
+            "Mon, 01 Jan 999999999999 00:00:00 GMT",
+            "Mon, 01 Jan 2027 00:00:00 +99999999999999",
+            "Mon, 01 Jan 2027 99999999999:00:00 GMT",
+        ],
+    )
     def test_absent_or_unreadable(self, value: str | None) -> None:
         assert parse_retry_after(value) is None
+
+    def test_one_that_is_sent_twice(self) -> None:
+        assert parse_retry_after("30, 30") == 30
+        assert parse_retry_after("5, 40") == 40
 
     def test_the_past_is_now(self) -> None:
         assert parse_retry_after("-5") == 0

@@ -36,8 +36,26 @@ PRIVATE = [
     "2002:a00:1::",
     "224.0.0.1",
     "ff02::1",
+    "192.0.0.8",
+    "198.18.0.1",
+    "255.255.255.255",
+    "::127.0.0.1",
+    "::ffff:0:127.0.0.1",
+    "64:ff9b:1::a00:1",
+    "fec0::1",
+    "5f00::1",
+    "2001:0:7f00:1::",
 ]
-LINK_LOCAL = ["169.254.169.254", "fe80::1", "fe80::1%eth0", "::ffff:169.254.169.254"]
+LINK_LOCAL = [
+    "169.254.169.254",
+    "fe80::1",
+    "fe80::1%eth0",
+    "::ffff:169.254.169.254",
+    "fd00:ec2::254",
+    "100.100.100.200",
+    "192.0.0.192",
+    "168.63.129.16",
+]
 PUBLIC = ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
 
 
@@ -131,7 +149,7 @@ class TestForm:
     @pytest.mark.parametrize(
         "host",
         ["127.0.0.1", "127.1", "0x7f.1", "2130706433", "017700000001", "[::1]", "[::ffff:127.0.0.1]", "localhost",
-         "localhost.", "a.LOCALHOST"],
+         "localhost.", "a.LOCALHOST", "127.0.0.1.", "0x7f.1.", "[::127.0.0.1]", "[fec0::1]"],
     )  # fmt: skip
     def test_a_private_address_is_known_without_a_look_up(self, host: str) -> None:
         with pytest.raises(SourceLinkRefusedError):

@@ -7,7 +7,7 @@ import pytest
 
 from airflow_video_providers.delivery.source.headers import (
     ContentRange,
-    content_codings,
+    codings_of,
     content_length,
     content_range,
     is_chunked,
@@ -21,6 +21,12 @@ from airflow_video_providers.delivery.source.headers import (
         ("bytes 0-99/200", ContentRange(0, 100, 200)),
         ("Bytes 0-99/200", ContentRange(0, 100, 200)),
         (" BYTES  0 - 99 / 200 ", ContentRange(0, 100, 200)),
+        ("bytes=0-99/200", ContentRange(0, 100, 200)),
+        ("bytes: 0-99/200", ContentRange(0, 100, 200)),
+        ("bytes 0-99/200, bytes 0-99/200", ContentRange(0, 100, 200)),
+        ("bytes 0-99/200, bytes 0-98/200", None),
+        ("bytes0-99/200", None),
+        ("0-99/200", None),
         ("bytes 5-5/*", ContentRange(5, 6, None)),
         ("bytes 5-4/10", None),
         ("bytes 5-10/10", None),
@@ -61,16 +67,24 @@ def test_content_length(value: str, expected: int | None) -> None:
         (" Binary ", []),
         ("UTF-8", []),
         ("none", []),
+        ("video/mp4", []),
+        ("us-ascii, null", []),
         ("gzip,aws-chunked", ["gzip"]),
         ("GZip", ["gzip"]),
         ("gzip, gzip", ["gzip", "gzip"]),
         ("br", ["br"]),
     ],
 )
-def test_content_codings(value: str, expected: list[str]) -> None:
-    assert content_codings({"Content-Encoding": value}) == expected
+def test_codings(value: str, expected: list[str]) -> None:
+    assert codings_of({"Content-Encoding": value}) == expected
 
 
 def test_chunked() -> None:
     assert is_chunked({"Transfer-Encoding": "Chunked"})
     assert not is_chunked({})
+
+
+def test_codings_of_the_transfer_count_too() -> None:
+    assert codings_of({"Transfer-Encoding": "gzip, chunked"}) == ["gzip"]
+    assert codings_of({"Transfer-Encoding": "identity, Chunked "}) == []
+    assert codings_of({"Transfer-Encoding": "gzip", "Content-Encoding": "gzip"}) == ["gzip", "gzip"]

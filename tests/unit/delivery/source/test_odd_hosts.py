@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts that answer in ways that RFC 9110 and 9112 allow, or that are common although they do not."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from airflow_video_providers.api.settings import ClientSettings
+from airflow_video_providers.delivery.source.http import HttpSource
+from airflow_video_providers.delivery.source.signals import BrokenError, DeadLinkError, PastTheEndError
+from airflow_video_providers.exceptions import SourceError
+from tests.support.raw_server import RawConnection, RawServer
+
+BODY = bytes(range(256)) * 100
+SIZE = len(BODY)
+WHOLE = f"bytes 0-{SIZE - 1}/{SIZE}"
+
+
+def chunked(body: bytes) -> bytes:
+    return b"".join(
+        b"%x\r\n%s\r\n" % (len(body[at : at + 999]), body[at : at + 999]) for at in range(0, len(body), 999)
+    )
+
+
+CHUNKS = chunked(BODY) + b"0\r\n\r\n"
+
+
+def fetch(server: RawServer, head: str, body: bytes) -> bytes:
+    """Read one file whose host answers each request so and keeps the connection open."""
+
+    def respond(connection: RawConnection, request: bytes) -> bool:
+        connection.send(f"HTTP/1.1 {head}\r\n\r\n".encode("latin-1") + body)
+        return True
+
+    server.respond = respond
+    source = HttpSource(ClientSettings(connect_timeout=5, read_timeout=5))
+    try:
+        response = source.get(f"{server.url}/v.mp4")
+        view = memoryview(bytearray(SIZE + 1))
+        return bytes(view[: response.read_into(view)])
+    finally:
+        source.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (f"200 OK\r\nContent-Length: {SIZE}, {SIZE}", BODY),
+        (f"200 OK\r\nContent-Length: {SIZE}\r\nContent-Length: {SIZE}", BODY),
+        ("200 OK\r\nTransfer-Encoding: chunked ", CHUNKS),
+        ("200 OK\r\nTransfer-Encoding: identity, Chunked", CHUNKS),
+        ("200 OK\r\nTransfer-Encoding: gzip, chunked", chunked(gzip.compress(BODY)) + b"0\r\n\r\n"),
+        (f"203 Non-Authoritative Information\r\nContent-Length: {SIZE}", BODY),
+        (f"206 Partial\r\nContent-Range: {WHOLE}\r\nContent-Range: {WHOLE}\r\nContent-Length: {SIZE}", BODY),
+        (f"206 Partial\r\nContent-Range: {WHOLE.replace(' ', '=')}\r\nContent-Length: {SIZE}", BODY),
+        (f"200 OK\r\nContent-Encoding: video/mp4\r\nContent-Length: {SIZE}", BODY),
+        (f"200 OK\r\nContent-Encoding: us-ascii, null\r\nContent-Length: {SIZE}", BODY),
+    ],
+)
+def test_the_file_is_read(raw_server: RawServer, head: str, body: bytes) -> None:
+    assert fetch(raw_server, head, body) == BODY
+    assert len(raw_server.requests) == 1
+
+
+@pytest.mark.parametrize("coding", ["br", "deflate", "zstd", "compress"])
+def test_a_coding_that_was_not_asked_for(raw_server: RawServer, coding: str) -> None:
+    with pytest.raises(SourceError, match=f"encoding '{coding}', which was not asked for"):
+        fetch(raw_server, f"200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {SIZE}", BODY)
+
+
+def test_gzip_that_is_none_is_said_to_be_none(raw_server: RawServer) -> None:
+    with pytest.raises(BrokenError, match="not the gzip that its header says"):
+        fetch(raw_server, f"200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {SIZE}", BODY)
+
+
+EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+"""What S3 sends for a link signed with temporary credentials, and GCS for any, both with the status 400."""
+
+
+def test_a_400_that_says_expired_is_a_dead_link(raw_server: RawServer) -> None:
+    with pytest.raises(DeadLinkError) as caught:
+        fetch(raw_server, f"400 Bad Request\r\nContent-Length: {len(EXPIRED)}", EXPIRED)
+    assert caught.value.said_expired
+    with pytest.raises(SourceError, match="responds with 400"):
+        fetch(raw_server, "400 Bad Request\r\nContent-Length: 5", b"other")
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        f"416 X\r\nContent-Range: bytes */{SIZE}\r\nContent-Length: 0\r\n\r\n",
+        "416 X\r\nContent-Length: 0\r\n\r\n",
+        "206 X\r\nContent-Length: 3\r\n\r\nabc",
+        "206 X\r\nContent-Type: multipart/byteranges; boundary=x\r\nContent-Length: 3\r\n\r\nabc",
+    ],
+)
+def test_a_host_whose_ranges_are_of_no_use_is_asked_for_the_whole(raw_server: RawServer, refused: str) -> None:
+    def respond(connection: RawConnection, request: bytes) -> bool:
+        if b"\r\nRange: " in request:
+            connection.send(f"HTTP/1.1 {refused}".encode())
+        else:
+            connection.send(f"HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n".encode() + BODY)
+        return True
+
+    raw_server.respond = respond
+    source = HttpSource(ClientSettings(connect_timeout=5, read_timeout=5))
+    view = memoryview(bytearray(SIZE))
+    for first in (0, 0, 7):  # what it is later asked for from a middle is the whole at once
+        response = source.get(f"{raw_server.url}/v.mp4", first=first, if_range='"v1"' if first else None)
+        assert not response.partial
+        assert response.read_into(view) == SIZE
+    source.close()
+    assert [b"\r\nRange: " in request for request in raw_server.requests] == [True, False, False, False]
+
+
+def test_the_end_of_a_file_is_no_refusal_of_ranges(raw_server: RawServer) -> None:
+    def respond(connection: RawConnection, request: bytes) -> bool:
+        connection.send(f"HTTP/1.1 416 X\r\nContent-Range: bytes */{SIZE}\r\nContent-Length: 0\r\n\r\n".encode())
+        return True
+
+    raw_server.respond = respond
+    source = HttpSource(ClientSettings(connect_timeout=5, read_timeout=5))
+    with pytest.raises(PastTheEndError):
+        source.get(f"{raw_server.url}/v.mp4", first=SIZE)
+    source.close()
+    assert len(raw_server.requests) == 1
