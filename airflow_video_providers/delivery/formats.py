@@ -17,9 +17,24 @@ KINDS = ("video", "thumbnail", "subtitles", "archive", "audio", "image")
 FIRST_BYTES = 512
 """How many bytes at most are needed to tell the format."""
 
-_BOX_TYPES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"pnot", b"uuid")
+_BOX_TYPES = (
+    b"ftyp",
+    b"moov",
+    b"moof",
+    b"mdat",
+    b"free",
+    b"skip",
+    b"wide",
+    b"styp",
+    b"sidx",
+    b"emsg",
+    b"pnot",
+    b"uuid",
+)
 _IMAGES = ("thumbnail", "image")
 _ZIP_END = b"PK\x05\x06"
+_SUBRIP_TIMES = re.compile(r"(?:[0-9]{1,9}\n)?[0-9]{1,3}:[0-9]{1,2}:[0-9]{1,2}[,.]?[0-9]{0,3}\s*-->")
+_XML_ROOT = re.compile(r"\s*(?:<[?!][^<>]*>\s*)*<(?:[a-z][a-z0-9-]*:)?([a-z]+)[\s/>]", re.IGNORECASE)
 _MEDIA_TYPE = re.compile(r"([a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*)\s*(;.*)?", re.IGNORECASE | re.DOTALL)
 
 
@@ -99,7 +114,7 @@ def _begins(*beginnings: bytes) -> Callable[[bytes], bool]:
 
 
 def _riff(*forms: bytes) -> Callable[[bytes], bool]:
-    return lambda head: head[:4] in (b"RIFF", b"RF64") and head[8:12] in forms
+    return lambda head: head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] in forms
 
 
 def _is_boxes(head: bytes) -> bool:
@@ -155,8 +170,26 @@ def _is_webvtt(head: bytes) -> bool:
 
 
 def _is_subrip(head: bytes) -> bool:
-    first, _, rest = decode(head).lstrip().partition("\n")
-    return first.strip().isdigit() and "-->" in rest.partition("\n")[0]
+    lines = [line.strip() for line in decode(head).split("\n", 20) if line.strip()]
+    return bool(lines) and bool(_SUBRIP_TIMES.match("\n".join(lines[:2])))
+
+
+def _is_substation(head: bytes) -> bool:
+    return decode(head).lstrip().lower().startswith("[script info]")
+
+
+def _root_is(name: str) -> Callable[[bytes], bool]:
+    """An XML document by the name of its outermost element."""
+
+    def matches(head: bytes) -> bool:
+        root = _XML_ROOT.match(decode(head))
+        return root is not None and root[1].lower() == name
+
+    return matches
+
+
+def _is_aiff(head: bytes) -> bool:
+    return head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC")
 
 
 FORMATS = (
@@ -185,14 +218,30 @@ FORMATS = (
     Format("wav", ("audio",), ("audio/wav", "audio/x-wav", "audio/vnd.wave", "audio/wave"), "wav", _riff(b"WAVE")),
     Format("flac", ("audio",), ("audio/flac", "audio/x-flac"), "flac", _begins(b"fLaC")),
     Format("mp3", ("audio",), ("audio/mpeg", "audio/mp3"), "mp3", _is_mp3),
+    Format("ac3", ("audio",), ("audio/ac3", "audio/eac3"), "ac3", _begins(b"\x0b\x77")),
+    Format("aiff", ("audio",), ("audio/aiff", "audio/x-aiff"), "aiff", _is_aiff),
+    Format("amr", ("audio",), ("audio/amr", "audio/amr-wb"), "amr", _begins(b"#!AMR")),
+    Format("caf", ("audio",), ("audio/x-caf",), "caf", _begins(b"caff\x00\x01")),
     Format("aac", ("audio",), ("audio/aac", "audio/aacp"), "aac", _is_aac),
     Format("jpeg", _IMAGES, ("image/jpeg",), "jpg", _begins(b"\xff\xd8\xff")),
     Format("png", _IMAGES, ("image/png", "image/apng"), "png", _begins(b"\x89PNG\r\n\x1a\n")),
     Format("gif", _IMAGES, ("image/gif",), "gif", _begins(b"GIF87a", b"GIF89a")),
     Format("webp", _IMAGES, ("image/webp",), "webp", _riff(b"WEBP")),
+    Format("bmp", _IMAGES, ("image/bmp", "image/x-ms-bmp"), "bmp", _begins(b"BM")),
+    Format("tiff", _IMAGES, ("image/tiff",), "tiff", _begins(b"II*\x00", b"MM\x00*")),
+    Format("jxl", _IMAGES, ("image/jxl",), "jxl", _begins(b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n")),
+    Format("svg", _IMAGES, ("image/svg+xml",), "svg", _root_is("svg")),
     Format("webvtt", ("subtitles",), ("text/vtt",), "vtt", _is_webvtt),
     Format("subrip", ("subtitles",), ("application/x-subrip", "text/srt"), "srt", _is_subrip),
+    Format("substation", ("subtitles",), ("text/x-ssa", "text/x-ass"), "ass", _is_substation),
+    Format("ttml", ("subtitles",), ("application/ttml+xml", "application/ttaf+xml"), "ttml", _root_is("tt")),
     Format("zip", ("archive",), ("application/zip",), "zip", _begins(b"PK\x03\x04", _ZIP_END)),
     Format("gzip", ("archive",), ("application/gzip", "application/x-gzip"), "gz", _begins(b"\x1f\x8b\x08")),
+    Format("bzip2", ("archive",), ("application/x-bzip2",), "bz2", _begins(b"BZh")),
+    Format("xz", ("archive",), ("application/x-xz",), "xz", _begins(b"\xfd7zXZ\x00")),
+    Format("zstd", ("archive",), ("application/zstd",), "zst", _begins(b"\x28\xb5\x2f\xfd")),
+    Format("7z", ("archive",), ("application/x-7z-compressed",), "7z", _begins(b"7z\xbc\xaf\x27\x1c")),
+    Format("rar", ("archive",), ("application/vnd.rar", "application/x-rar-compressed"), "rar",
+           _begins(b"Rar!\x1a\x07")),
     Format("tar", ("archive",), ("application/x-tar",), "tar", lambda head: head[257:262] == b"ustar"),
 )  # fmt: skip

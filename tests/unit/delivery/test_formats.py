@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import struct
 from collections.abc import Callable
 from functools import partial
@@ -33,6 +35,8 @@ def branded(brand: bytes, *compatible: bytes, inside: bytes = b"meta") -> bytes:
     return b"".join(struct.pack(">I4s", 8 + len(content), kind) + content for kind, content in parts)
 
 
+TTML = b'<?xml version="1.0"?>\n<!-- subtitles -->\n<tt xmlns="http://www.w3.org/ns/ttml"><body/></tt>'
+SVG = b'<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg"/>'
 MPEG4 = partial(film, codec="mpeg4")
 FILES: list[tuple[Callable[[], bytes], str, str, str, str]] = [
     (partial(MPEG4, "mp4"), "video", "mp4", "video/mp4", "mp4"),
@@ -77,6 +81,26 @@ FILES: list[tuple[Callable[[], bytes], str, str, str, str]] = [
     (lambda: SUBRIP.decode().encode("utf-16"), "subtitles", "subrip", "application/x-subrip", "srt"),
     (lambda: SUBRIP.decode().encode("utf-16-le"), "subtitles", "subrip", "application/x-subrip", "srt"),
     (lambda: SUBRIP.decode().encode("utf-16-be"), "subtitles", "subrip", "application/x-subrip", "srt"),
+    (lambda: SUBRIP.split(b"\n", 1)[1], "subtitles", "subrip", "application/x-subrip", "srt"),  # without its numbers
+    (lambda: SUBRIP.replace(b"\n", b"\n\n"), "subtitles", "subrip", "application/x-subrip", "srt"),
+    (lambda: b"[Script Info]\nTitle: Hello\n", "subtitles", "substation", "text/x-ssa", "ass"),
+    (lambda: TTML, "subtitles", "ttml", "application/ttml+xml", "ttml"),
+    (lambda: b'<tt:tt xmlns:tt="http://www.w3.org/ns/ttml"/>', "subtitles", "ttml", "application/ttml+xml", "ttml"),
+    (lambda: TTML.decode().encode("utf-16"), "subtitles", "ttml", "application/ttml+xml", "ttml"),
+    (lambda: SVG, "image", "svg", "image/svg+xml", "svg"),
+    (partial(film, "image2pipe", "bmp", "bgr24"), "image", "bmp", "image/bmp", "bmp"),
+    (partial(film, "image2pipe", "tiff", "rgb24"), "thumbnail", "tiff", "image/tiff", "tiff"),
+    (lambda: b"\xff\x0a" + bytes(50), "image", "jxl", "image/jxl", "jxl"),
+    (partial(sound, "ac3", "ac3"), "audio", "ac3", "audio/ac3", "ac3"),
+    (partial(sound, "aiff", "pcm_s16be"), "audio", "aiff", "audio/aiff", "aiff"),
+    (lambda: b"#!AMR\n" + bytes(50), "audio", "amr", "audio/amr", "amr"),
+    (lambda: b"caff\x00\x01\x00\x00desc" + bytes(50), "audio", "caf", "audio/x-caf", "caf"),
+    (lambda: b"BW64\xff\xff\xff\xffWAVE" + bytes(50), "audio", "wav", "audio/wav", "wav"),
+    (lambda: bz2.compress(b"a"), "archive", "bzip2", "application/x-bzip2", "bz2"),
+    (lambda: lzma.compress(b"a"), "archive", "xz", "application/x-xz", "xz"),
+    (lambda: b"\x28\xb5\x2f\xfd" + bytes(50), "archive", "zstd", "application/zstd", "zst"),
+    (lambda: b"7z\xbc\xaf\x27\x1c" + bytes(50), "archive", "7z", "application/x-7z-compressed", "7z"),
+    (lambda: b"Rar!\x1a\x07\x01\x00" + bytes(50), "archive", "rar", "application/vnd.rar", "rar"),
     (archive, "archive", "zip", "application/zip", "zip"),
     (lambda: b"\x1f\x8b\x08" + bytes(50), "archive", "gzip", "application/gzip", "gz"),
     (lambda: bytes(257) + b"ustar" + bytes(500), "archive", "tar", "application/x-tar", "tar"),
@@ -106,7 +130,10 @@ def test_every_format_is_tried() -> None:
 @pytest.mark.parametrize(
     ("data", "kind"),
     [(JPEG, "video"), (mp4(2000), "image"), (branded(b"avif"), "video"), (branded(b"heic"), "video"),
-     (b"RIFF\0\0\0\0WAVE", "video"), (SUBRIP, "video"), (b"\xff\xfe" + bytes(50), "audio")],
+     (b"RIFF\0\0\0\0WAVE", "video"), (SUBRIP, "video"), (b"\xff\xfe" + bytes(50), "audio"),
+     (SVG, "subtitles"), (TTML, "image"), (b"<Error><svg/></Error>", "image"),
+     (b"<html><tt>404</tt></html>", "subtitles"),
+     (b"7 items --> next page", "subtitles")],
 )  # fmt: skip
 def test_a_file_of_another_kind(data: bytes, kind: str) -> None:
     with pytest.raises(ContentCheckError, match=f"instead of the {kind}"):
