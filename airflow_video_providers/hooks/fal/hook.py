@@ -10,31 +10,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
-from functools import cached_property
+from datetime import datetime
 from typing import Any, BinaryIO, ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from airflow_video_providers.api.client import VideoApiClient
-from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
     VideoApiInvalidRequestError,
     VideoApiNotFoundError,
     VideoConfigurationError,
 )
-from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
-from airflow_video_providers.hooks.common import (
-    CLOCK_MARGIN,
-    HeaderAuth,
-    missing_link,
-    oldest_usable,
-    pages,
-    readable,
-    state_of,
-)
+from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
+from airflow_video_providers.hooks.common import CLOCK_MARGIN, missing_link, oldest_usable, pages, readable, state_of
+from airflow_video_providers.hooks.fal.endpoints import LIST, NAMESPACES, FalEndpoints, parse_fal_error
 from airflow_video_providers.hooks.fal.files import find_outputs
-from airflow_video_providers.hooks.fal.schemas import FalQueued, FalRequest, FalStatus, FalUpload
+from airflow_video_providers.hooks.fal.schemas import FalRequest
 from airflow_video_providers.hooks.uploads import put_stream
 from airflow_video_providers.jobs import JobError, JobState, VideoJob, VideoOutput
 
@@ -46,23 +36,17 @@ STATES = {
     "CANCELED": JobState.CANCELLED,
     "CANCELLED": JobState.CANCELLED,
 }
-PLATFORM_URL, STORAGE_URL = "https://api.fal.ai/v1", "https://rest.fal.ai"
 KEY_PARAMETER = "airflow_submission_key"
 """The parameter of the webhook's address that carries the submission key."""
 
-_NAMESPACES = ("workflows", "comfy")
-_LIST_PATH = "/models/requests/by-endpoint"
-_LIST = f"GET {_LIST_PATH}"
 
-
-class FalHook(VideoHook):
+class FalHook(FalEndpoints):
     """
     fal's queue behind one Airflow connection.
 
     The connection's ``password`` is the API key, sent as ``Authorization: Key``. fal takes no key of ours; a lost
     request is looked for in the list of the endpoint's requests by its input: ``key_support`` is ``BEST_EFFORT``.
-    Extras: ``object_lifetime`` (seconds for which fal keeps the files), ``priority``, ``platform_url``,
-    ``storage_url``.
+    Extras: those of :class:`~airflow_video_providers.hooks.fal.endpoints.FalSettings`.
 
     A job's id is the endpoint and fal's request id: ``fal-ai/veo3.1|<request id>``.
 
@@ -74,45 +58,6 @@ class FalHook(VideoHook):
     default_conn_name = "fal_default"
     default_base_url = "https://queue.fal.run"
     key_support: ClassVar[KeySupport] = KeySupport.BEST_EFFORT
-
-    def make_auth(self) -> HeaderAuth:
-        """Return what adds the key to a request."""
-        return HeaderAuth("Authorization", f"Key {self.secret()}")
-
-    def make_client(self) -> VideoApiClient:
-        """Return the session of the queue."""
-        client = super().make_client()
-        client.error_parser = parse_fal_error
-        return client
-
-    @cached_property
-    def platform(self) -> VideoApiClient:
-        """The session of the platform API, where requests are listed."""
-        return self._beside("platform_url", PLATFORM_URL)
-
-    @cached_property
-    def storage(self) -> VideoApiClient:
-        """The session of the storage, where uploads begin."""
-        return self._beside("storage_url", STORAGE_URL)
-
-    def close(self) -> None:
-        """Close all sessions that were opened; the next call opens others."""
-        for name in ("platform", "storage"):
-            client: VideoApiClient | None = self.__dict__.pop(name, None)
-            if client is not None:
-                client.close()
-        super().close()
-
-    def _beside(self, extra: str, default: str) -> VideoApiClient:
-        client = VideoApiClient(
-            vendor=self.vendor,
-            base_url=str(self.extras.get(extra) or default),
-            auth=self.make_auth(),
-            settings=self.settings,
-            secrets=[self.secret()],
-        )
-        client.error_parser = parse_fal_error
-        return client
 
     # ------------------------------------------------------------------ jobs
 
@@ -181,7 +126,7 @@ class FalHook(VideoHook):
                 unread += 1
             elif _is_since(item.sent_at, since) and _canonical(item.json_input) == wanted:
                 found.append(self._to_listed(endpoint, item))
-        return oldest_usable(found, unread=unread, vendor=self.vendor, endpoint=_LIST)
+        return oldest_usable(found, unread=unread, vendor=self.vendor, endpoint=LIST)
 
     def cancel_job(self, job_id: str) -> VideoJob | None:
         """
@@ -238,67 +183,6 @@ class FalHook(VideoHook):
         self.get_models(limit=1)
         return "fal accepted the key; it lists its models."
 
-    # ------------------------------------------------------------------ endpoints
-
-    def create_request(self, endpoint: str, body: Mapping[str, Any], *, webhook: str | None = None) -> FalQueued:
-        """``POST /{endpoint}``: put a request for a model into the queue."""
-        headers: dict[str, str] = {}
-        if lifetime := self.extras.get("object_lifetime"):
-            headers["X-Fal-Object-Lifecycle-Preference"] = json.dumps({"expiration_duration_seconds": int(lifetime)})
-        if priority := self.extras.get("priority"):
-            headers["X-Fal-Queue-Priority"] = str(priority)
-        params = {"fal_webhook": webhook}
-        path = "/{endpoint:path}"
-        return self.fetch(FalQueued, "POST", path, endpoint=endpoint, json=dict(body), params=params, headers=headers)
-
-    def get_request_status(self, endpoint: str, request_id: str) -> FalStatus:
-        """``GET /{app}/requests/{id}/status``; the app is owner and name, without the rest of the endpoint."""
-        path = "/{app:path}/requests/{id}/status"
-        return self.fetch(FalStatus, "GET", path, app=_app(endpoint), id=request_id, params={"logs": 0})
-
-    def get_result(self, endpoint: str, request_id: str) -> Any:
-        """``GET /{app}/requests/{id}``: what the model gave, in its own form."""
-        return self.fetch(dict[str, Any], "GET", "/{app:path}/requests/{id}", app=_app(endpoint), id=request_id)
-
-    def cancel_request(self, endpoint: str, request_id: str) -> None:
-        """``PUT /{app}/requests/{id}/cancel``; a second call does no harm."""
-        path = "/{app:path}/requests/{id}/cancel"
-        self.fetch(None, "PUT", path, app=_app(endpoint), id=request_id, repeatable=True)
-
-    def list_requests(
-        self, endpoint: str, *, start: datetime, cursor: str | None = None, status: str | None = None, limit: int = 100
-    ) -> tuple[list[Any], str | None]:
-        """
-        ``GET /models/requests/by-endpoint`` of the platform API: one page with the inputs, and where the next begins.
-
-        :param status: ``success``, ``error`` or ``user_error``. :param limit: 100 at most.
-        """
-        params = {
-            "endpoint_id": endpoint,
-            "start": start.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "status": status,
-            "limit": limit,
-            "cursor": cursor,
-            "expand": "payloads",
-        }
-        page = self.platform.fetch(dict[str, Any], "GET", _LIST_PATH, params=params)
-        items = self.platform.parse(list[Any], page.get("items"), endpoint=_LIST)
-        after = page.get("next_cursor") if page.get("has_more") else None
-        return items, after if isinstance(after, str) and after else None
-
-    def get_models(self, *, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
-        """``GET /models`` of the platform API: a page of the models, as the vendor gives it."""
-        return self.platform.fetch(dict[str, Any], "GET", "/models", params={"limit": limit, "cursor": cursor})
-
-    def delete_payloads(self, request_id: str) -> None:
-        """``DELETE /models/requests/{id}/payloads`` of the platform API, sent once: delete input, result and files."""
-        self.platform.fetch(None, "DELETE", "/models/requests/{id}/payloads", id=request_id, once=True)
-
-    def create_upload(self, file_name: str, *, content_type: str) -> FalUpload:
-        """``POST /storage/upload/initiate``: ask for a link for one PUT."""
-        body, params = {"file_name": file_name, "content_type": content_type}, {"storage_type": "gcs"}
-        return self.storage.fetch(FalUpload, "POST", "/storage/upload/initiate", json=body, params=params)
-
     # ------------------------------------------------------------------ from the vendor's words to ours
 
     def _listed(self, endpoint: str, start: datetime) -> Iterator[FalRequest | None]:
@@ -306,11 +190,11 @@ class FalHook(VideoHook):
             items, after = self.list_requests(endpoint, start=start, cursor=cursor)
             requests: list[FalRequest | None] = []
             for item in items:
-                good, _ = readable(FalRequest, [item], vendor=self.vendor, endpoint=_LIST)
+                good, _ = readable(FalRequest, [item], vendor=self.vendor, endpoint=LIST)
                 requests += good or [None]
             return requests, after
 
-        return pages(read, vendor=self.vendor, endpoint=_LIST)
+        return pages(read, vendor=self.vendor, endpoint=LIST)
 
     def _to_listed(self, endpoint: str, item: FalRequest) -> VideoJob:
         state = JobState.RUNNING
@@ -336,7 +220,7 @@ def _split(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return the endpoint and the model's input."""
     endpoint = str(request.get("endpoint") or "").strip("/")
     parts = endpoint.split("/")
-    if len(parts) < 2 + (parts[0] in _NAMESPACES) or not all(
+    if len(parts) < 2 + (parts[0] in NAMESPACES) or not all(
         part and part not in (".", "..") and part.replace("-", "").replace("_", "").replace(".", "").isalnum()
         for part in parts
     ):
@@ -344,12 +228,6 @@ def _split(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
             f"A fal request needs 'endpoint': owner, app and path of a model such as 'fal-ai/veo3.1', not {endpoint!r}."
         )
     return endpoint, {name: value for name, value in request.items() if name not in ("endpoint", "fal_webhook")}
-
-
-def _app(endpoint: str) -> str:
-    """Return what of an endpoint is in the path of its requests: owner and app, in a namespace with that before."""
-    parts = endpoint.split("/")
-    return "/".join(parts[: 3 if parts[0] in _NAMESPACES else 2])
 
 
 def _parse_id(job_id: str) -> tuple[str, str]:
@@ -395,21 +273,3 @@ def _name(body: Mapping[str, Any]) -> str | None:
 def _text(error: Any) -> str | None:
     """Read the error of a completed request: a text, or the list of a model's own checks."""
     return None if error is None else parse_fal_error({"detail": error}).message
-
-
-def parse_fal_error(body: Any) -> VendorError:
-    """Read fal's two error forms: a model's ``detail`` is a list of faults, that of the queue a text with a type."""
-    said = parse_error(body)
-    if not isinstance(body, Mapping):
-        return said
-    kind, detail = body.get("error_type"), body.get("detail")
-    if isinstance(detail, list) and said.fields:
-        texts = "; ".join(f"{name}: {text}" for name, text in said.fields.items())
-        return VendorError(message=texts, code=_first_type(detail), fields={})
-    return VendorError(message=said.message, code=kind if isinstance(kind, str) else said.code, fields=said.fields)
-
-
-def _first_type(detail: list[Any]) -> str | None:
-    first = detail[0] if detail else None
-    kind = first.get("type") if isinstance(first, Mapping) else None
-    return kind if isinstance(kind, str) else None

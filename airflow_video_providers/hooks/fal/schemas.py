@@ -14,6 +14,7 @@ class FalQueued(VendorModel):
     """The response to a create."""
 
     request_id: str
+    gateway_request_id: str | None = None
     queue_position: int | None = None
 
 
@@ -24,6 +25,8 @@ class FalStatus(VendorModel):
     queue_position: int | None = None
     error: Any = None
     error_type: str | None = None
+    logs: Any = Field(default=None, repr=False)
+    metrics: dict[str, Any] | None = None
 
 
 class FalRequest(VendorModel):
