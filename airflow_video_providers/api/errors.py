@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read a vendor's error response: its message, its cause as a class of ours, and how long it asks to wait."""
+"""Read a vendor's error response: its message and its cause as a class of ours."""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from airflow_video_providers.api.content import text_of
+from airflow_video_providers.api.retry_after import asked_wait
 from airflow_video_providers.exceptions import (
     VideoApiAuthenticationError,
     VideoApiError,
@@ -37,8 +35,6 @@ LONGEST_MESSAGE = 500
 _LONGEST_CODE = 100
 _LONGEST_FIELD = 200
 _MOST_FIELDS = 10
-_LONGEST_WAIT = 30 * 86400.0
-_IN_MILLISECONDS = 1e11  # as seconds since 1970 the year 5138
 _TEXT_READ = 16384
 
 # Also of a POST: proxies and servers send them for http instead of https, another host or a missing slash.
@@ -131,6 +127,7 @@ def refusal(
     parser: Callable[[Any], VendorError],
     redact: Redact,
     causes: Mapping[int, type[VideoApiError]] | None = None,
+    rate_window: float | None = None,
 ) -> VideoApiError:
     """
     Return the error for a response other than 2xx, secrets removed.
@@ -138,6 +135,7 @@ def refusal(
     :param decode: reads the body; raises ValueError for one in another form, which is then shown as text.
     :param parser: reads message and code from what ``decode`` returned.
     :param causes: what a status means for this vendor, where that is not the usual.
+    :param rate_window: seconds of the vendor's fixed window of requests: the wait after a 429 that asks for none.
     """
     status = response.status_code
     effect = has_effect(response.request.method or "")
@@ -147,7 +145,7 @@ def refusal(
         "endpoint": endpoint,
         "status": status,
         "code": None if said.code is None else redact(said.code, longest=_LONGEST_CODE),
-        "retry_after": _asked_wait(response),
+        "retry_after": asked_wait(response, rate_window=rate_window),
         "hint": said.hint,
     }
     message = redact(said.message, longest=LONGEST_MESSAGE)
@@ -185,30 +183,6 @@ def _shown(fields: Mapping[str, str], redact: Redact) -> dict[str, str]:
     }
 
 
-def _asked_wait(response: Response) -> float | None:
-    """Return the seconds that the vendor asks to wait; after a 429 also by the headers of a rate limit."""
-    headers = response.headers
-    asked = parse_retry_after(headers.get("Retry-After"))
-    if asked is None and response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-        for name in ("RateLimit-Reset", "X-RateLimit-Reset"):
-            if (value := headers.get(name)) and (reset := _reset(value)) is not None:
-                return reset
-    return asked
-
-
-def _reset(value: str) -> float | None:
-    """Read the end of a rate limit's window: seconds from now, or seconds or milliseconds since 1970."""
-    try:
-        seconds = float(value)
-    except ValueError:
-        return None
-    if seconds > _IN_MILLISECONDS:
-        seconds /= 1000
-    if seconds > _LONGEST_WAIT:
-        seconds -= datetime.now(timezone.utc).timestamp()
-    return min(max(0.0, seconds), _LONGEST_WAIT) if math.isfinite(seconds) else None
-
-
 def _target(response: Response) -> str:
     """Return scheme and host of the Location; its path and query may be anybody's secret."""
     try:
@@ -242,26 +216,3 @@ def _read(response: Response, decode: Callable[[bytes], Any], parser: Callable[[
         log.warning("the error response could not be read (%s); its text is shown", type(error).__name__)
     text = " ".join(re.sub(r"<[^<>]*>", " ", text_of(response.content)[:_TEXT_READ]).split())
     return VendorError(message=text or response.reason or "no message")
-
-
-def parse_retry_after(value: str | None) -> float | None:
-    """
-    Return the seconds, 30 days at most, that a Retry-After asks for (a number or a date); None if unreadable.
-
-    Of a header that was sent several times, the longest wait.
-    """
-    if not value:
-        return None
-    try:
-        seconds = max(float(part) for part in value.split(","))
-    except ValueError:
-        try:
-            when = parsedate_to_datetime(value)
-        except (TypeError, ValueError, OverflowError):
-            return None
-        if when.tzinfo is None:
-            when = when.replace(tzinfo=timezone.utc)
-        seconds = (when - datetime.now(timezone.utc)).total_seconds()
-    if not math.isfinite(seconds):
-        return None
-    return min(max(0.0, seconds), _LONGEST_WAIT)

@@ -100,6 +100,8 @@ class Exchange:
         self.error_decoder = error_decoder
         self.headers = dict(headers or {})
         self.pacer: Pacer | None = None
+        self.rate_window: float | None = None
+        """Seconds of the vendor's fixed window of requests: the wait after a 429 that names none."""
         self.links = LinkPolicy(base_url, allow_private=self.settings.allow_private_links)
         self.session = _Session()
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()}
@@ -173,6 +175,7 @@ class Exchange:
             decode=self.error_decoder,
             parser=self.error_parser,
             causes=self.causes,
+            rate_window=self.rate_window,
             redact=self.redact,
         )
 

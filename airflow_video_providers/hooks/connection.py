@@ -70,6 +70,13 @@ class ConnectedHook(BaseHook):
     A limit of 30 requests in 10 seconds is ``requests_per_second = 3.0`` and ``burst = 30``.
     """
 
+    rate_window: ClassVar[float | None] = None
+    """
+    Seconds of the fixed window in which the vendor counts requests; None: not documented.
+
+    After a 429 that names no time to wait, a call waits this long: then another window has begun.
+    """
+
     def __init__(self, conn_id: str | None = None, *, retry_deadline: float | None = None) -> None:
         super().__init__()
         self.conn_id = conn_id or self.default_conn_name
@@ -119,17 +126,27 @@ class ConnectedHook(BaseHook):
 
     def _make_paced_client(self) -> VideoApiClient:
         client = self.make_client()
-        if self.requests_per_second is not None:
+        client.rate_window = self.rate_window
+        rate = self.request_rate()
+        if rate is not None:
             client.pacer = shared_pacer(
                 client.base_url,
                 f"{self.connection.login}:{self.connection.password}",
-                requests_per_second=self.requests_per_second,
+                requests_per_second=rate,
                 burst=self.burst,
             )
         if not is_local(client.base_url):
             for text in self.exposures():
                 _warn_once(text)
         return client
+
+    def request_rate(self) -> float | None:
+        """
+        Return how many requests a second this connection sends at most; None: as many as are asked for.
+
+        Default: :attr:`requests_per_second`. A vendor whose rate depends on the connection overrides it.
+        """
+        return self.requests_per_second
 
     def get_conn(self) -> VideoApiClient:
         """Return the HTTP session of this connection."""

@@ -14,8 +14,8 @@ from http import HTTPStatus
 import requests
 
 from airflow_video_providers import __version__
-from airflow_video_providers.api.errors import parse_retry_after
 from airflow_video_providers.api.links import LinkPolicy
+from airflow_video_providers.api.retry_after import parse_retry_after
 from airflow_video_providers.api.session import prepare_session
 from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.delivery.source.headers import unsatisfied_size

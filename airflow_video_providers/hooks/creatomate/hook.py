@@ -51,6 +51,7 @@ class CreatomateHook(VideoHook):
     key_support: ClassVar[KeySupport] = KeySupport.NONE
     requests_per_second = 3.0  # 30 requests in 10 seconds for an account, whatever they ask for
     burst = 30
+    rate_window = 10.0
 
     def make_auth(self) -> HeaderAuth:
         """Return what adds the key to a request."""

@@ -24,13 +24,17 @@ class CreatomateRender(VendorModel):
     snapshot_url: str | None = Field(default=None, repr=False)
     template_id: str | None = None
     template_name: str | None = None
+    template_tags: tuple[str, ...] = ()
     output_format: str | None = None
+    render_scale: float | None = None
     width: int | None = None
     height: int | None = None
     frame_rate: float | None = None
     duration: float | None = None
     file_size: int | None = None
     metadata: str | None = None
+    modifications: Any = Field(default=None, repr=False)
+    webhook_url: str | None = Field(default=None, repr=False)
 
 
 class CreatomateCheck(VendorModel):

@@ -110,9 +110,17 @@ class HeyGenEndpoints(VideoHook, abstract=True):
         path = "/v3/assets/{id}/complete"
         return self.fetch(dict[str, Any], "POST", path, id=asset_id, json={}, envelope="data", repeatable=True)
 
-    def create_webhook(self, url: str, *, events: Sequence[str] | None = None) -> HeyGenWebhook:
-        """``POST /v3/webhooks/endpoints``: register an address; the ``secret`` of the response is shown only now."""
-        body = {"url": url, "events": None if events is None else list(events)}
+    def create_webhook(
+        self, url: str, *, events: Sequence[str] | None = None, entity_id: str | None = None
+    ) -> HeyGenWebhook:
+        """
+        ``POST /v3/webhooks/endpoints``: register an address; the ``secret`` of the response is shown only now.
+
+        :param events: such as ``avatar_video.success``; None: all. :param entity_id: of one thing alone; None: of all.
+        """
+        body: dict[str, Any] = {"url": url, "events": None if events is None else list(events)}
+        if entity_id is not None:
+            body["entity_id"] = entity_id
         return self.fetch(HeyGenWebhook, "POST", "/v3/webhooks/endpoints", json=body, envelope="data")
 
     def get_webhooks(self) -> list[HeyGenWebhook]:

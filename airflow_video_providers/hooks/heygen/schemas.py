@@ -31,6 +31,7 @@ class HeyGenVideo(VendorModel):
     id: str
     status: str
     title: str | None = None
+    folder_id: str | None = None
     created_at: Timestamp | None = None
     completed_at: Timestamp | None = None
     duration: float | None = None
@@ -79,5 +80,6 @@ class HeyGenWebhook(VendorModel):
 
     endpoint_id: str
     url: str | None = None
+    events: tuple[str, ...] | None = None
     status: str | None = None
     secret: str | None = Field(default=None, repr=False)

@@ -29,6 +29,8 @@ class HourOneVideo(VendorModel):
     recipe_id: str | None = None
     template_id: str | None = None
     palette_id: str | None = None
+    palette: list[Any] | None = None
+    global_media_elements: list[Any] | None = None
     character_id: str | None = None
     voice_id: str | None = None
     scenes: list[dict[str, Any]] | None = None

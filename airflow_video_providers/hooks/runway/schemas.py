@@ -17,10 +17,11 @@ class RunwayCredits(VendorModel):
 
 
 class RunwayCreated(VendorModel):
-    """The response to a create: the id of the task, and the most that it may charge."""
+    """The response to a create: the id of the task, and the most that it may charge; of a router, what it chose."""
 
     id: str
     estimatedCost: RunwayCredits | None = None
+    routing: dict[str, Any] | None = None
 
 
 class RunwayTask(VendorModel):

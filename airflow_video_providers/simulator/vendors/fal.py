@@ -7,6 +7,7 @@ A request that ended badly is ``COMPLETED`` with an ``error``; its path has no m
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,7 +76,10 @@ def _error_answer(request: Request, error: RefusedError) -> Response:
     body = error_body(error.status, error.message)
     if error.code:
         body["error_type"] = error.code
-    return json_answer(body, error.status)
+    answer = json_answer(body, error.status)
+    if error.code:
+        answer.headers["x-fal-error-type"] = error.code
+    return answer
 
 
 def notices(world: World, contents: Contents, job: Job, now: float) -> list[Notice]:
@@ -94,8 +98,10 @@ def _error(job: Job) -> str:
 
 
 def result(contents: Contents, job: Job) -> dict[str, Any]:
-    """What most models of video give: one file, and what it was made from."""
-    video = {"url": contents.link(job, "video", "output.mp4", expires=NEVER), "content_type": "video/mp4"}
+    """What most models of video give: one file, and what it was made from; it lives as long as the create asked for."""
+    life = json.loads(job.extra.get("lifetime") or "{}").get("expiration_duration_seconds")
+    expires = NEVER if life is None else (job.ends_at or time.time()) + life
+    video = {"url": contents.link(job, "video", "output.mp4", expires=expires), "content_type": "video/mp4"}
     return {"video": {**video, "file_name": "output.mp4"}, "seed": job.request.get("seed", 7)}
 
 
@@ -122,6 +128,9 @@ def create_app(world: World, contents: Contents) -> FastAPI:
     async def list_requests(
         endpoint_id: str,
         start: str = "",
+        end: str = "",
+        status: str = "",
+        request_id: str = "",
         expand: str = "",
         limit: Annotated[int, Query(ge=1, le=100)] = 50,
         cursor: int = 0,
@@ -131,6 +140,10 @@ def create_app(world: World, contents: Contents) -> FastAPI:
             ended = job.ended(now)
             if job.extra["endpoint"] not in endpoint_id.split(",") or (iso_time(job.created_at) or "") < start:
                 continue
+            if (end and (iso_time(job.created_at) or "") > end) or request_id not in ("", job.job_id):
+                continue
+            if status and (not ended or status != ("success" if job.succeeded(now) else "user_error")):
+                continue
             if not ended and not world.settings.own(NAME, FalSettings).lists_running:
                 continue
             item: dict[str, Any] = {"request_id": job.job_id, "endpoint_id": job.extra["endpoint"]}
@@ -138,7 +151,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
             item |= {"ended_at": iso_time(job.finished_at(now)), "status_code": None}
             if ended:
                 item |= {"status_code": 200 if job.succeeded(now) else 422, "duration": job.render_seconds}
-            if "payloads" in expand:
+            if "payloads" in expand and job.extra.get("stored", True):
                 item["json_input"] = job.request
             items.append(item)
         more = cursor + limit < len(items)
@@ -161,11 +174,13 @@ def create_app(world: World, contents: Contents) -> FastAPI:
         return json_answer({"upload_url": contents.upload_link(NAME, upload_id), "file_url": file_url})
 
     @app.get("/queue/{app_id:path}/requests/{request_id}/status")
-    async def get_status(app_id: str, request_id: str) -> Response:
+    async def get_status(app_id: str, request_id: str, logs: bool = False) -> Response:
         job, now = find(app_id, request_id), time.time()
         shown: dict[str, Any] = {"status": LIFECYCLE.status(job, now), "request_id": request_id}
         if shown["status"] == "IN_QUEUE":
             shown["queue_position"] = 0
+        elif logs:
+            shown["logs"] = [{"message": "generating", "timestamp": iso_time(job.created_at)}]
         elif job.ended(now) and not job.succeeded(now):
             shown |= {"error": _error(job), "error_type": (job.error or {}).get("code", "internal_error")}
         return json_answer(shown, 200 if shown["status"] == "COMPLETED" else 202)
@@ -211,6 +226,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
                 "endpoint": endpoint,
                 "lifetime": request.headers.get("x-fal-object-lifecycle-preference"),
                 "priority": request.headers.get("x-fal-queue-priority"),
+                "stored": request.headers.get("x-fal-store-io") != "0",
                 "webhook": fal_webhook,
             },
         )

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from airflow_video_providers.simulator import media
 from airflow_video_providers.simulator.contents import Contents
 from airflow_video_providers.simulator.jobs import Job, Lifecycle
-from airflow_video_providers.simulator.settings import Settings
+from airflow_video_providers.simulator.settings import DAY, Settings
 from airflow_video_providers.simulator.vendor import (
     KEY,
     Notice,
@@ -46,6 +46,8 @@ class MuxSettings(Settings):
 
     rendition_seconds: float = Field(0, ge=0)
     """For so long after an asset is ready its static renditions are still prepared."""
+    rendition_status: str = Field("ready", pattern="^(ready|skipped|errored)$")
+    """What becomes of them then."""
     webhook_url: str | None = None
     """Where the environment's webhooks go."""
     webhook_secret: str = "simulator-secret"
@@ -171,6 +173,8 @@ def shown(
     if status == "errored":
         asset["progress"] = {"state": "errored", "progress": -1}
         asset["errors"] = {"type": "invalid_input", "messages": [(job.error or {}).get("message", "unknown")]}
+    if request.get("test"):
+        asset["test"] = True
     if succeeded:
         asset |= {"duration": media.duration_seconds(job.name), "aspect_ratio": "16:9"}
         asset["progress"] = {"state": "completed", "progress": 100}
@@ -178,13 +182,13 @@ def shown(
             asset["tracks"].append({"id": "track-2", "type": "text", "status": "ready", "language_code": "en"})
     if wanted := request.get("static_renditions"):
         ready = succeeded and _renditions_are_ready(world, job, now)
-        files = []
+        files, outcome = [], world.settings.own(NAME, MuxSettings).rendition_status
         for item in wanted:
             resolution, ext = item["resolution"], "m4a" if item["resolution"] == "audio-only" else "mp4"
             name = f"{'audio' if ext == 'm4a' else resolution}.{ext}"
             file = {"id": f"file-{resolution}", "name": name, "ext": ext, "resolution": resolution, "type": "standard"}
-            file["status"] = "ready" if ready else "preparing"
-            if ready and sizes and _label(resolution) in sizes:
+            file["status"] = outcome if ready else "preparing"
+            if file["status"] == "ready" and sizes and _label(resolution) in sizes:
                 file["filesize"] = str(sizes[_label(resolution)])
             files.append(file)
         asset["static_renditions"] = {"status": "ready" if ready else "preparing", "files": files}
@@ -221,7 +225,8 @@ def create_app(world: World, contents: Contents) -> FastAPI:
 
     def find(asset_id: str) -> Job:
         job = world.find_job(NAME, asset_id)
-        if job is None or job.cancelled_at is not None:
+        over = job is not None and job.request.get("test") and time.time() > job.created_at + DAY
+        if job is None or job.cancelled_at is not None or over:
             raise RefusedError(404, "The requested asset either doesn't exist or you don't have access to it.")
         return job
 

@@ -41,6 +41,9 @@ UPLOADS = "runway.uploads"
 CREDITS_PER_SECOND = 12
 UNSAFE = "[unsafe]"
 LABELS = {"prores": "video", "png_sequence": "archive"}
+OTHERS = ("video_to_video", "video_upscale", "video_to_hdr", "video_to_audio", "avatar_videos")
+"""Further calls that create a task; what they take is not checked."""
+CREATES = ("text_to_video", "image_to_video", "generate/video", *OTHERS)
 
 
 class RunwaySettings(Settings):
@@ -141,6 +144,16 @@ def create_app(world: World, contents: Contents) -> FastAPI:
     async def image_to_video(request: Request, body: _ImageToVideo) -> Response:
         return created(create("image_to_video", await request.json()))
 
+    @app.post("/v1/recipes/{name}")
+    async def run_recipe(request: Request, name: str) -> Response:
+        return created(create(f"recipes/{name}", await request.json()))
+
+    async def create_other(request: Request) -> Response:
+        return created(create(request.url.path.rpartition("/")[2], await request.json()))
+
+    for other in OTHERS:
+        app.post(f"/v1/{other}")(create_other)
+
     @app.post("/v1/generate/video")
     async def route(request: Request) -> Response:
         body = await request.json()
@@ -232,7 +245,8 @@ def create_app(world: World, contents: Contents) -> FastAPI:
             code = error.get("code", "simulated")
             task["failureCode"] = "INTERNAL.BAD_OUTPUT.CODE01" if code == "simulated" else code
         if status == "SUCCEEDED":
-            task["output"] = [contents.link(job, LABELS.get(job.request.get("outputFormat", ""), "video"))]
+            label = LABELS.get(job.request.get("outputFormat", ""), "video")
+            task["output"] = [contents.link(job, "audio" if job.extra["endpoint"] == "video_to_audio" else label)]
         if status in ("SUCCEEDED", "FAILED", "CANCELLED"):
             task["cost"] = {"credits": int(job.extra["credits"]) if status == "SUCCEEDED" else 0}
         else:
@@ -247,7 +261,7 @@ VENDOR = Vendor(
     prefix="/runway",
     lifecycle=LIFECYCLE,
     operations=(
-        ("POST", "/v1/(text_to_video|image_to_video|generate/video|workflows/[^/]+)", "create"),
+        ("POST", f"/v1/({'|'.join(CREATES)}|(workflows|recipes)/[^/]+)", "create"),
         ("GET", "/v1/(tasks|workflow_invocations)/[^/]+", "status video"),
         ("DELETE", "/v1/tasks/[^/]+", "delete"),
         ("POST", "/v1/uploads", "upload"),

@@ -39,6 +39,7 @@ LIFECYCLE = Lifecycle(
 VIDEOS = "/v2/videos"
 WEBHOOKS = "synthesia.webhooks"
 REJECTED = "[rejected]"
+SOURCES = ["workspace", "my_videos", "shared_with_me"]
 
 
 class SynthesiaSettings(Settings):
@@ -188,10 +189,14 @@ def create_app(world: World, contents: Contents) -> FastAPI:
 
     @app.get(VIDEOS)
     async def list_videos(
-        limit: Annotated[int, Query(ge=1, le=100)] = 20, offset: Annotated[int, Query(ge=0)] = 0
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        offset: Annotated[int, Query(ge=0)] = 0,
+        source: Annotated[list[str], Query()] = SOURCES,
     ) -> Response:
+        if set(source) - set(SOURCES):
+            raise RefusedError(400, f"source must be one of {', '.join(SOURCES)}")
         now = time.time()
-        jobs = world.listed_jobs(NAME, now)
+        jobs = world.listed_jobs(NAME, now) if {"workspace", "my_videos"} & set(source) else []
         if world.settings.own(NAME, SynthesiaSettings).newest_first:
             jobs.reverse()
         page: dict[str, Any] = {"videos": [shown(contents, job, now) for job in jobs[offset : offset + limit]]}

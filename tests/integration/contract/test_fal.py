@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import io
+import json
+import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -66,3 +68,22 @@ def test_the_other_endpoints(hook: FalHook, simulator: Simulator) -> None:
     hook.delete_payloads(job.job_id.rpartition("|")[2])
     good, _ = hook.test_connection()
     assert good
+
+
+def test_files_live_as_long_as_the_connection_asks(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = simulator.connection("fal")
+    connection["extra"] |= {"object_lifetime": 1, "store_payloads": False}
+    monkeypatch.setenv("AIRFLOW_CONN_FAL_DEFAULT", json.dumps(connection))
+    hook = FalHook(retry_deadline=5)
+    request = {"endpoint": "fal-ai/veo3.1", "prompt": "a kite"}
+    since = datetime.now(timezone.utc)
+    job = hook.submit_job(request)
+    simulator.move(job.job_id, finish=True)
+    (output,) = hook.get_outputs(job.job_id)
+    assert output.url is not None
+    end = time.monotonic() + 10
+    while requests.get(output.url, timeout=30).status_code != 403:
+        assert time.monotonic() < end, "the file outlived what the create asked for"
+        time.sleep(0.2)
+    # Input that is not kept cannot be compared: no match, and so no proof.
+    assert hook.find_job("key-1", request=request, since=since) is None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
+from airflow_video_providers.exceptions import VideoJobError
 from airflow_video_providers.hooks.mux import MuxHook
 from airflow_video_providers.hooks.mux.hook import FILES_PREPARING
 from airflow_video_providers.jobs import JobState
@@ -44,6 +45,22 @@ def test_ready_comes_before_the_files(hook: MuxHook, simulator: Simulator) -> No
     assert video.url is not None
     content = requests.get(video.url, timeout=30).content
     assert (content[4:8], len(content)) == (b"ftyp", video.size)
+
+
+@pytest.mark.parametrize("status", ["skipped", "errored"])
+def test_a_rendition_that_is_not_made_is_left_out(hook: MuxHook, simulator: Simulator, status: str) -> None:
+    simulator.settings(mux={"rendition_status": status})
+    job = hook.submit_job(BODY)
+    simulator.move(job.job_id, finish=True)
+    assert hook.get_job(job.job_id).state is JobState.SUCCEEDED
+    assert {(output.kind, output.label) for output in hook.get_outputs(job.job_id)} == {
+        ("video", None),  # the master alone is left
+        ("thumbnail", None),
+    }
+    other = hook.submit_job({**BODY, "master_access": "none"})
+    simulator.move(other.job_id, finish=True)
+    with pytest.raises(VideoJobError, match="no file to download"):
+        hook.get_outputs(other.job_id)
 
 
 @pytest.mark.parametrize("newest_first", [True, False])

@@ -41,6 +41,31 @@ def test_each_form_from_the_request_to_its_bytes(
     assert requests.get(output.url, timeout=30).content[4:8] == b"ftyp"
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "kind"),
+    [
+        ("video_to_video", "video"),
+        ("video_upscale", "video"),
+        ("video_to_hdr", "video"),
+        ("video_to_audio", "audio"),
+        ("avatar_videos", "video"),
+        ("recipes/product-spot", "video"),
+    ],
+)
+def test_each_other_endpoint_that_creates_a_task(
+    hook: RunwayHook, simulator: Simulator, endpoint: str, kind: str
+) -> None:
+    job = hook.submit_job({"endpoint": endpoint, "videoUri": "https://example.com/in.mp4"})
+    simulator.move(job.job_id, finish=True)
+    assert [output.kind for output in hook.get_outputs(job.job_id)] == [kind]
+    assert simulator.counts("runway")["creates"] == 1
+
+
+def test_a_router_says_what_it_chose(hook: RunwayHook) -> None:
+    body = {name: value for name, value in ROUTER.items() if name != "endpoint"}
+    assert (hook.create_task("generate/video", body).routing or {})["model"] == "gen4.5"
+
+
 def test_the_cost_is_told_before_and_after(hook: RunwayHook, simulator: Simulator) -> None:
     before = hook.get_organization().creditBalance
     job = hook.submit_job(TEXT)

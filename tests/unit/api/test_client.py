@@ -15,7 +15,8 @@ from pydantic import BaseModel
 
 from airflow_video_providers.api import retries
 from airflow_video_providers.api.client import VideoApiClient
-from airflow_video_providers.api.errors import parse_error, parse_retry_after
+from airflow_video_providers.api.errors import parse_error
+from airflow_video_providers.api.retry_after import parse_retry_after
 from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.exceptions import (
     VideoApiAuthenticationError,

@@ -18,7 +18,8 @@ import pytest
 
 from airflow_video_providers import exceptions
 from airflow_video_providers.api.client import VideoApiClient
-from airflow_video_providers.api.errors import VendorError, parse_error, parse_retry_after
+from airflow_video_providers.api.errors import VendorError, parse_error
+from airflow_video_providers.api.retry_after import parse_retry_after
 from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.delivery.source.http import HttpSource
 from airflow_video_providers.exceptions import (
@@ -29,6 +30,7 @@ from airflow_video_providers.exceptions import (
     VideoApiRedirectError,
     VideoApiUnavailableError,
     VideoApiUnreadableAnswerError,
+    VideoCallbackRefusedError,
     VideoConfigurationError,
     VideoJobError,
     VideoProviderError,
@@ -264,6 +266,18 @@ class TestCauses:
         local_api.on("POST", "/v1/jobs", Answer(status=429, headers=headers))
         assert post(make_client(local_api.url), once=True).retry_after == wait
 
+    @pytest.mark.parametrize(
+        ("headers", "wait"), [({}, 60.0), ({"Retry-After": "5"}, 5), ({"RateLimit-Reset": "7"}, 7)]
+    )
+    def test_a_fixed_window_is_the_wait_where_the_vendor_names_none(
+        self, local_api: LocalApi, headers: dict[str, str], wait: float
+    ) -> None:
+        client = make_client(local_api.url)
+        client.rate_window = 60.0
+        local_api.on("POST", "/v1/jobs", Answer(status=429, headers=headers), Answer(status=503))
+        assert post(client, once=True).retry_after == wait
+        assert post(client, once=True).retry_after is None
+
     def test_the_end_of_a_rate_limit_as_a_time(self, local_api: LocalApi) -> None:
         local_api.on("POST", "/v1/jobs", Answer(status=429, headers={"X-RateLimit-Reset": str(time.time() + 100)}))
         wait = post(make_client(local_api.url), once=True).retry_after
@@ -392,6 +406,8 @@ def errors() -> list[VideoProviderError]:
             fields["fields"] = {"a": "b"}
         if issubclass(kind, VideoJobError):
             fields = {"job": job}
+        if issubclass(kind, VideoCallbackRefusedError):
+            fields = {"status": 401}
         made.append(kind("because", **fields))
     return made
 

@@ -61,6 +61,46 @@ class TestSubmit:
         assert json.loads(headers["x-fal-object-lifecycle-preference"]) == {"expiration_duration_seconds": 3600}
         assert headers["x-fal-queue-priority"] == "low"
 
+    def test_without_extras_no_header_is_sent(self, hook: FalHook, local_api: LocalApi) -> None:
+        local_api.on("POST", f"/{ENDPOINT}", Answer(json={"request_id": REQUEST}))
+        hook.submit_job(BODY)
+        assert not [name for name in local_api.received[0].headers if name.startswith("x-fal-")]
+
+    @pytest.mark.parametrize(
+        ("extra", "header", "value"),
+        [
+            (
+                {"object_lifetime": "never"},
+                "x-fal-object-lifecycle-preference",
+                '{"expiration_duration_seconds": null}',
+            ),
+            ({"object_lifetime": "60"}, "x-fal-object-lifecycle-preference", '{"expiration_duration_seconds": 60}'),
+            ({"start_timeout": 30}, "x-fal-request-timeout", "30"),
+            ({"runner_hint": "warm"}, "x-fal-runner-hint", "warm"),
+            ({"store_payloads": False}, "x-fal-store-io", "0"),
+            ({"queue_retries": "false"}, "x-fal-no-retry", "1"),
+        ],
+    )
+    def test_each_header_has_an_extra(
+        self, local_api: LocalApi, monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any], header: str, value: str
+    ) -> None:
+        local_api.on("POST", f"/{ENDPOINT}", Answer(json={"request_id": REQUEST}))
+        connect(local_api, monkeypatch, **extra).submit_job(BODY)
+        headers = local_api.received[0].headers
+        assert headers[header] == value
+        assert len([name for name in headers if name.startswith("x-fal-")]) == 1
+
+    @pytest.mark.parametrize(
+        "extra",
+        [{"object_lifetime": "soon"}, {"object_lifetime": 0.5}, {"priority": "high"}, {"start_timeout": -1}],
+    )
+    def test_an_extra_that_cannot_work_is_named(
+        self, local_api: LocalApi, monkeypatch: pytest.MonkeyPatch, extra: dict[str, Any]
+    ) -> None:
+        with pytest.raises(VideoConfigurationError, match=next(iter(extra))):
+            connect(local_api, monkeypatch, **extra).submit_job(BODY)
+        assert local_api.count() == 0
+
     def test_the_key_goes_into_the_query_of_the_webhook(self, hook: FalHook, local_api: LocalApi) -> None:
         local_api.on("POST", f"/{ENDPOINT}", Answer(json={"request_id": REQUEST}))
         hook.submit_job({**BODY, "fal_webhook": "https://me.invalid/cb?a=1"}, key="key-1")
@@ -210,3 +250,22 @@ def test_an_upload_is_put_at_the_link_that_was_named(hook: FalHook, local_api: L
     local_api.on("PUT", "/store/1", Answer(status=200))
     assert hook.upload_media(io.BytesIO(b"abc"), name="a.png", size=3, media_type="image/png") == upload["file_url"]
     assert (local_api.received[1].body, local_api.received[1].headers["content-type"]) == (b"abc", "image/png")
+
+
+def test_the_list_of_requests_is_asked_for_in_the_vendors_terms(hook: FalHook, local_api: LocalApi) -> None:
+    local_api.on("GET", LIST, Answer(json={"items": [], "has_more": False}))
+    hook.list_requests(ENDPOINT, request_id=REQUEST, status="success", end=SINCE)
+    assert local_api.received[0].query == {
+        "endpoint_id": [ENDPOINT],
+        "end": ["2026-11-26T10:00:00Z"],
+        "status": ["success"],
+        "request_id": [REQUEST],
+        "limit": ["100"],
+        "expand": ["payloads"],
+    }
+
+
+def test_logs_are_read_where_they_are_asked_for(hook: FalHook, local_api: LocalApi) -> None:
+    local_api.on("GET", STATUS, Answer(json={"status": "IN_PROGRESS", "logs": [{"message": "step 1"}]}))
+    assert hook.get_request_status(ENDPOINT, REQUEST, logs=True).logs == [{"message": "step 1"}]
+    assert local_api.received[0].query["logs"] == ["1"]

@@ -192,3 +192,17 @@ def test_an_asset_is_put_with_the_headers_that_were_named(hook: HeyGenHook, loca
     assert (put.body, put.headers["x-amz-meta-a"], put.headers["content-type"]) == (b"abc", "1", "image/png")
     with pytest.raises(VideoConfigurationError, match="10 bytes"):
         hook.upload_media(io.BytesIO(b"x" * 11), name="a.png", size=11)
+
+
+def test_a_webhook_can_be_for_one_thing_alone(hook: HeyGenHook, local_api: LocalApi) -> None:
+    answer = {
+        "data": {"endpoint_id": "e1", "url": "https://me.invalid", "events": ["avatar_video.fail"], "secret": "x"}
+    }
+    local_api.on("POST", "/v3/webhooks/endpoints", Answer(json=answer))
+    webhook = hook.create_webhook("https://me.invalid", events=["avatar_video.fail"], entity_id="v1")
+    assert local_api.received[0].json() == {
+        "url": "https://me.invalid",
+        "events": ["avatar_video.fail"],
+        "entity_id": "v1",
+    }
+    assert webhook.events == ("avatar_video.fail",)

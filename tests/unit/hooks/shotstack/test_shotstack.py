@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from airflow_video_providers.api.pacing import shared_pacer
 from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
     VideoApiInvalidRequestError,
     VideoApiNotFoundError,
+    VideoApiQuotaError,
     VideoConfigurationError,
 )
 from airflow_video_providers.hooks.shotstack import ShotstackHook
@@ -140,3 +142,22 @@ def test_a_failure_has_its_reason(hook: ShotstackHook, local_api: LocalApi) -> N
     job = hook.get_job("r1")
     assert job.state is JobState.FAILED
     assert str(job.error) == "source not found"
+
+
+@pytest.mark.parametrize(("environment", "rate"), [("v1", 5.0), ("stage", 2.5)])
+def test_the_sandbox_takes_half_the_rate(
+    local_api: LocalApi, monkeypatch: pytest.MonkeyPatch, environment: str, rate: float
+) -> None:
+    hook = connect(local_api, monkeypatch, environment=environment)
+    assert hook.request_rate() == rate
+    pacer = shared_pacer(hook.client.base_url, "None:k3y", requests_per_second=rate, burst=hook.burst)
+    assert hook.client.pacer is pacer
+
+
+def test_a_429_waits_for_another_window(hook: ShotstackHook, local_api: LocalApi) -> None:
+    refused = {"success": False, "message": "Too Many Requests", "response": {"error": "rate_limit_error"}}
+    local_api.on("POST", "/edit/stage/templates/render", Answer(status=429, json=refused))
+    hook.retry_deadline = 0.1
+    with pytest.raises(VideoApiQuotaError) as caught:
+        hook.submit_job(TEMPLATE)
+    assert (caught.value.retry_after, caught.value.outcome_unknown, local_api.count()) == (60.0, False, 1)
