@@ -32,11 +32,9 @@ from typing import Any
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="bench-waiting-"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import psutil
-
 from airflow_video_providers.hooks.base import get_video_hook
 from benchmarks.known_vendors import vendor_with_list
-from benchmarks.live_airflow import Airflow, make_airflow, postgres
+from benchmarks.live_airflow import Airflow, cpu_seconds, make_airflow, postgres
 from tests.support.simulator import VENDORS, Simulator
 
 DAGS = Path(__file__).parent / "waiting_dags"
@@ -113,18 +111,6 @@ def wait_for_run(airflow: Airflow, dag_id: str, run_id: str, seconds: float = 12
             return state
         time.sleep(3)
     return "unfinished"
-
-
-def cpu_seconds(airflow: Airflow) -> Counter[str]:
-    """Return the CPU time of each part so far, with all its children, ended ones included."""
-    used: Counter[str] = Counter()
-    for name, part in airflow.parts.items():
-        process = psutil.Process(part.pid)
-        for one in [process, *process.children(recursive=True)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                times = one.cpu_times()
-                used[name] += times.user + times.system + times.children_user + times.children_system
-    return used
 
 
 def bench_cpu(simulator: Simulator, jobs: int = 50, render: float = 120) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +106,18 @@ class Airflow:
         if not response.ok:
             raise RuntimeError(f"{method} {path}: {response.status_code} {response.text[:300]}")
         return response.json() if response.content else None
+
+
+def cpu_seconds(airflow: Airflow) -> Counter[str]:
+    """Return the CPU time of each part so far, with all its children, ended ones included."""
+    used: Counter[str] = Counter()
+    for name, part in airflow.parts.items():
+        process = psutil.Process(part.pid)
+        for one in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = one.cpu_times()
+                used[name] += times.user + times.system + times.children_user + times.children_system
+    return used
 
 
 def _signal_groups(pid: int, sig: signal.Signals) -> None:

