@@ -28,6 +28,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.metrics import count_adopted, count_ambiguous, count_submitted
 from airflow_video_providers.retry_policy import is_hopeless
 from airflow_video_providers.submission.decisions import ambiguous_submission
 from airflow_video_providers.submission.purchase import Purchase
@@ -132,6 +133,7 @@ class Submitter:
             self._fail(number, error)
             return None
         self._holds = 0
+        count_submitted(self.hook.vendor)
         return self._keep(number, purchase.record, job)
 
     def _refused(self, number: int, error: VideoApiError) -> Held | None:
@@ -201,7 +203,10 @@ class Submitter:
             self.ledger.touch(number)
             return None
         if outcome.job is not None:
+            count_adopted(self.hook.vendor)
             return self._keep(number, outcome.record, outcome.job)
+        if not outcome.is_known:
+            count_ambiguous(self.hook.vendor)
         if outcome.is_known or self.resubmit_ambiguous:
             entry.record = outcome.record.updated(state="refused")
             entry.state = ItemState.PENDING

@@ -153,7 +153,7 @@ class BulkTask:
             if event is None:
                 self.manifest.write(self.ledger.entries)
                 self._settle(submitter)
-            window.resume()
+            window.resume(is_new_try=event is None)
             if event is not None:
                 self._take_event(window, event)
             done = window.run(may_leave=may_leave)

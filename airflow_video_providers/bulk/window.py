@@ -36,6 +36,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.metrics import count_adopted, count_ended
 from airflow_video_providers.retry_policy import is_hopeless
 from airflow_video_providers.submission.cancel import CancelOutcome, CancelPolicy, Cause, cancel_video_job
 
@@ -103,10 +104,12 @@ class Window:
         self.stopped = False
         """More items failed than may: nothing new is submitted."""
 
-    def resume(self) -> None:
-        """Wait for the renders that run already."""
+    def resume(self, *, is_new_try: bool) -> None:
+        """Wait for the renders that run already; a new try adopts them."""
         for number in self.active:
             self._watch(number, None)
+            if is_new_try:
+                count_adopted(self.hook.vendor)
 
     def hold(self) -> None:
         """Submit nothing more in this process; safe in a signal handler."""
@@ -256,6 +259,7 @@ class Window:
         if entry.submitted_at is not None and now - entry.submitted_at < SHORT_RENDER:
             self._lively_until = now + _LIVELY_SECONDS
         entry.cost = job.cost or entry.cost
+        count_ended(job, seconds=None if entry.submitted_at is None else now - entry.submitted_at)
         if job.state is JobState.SUCCEEDED:
             entry.state = ItemState.RENDERED
             if self.deliver is None:

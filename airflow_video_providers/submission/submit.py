@@ -30,6 +30,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, get_video_hook
 from airflow_video_providers.jobs import VideoJob
+from airflow_video_providers.metrics import count_adopted, count_ambiguous, count_submitted
 from airflow_video_providers.submission.cancel import CancelPolicy, Cause, cancel_video_job
 from airflow_video_providers.submission.decisions import (
     NO_JOB,
@@ -175,6 +176,8 @@ class JobSubmission:
             )
             outcome = self._resolver.resolve(record, request)
             record, job = outcome.record, outcome.job
+            if not outcome.is_known:
+                count_ambiguous(self.hook.vendor)
             if not outcome.is_known and self.on_ambiguous != "resubmit":
                 raise ambiguous_submission(self.hook, record)
             if not outcome.is_known:
@@ -189,6 +192,7 @@ class JobSubmission:
 
     def _adopt(self, record: SubmissionRecord, job: VideoJob) -> Submission:
         log.info("Adopting an earlier try's render: %s", job.describe())
+        count_adopted(self.hook.vendor)
         recorded = self.store.record
         if recorded is not None and recorded.job_id == job.job_id:
             self.on_job(job)
@@ -230,6 +234,7 @@ class JobSubmission:
                 raise
             return self._after_lost_response(purchase.record, request, error)
         log.info("Submitted: %s", job.describe())
+        count_submitted(self.hook.vendor)
         record = self._keep(purchase.record, job)
         return Submission(job=job, submitted_at=record.intended_at)
 
@@ -248,6 +253,8 @@ class JobSubmission:
             raise error from failure  # what happened first is what counts
         if outcome.job is not None:
             return self._adopt(outcome.record, outcome.job)
+        if not outcome.is_known:
+            count_ambiguous(self.hook.vendor)
         if outcome.is_known or self.on_ambiguous == "resubmit":
             raise error
         raise ambiguous_submission(self.hook, record) from error

@@ -15,6 +15,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.links import link_xcoms
+from airflow_video_providers.metrics import count_ended
 from airflow_video_providers.submission.cancel_in_triggerer import handle_kill
 from airflow_video_providers.waiting.in_triggerer import Waiter, count_waits, watch
 from airflow_video_providers.waiting.outcome import event_of, job_from_event
@@ -128,6 +129,7 @@ class VideoJobTrigger(BaseTrigger):
         job, error = wait.job, wait.error
         # `dag.test()` runs triggers without a task instance, and does not know events that end the task.
         if error is None and job.state is JobState.SUCCEEDED and self.end_from_trigger and await self._publish(job):
+            count_ended(job)  # no worker comes to it
             yield TaskSuccessEvent()
         else:
             if self.task_instance is not None:

@@ -20,6 +20,7 @@ from airflow_video_providers.exceptions import (
     VideoProviderError,
 )
 from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.metrics import count_ended
 from airflow_video_providers.waiting.schedule import LONGEST_RETRY_AFTER, retry_after_of
 
 _STATUS = {JobState.SUCCEEDED: "success", JobState.FAILED: "failed", JobState.CANCELLED: "cancelled"}
@@ -35,12 +36,13 @@ class FinalVideoJobCancelledError(VideoJobCancelledError, AirflowFailException):
 
 def raise_unless_succeeded(job: VideoJob, *, final: bool = False) -> VideoJob:
     """
-    Return a job that succeeded.
+    Return a job that succeeded; count its end for the metrics.
 
     :param final: raise errors that Airflow does not retry, for a task whose retry could only find the same job again.
     :raises VideoJobCancelledError: it was cancelled or deleted at the vendor.
     :raises VideoJobFailedError: it failed, or has not ended at all.
     """
+    count_ended(job)
     if job.state is JobState.SUCCEEDED:
         return job
     video = f'The video "{job.name}"' if job.name else "The video"
