@@ -4,10 +4,10 @@ What the API server keeps of a callback, where triggerers and workers find it: n
 
 Airflow offers no other store that the API server writes, a triggerer lists and a worker reads.
 
-| name | who makes it | what for | until |
-|---|---|---|---|
-| ``video_callback_news/<quarter minute>/<digest>`` | the API server, for each callback | wakes the wait | 5 minutes |
-| ``video_submission_in_doubt/<key>`` | the task, before it sends a paid request | takes the job id from a callback | the id is kept |
+| name | who makes it, and what for | until |
+|---|---|---|
+| ``video_callback_news/<quarter minute>/<digest>`` | the API server, for each callback: it wakes the wait | 5 minutes |
+| ``video_submission_in_doubt/<key>`` | a task, before a paid request: a callback answers it | the job id is kept |
 
 A digest names a job (or a submission key) of a connection: listing the names tells a triggerer all that it needs.
 """

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import sys
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -37,6 +39,10 @@ class LazyApp:
             self._app = await asyncio.to_thread(self._load)
         await self._app(scope, receive, send)
 
+    def start_loading(self) -> None:
+        """Import the app in a thread, so that the first request need not wait."""
+        threading.Thread(target=self._load, name=f"load {self.path}", daemon=True).start()
+
     def _load(self) -> Any:
         module, _, name = self.path.partition(":")
         return getattr(importlib.import_module(module), name)
@@ -46,5 +52,19 @@ class VideoProvidersPlugin(AirflowPlugin):
     """The provider's part of the API server; a further page or app is one more entry of these lists."""
 
     name = "video_providers"
-    fastapi_apps: list[Any] = []  # noqa: RUF012
+    fastapi_apps: list[Any] = [  # noqa: RUF012
+        {
+            "app": LazyApp("airflow_video_providers.callbacks.app:app"),
+            "url_prefix": "/video-callbacks",
+            "name": "Callbacks of video APIs",
+        },
+    ]
     external_views: list[Any] = []  # noqa: RUF012
+
+    @classmethod
+    def on_load(cls, *args: Any, **kwargs: Any) -> None:
+        """Begin to import the apps where they are served: in the processes of the API server."""
+        if "airflow.api_fastapi.app" in sys.modules:
+            for each in cls.fastapi_apps:
+                if isinstance(each["app"], LazyApp):
+                    each["app"].start_loading()

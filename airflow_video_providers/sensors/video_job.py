@@ -60,6 +60,8 @@ class VideoJobSensor(BaseSensorOperator):
     :param poll_interval: longest time between two polls, in seconds (default 120). The polls follow the job's progress:
         early ones first, and closer ones towards the expected end. ``poke_interval`` is another name for it.
     :param timeout: seconds to wait in all, or a timedelta. Default: ``[sensors] default_timeout``.
+    :param callback: the job was submitted with a callback to this Airflow, so that a deferred wait polls seldom: after
+        5 to 15 times ``poll_interval``. A callback wakes a deferred wait in any case, where the connection takes them.
     :param soft_fail: a timeout skips the task instead of failing it. A failed render fails it all the same.
     :param max_poll_failures: how many polls in a row may fail before the wait gives up (default 10).
     :raises AirflowSensorTimeout: the time is over; Airflow does not retry that.
@@ -85,6 +87,7 @@ class VideoJobSensor(BaseSensorOperator):
         poll_interval: float | timedelta | None = None,
         poke_interval: float | timedelta | None = None,  # named here, so that `default_args` may give it
         max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES,
+        callback: bool = False,
         **kwargs: Any,
     ) -> None:
         given = (interval for interval in (poll_interval, poke_interval) if interval is not None)
@@ -101,11 +104,13 @@ class VideoJobSensor(BaseSensorOperator):
         if is_final(job_id):
             job_id_of(job_id)
         check_flag("deferrable", deferrable)
+        check_flag("callback", callback)
         check_count("max_poll_failures", max_poll_failures, least=0)
         self.conn_id = conn_id
         self.job_id = job_id
         self.deferrable = deferrable
         self.max_poll_failures = max_poll_failures
+        self.callback = callback
         self.job_page_url: str | None = None  # what the button in the UI leads to
 
     # ------------------------------------------------------------------ Airflow's entry points
@@ -208,7 +213,8 @@ class VideoJobSensor(BaseSensorOperator):
                 do_xcom_push=self.do_xcom_push,
                 end_from_trigger=may_end_from_trigger(self),
                 pace=wait.pace.to_json(),
-                **asdict(wait.limits),
+                key=wait.job.key,
+                **{**asdict(wait.limits), "callback": self.callback},
             ),
             method_name="execute_complete",
             # The trigger keeps the deadline; this is for the case that no triggerer runs then.

@@ -61,6 +61,9 @@ class VideoJobTrigger(BaseTrigger):
     :param max_poll_failures: how many polls in a row may fail.
     :param do_xcom_push: as of the waiting task; False pushes nothing, and the task is resumed on a worker.
     :param end_from_trigger: False resumes the task on a worker even when all is well, as a task with outlets needs.
+    :param callback: the vendor calls back when the job has ended, so that polls only make up for a lost callback. A
+        callback wakes the wait in any case, where the connection takes callbacks.
+    :param key: the job's submission key, for a vendor whose callback names nothing else.
     :param pace: what the polls so far have told, as :meth:`Pace.to_json` gives it; default: this is the first one.
     """
 
@@ -76,6 +79,8 @@ class VideoJobTrigger(BaseTrigger):
         max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES,
         do_xcom_push: bool = True,
         end_from_trigger: bool = True,
+        callback: bool = False,
+        key: str | None = None,
         pace: dict[str, float] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in Airflow
@@ -88,6 +93,8 @@ class VideoJobTrigger(BaseTrigger):
         self.max_poll_failures = max_poll_failures
         self.do_xcom_push = do_xcom_push
         self.end_from_trigger = end_from_trigger
+        self.callback = callback
+        self.key = key
         self.pace = pace or Pace.begin(VideoJob.from_xcom(job), time.time()).to_json()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -102,6 +109,8 @@ class VideoJobTrigger(BaseTrigger):
             "max_poll_failures",
             "do_xcom_push",
             "end_from_trigger",
+            "callback",
+            "key",
             "pace",
         )
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
@@ -113,9 +122,10 @@ class VideoJobTrigger(BaseTrigger):
             deadline=self.deadline,
             max_poll_failures=self.max_poll_failures,
             seed=self.seed,
+            callback=self.callback,
         )
         wait = Wait.begin(VideoJob.from_xcom(self.job), Pace(**self.pace), limits)
-        waiter, logged = Waiter(wait), None
+        waiter, logged = Waiter(wait, self.key), None
         show_from = time.time() + _pause_between_shows()  # the worker has just shown the job
         async with contextlib.aclosing(watch(self.conn_id, waiter)) as polls:
             async for wait in polls:

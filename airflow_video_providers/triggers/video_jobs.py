@@ -31,13 +31,14 @@ class VideoJobsTrigger(BaseTrigger):
     all have: ``{"ended": [{"number", "job"}, ...], "error": None or text}``.
 
     :param conn_id: the Airflow connection.
-    :param jobs: ``{"number": of the item, "job_id", "vendor", "deadline"}`` for each; the deadline in seconds of the
-        epoch. A job whose deadline passes is among the ended ones, in the state in which it was polled last.
+    :param jobs: ``{"number": of the item, "job_id", "key", "vendor", "deadline"}`` for each; the deadline in seconds of
+        the epoch. A job whose deadline passes is among the ended ones, in the state in which it was polled last.
     :param poll_interval: longest time between two polls of a job, in seconds.
     :param wake_at: how many ended renders wake the task.
     :param deferred_at: seconds of the epoch; the task is not resumed within 10 seconds of it.
     :param seed: names the task instance, map index included.
     :param cancel_on_kill: cancel the renders when a user clears, fails or succeeds the task.
+    :param callback: the vendor calls back when a job has ended, so that polls only make up for a lost callback.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class VideoJobsTrigger(BaseTrigger):
         deferred_at: float,
         seed: str = "",
         cancel_on_kill: bool = True,
+        callback: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in Airflow
         self.conn_id = conn_id
@@ -59,12 +61,13 @@ class VideoJobsTrigger(BaseTrigger):
         self.deferred_at = deferred_at
         self.seed = seed
         self.cancel_on_kill = cancel_on_kill
+        self.callback = callback
         self._ended: dict[int, VideoJob] = {}
         self._error: str | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what the triggerer needs to make the trigger again."""
-        names = ("conn_id", "jobs", "poll_interval", "wake_at", "deferred_at", "seed", "cancel_on_kill")
+        names = ("conn_id", "jobs", "poll_interval", "wake_at", "deferred_at", "seed", "cancel_on_kill", "callback")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -94,11 +97,16 @@ class VideoJobsTrigger(BaseTrigger):
 
     async def _watch(self, told: dict[str, Any], news: asyncio.Event) -> None:
         number = int(told["number"])
-        limits = Limits(poll_interval=self.poll_interval, deadline=told["deadline"], seed=f"{self.seed} {number}")
+        limits = Limits(
+            poll_interval=self.poll_interval,
+            deadline=told["deadline"],
+            seed=f"{self.seed} {number}",
+            callback=self.callback,
+        )
         now = time.time()
         job = VideoJob(vendor=told["vendor"], job_id=told["job_id"], state=JobState.RUNNING, vendor_status="deferred")
         wait = Wait.begin(job, Pace.begin(job, now), limits)
-        async with contextlib.aclosing(watch(self.conn_id, Waiter(wait))) as polls:
+        async with contextlib.aclosing(watch(self.conn_id, Waiter(wait, told.get("key")))) as polls:
             async for wait in polls:
                 if wait.end is None:
                     continue

@@ -8,6 +8,8 @@ that the list does not show is polled by its id; where it cannot, each job is po
 first, never more than :data:`MOST_IN_FLIGHT` at a time. The calls run in the poller's own few threads, never in the
 loop. A vendor's Retry-After, and a pause after failures, hold for the whole connection; one call alone finds out
 whether they are over.
+
+A callback of the vendor makes a job due at once, by its id; at most once in a quarter of a minute.
 """
 
 from __future__ import annotations
@@ -24,8 +26,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
+from airflow.sdk import BaseHook
+
+from airflow_video_providers.callbacks.feed import Feed, feed
+from airflow_video_providers.callbacks.inbox import QUARTER_MINUTE, digest_of
 from airflow_video_providers.exceptions import (
     VideoApiInvalidRequestError,
     VideoApiNotFoundError,
@@ -58,6 +65,8 @@ _LAST_POLL_SECONDS = 60.0
 _LOOK_UP_SECONDS = 30.0
 """How long Airflow may take to give the connection."""
 _AT_ONCE = 100
+_OLD_NEWS = 60.0
+"""How long before the last poll a callback may have come and still call for another one, in seconds: clocks differ."""
 
 
 class Waiter:
@@ -68,12 +77,17 @@ class Waiter:
     :ivar news: set when the wait has ended or its job has moved.
     :ivar show_from: seconds of the epoch from which on a poll is news even if the job did not move.
     :ivar queued: for when the poller has it in its queue; None: it is not there.
+    :ivar key: the job's submission key, where it is known: a callback may name nothing else.
+    :ivar heard: when a callback made the job due last, in seconds of the epoch.
     """
 
-    __slots__ = ("given_up_at", "news", "queued", "show_from", "wait")
+    __slots__ = ("given_up_at", "heard", "key", "listener", "news", "queued", "show_from", "wait")
 
-    def __init__(self, wait: Wait) -> None:
+    def __init__(self, wait: Wait, key: str | None = None) -> None:
         self.wait = wait
+        self.key = key
+        self.heard = 0.0
+        self.listener: Callable[[float], None] | None = None
         self.news = asyncio.Event()
         self.show_from = math.inf
         self.queued: float | None = None
@@ -142,16 +156,22 @@ class SharedPoller:
         self._list_from = 0.0
         # In an empty context: otherwise the log lines of this task would go to the log of the wait that came first.
         self._task = contextvars.Context().run(self._loop.create_task, self._run())
+        self._feed: Feed | None = None
+        self._subscribing = contextvars.Context().run(self._loop.create_task, self._subscribe())
 
     def join(self, waiter: Waiter) -> None:
         """Begin to poll a job."""
         self._waiters.add(waiter)
         self._enqueue(waiter)
+        if self._feed is not None:
+            self._listen(waiter)
         self._wake.set()
 
     def leave(self, waiter: Waiter) -> None:
         """Poll a job no more; the last one to leave stops the poller."""
         self._waiters.discard(waiter)
+        if self._feed is not None and waiter.listener is not None:
+            self._feed.remove(self._digests(waiter), waiter.listener)
         if not self._waiters:
             self._stop()
 
@@ -161,6 +181,7 @@ class SharedPoller:
         # Python 3.11's wait_for swallows a cancel that comes together with what it waits for.
         self._stopped = True
         self._task.cancel()
+        self._subscribing.cancel()
         for call in self._calls:
             call.cancel()
         self._close_hook()
@@ -172,6 +193,45 @@ class SharedPoller:
         for waiter in self._waiters:
             given_up = polling_given_up(waiter.wait.job.job_id, error)
             waiter.move_to(replace(waiter.wait, error=given_up), time.time())
+
+    # ------------------------------------------------------------------ callbacks
+
+    async def _subscribe(self) -> None:
+        """Listen for the callbacks of the connection, if it takes any."""
+        try:
+            connection = await asyncio.wait_for(BaseHook.aget_connection(self.conn_id), _LOOK_UP_SECONDS)
+            takes_callbacks = bool(connection.extra_dejson.get("callback_secret"))
+        except Exception as error:
+            log.warning("Connection %s cannot be looked up, its callbacks are not heard: %s", self.conn_id, error)
+            return
+        if takes_callbacks and not self._stopped:
+            self._feed = feed()
+            for waiter in list(self._waiters):
+                self._listen(waiter)
+
+    def _listen(self, waiter: Waiter) -> None:
+        assert self._feed is not None
+        waiter.listener = partial(self._hear, waiter)
+        self._feed.add(self._digests(waiter), waiter.listener)
+
+    def _digests(self, waiter: Waiter) -> list[str]:
+        digests = [digest_of(self.conn_id, job_id=waiter.wait.job.job_id)]
+        return digests if waiter.key is None else [*digests, digest_of(self.conn_id, key=waiter.key)]
+
+    def _hear(self, waiter: Waiter, at: float) -> None:
+        """Poll a job of which a callback came, soon: its end is believed when the vendor's API shows it."""
+        now, pace = time.time(), waiter.wait.pace
+        if waiter.is_over or (pace is not None and at < pace.polled - _OLD_NEWS):
+            return
+        if waiter.heard > now:
+            return  # a poll is due already
+        waiter.heard = due = max(now, waiter.heard + QUARTER_MINUTE)
+        waiter.wait = waiter.wait.poll_at(due)
+        if due <= now and len(self._not_listed) < MOST_IN_FLIGHT and waiter not in self._not_listed:
+            self._not_listed.append(waiter)
+        else:
+            self._enqueue(waiter)
+        self._wake.set()
 
     # ------------------------------------------------------------------ the loop
 

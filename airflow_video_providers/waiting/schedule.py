@@ -20,6 +20,10 @@ SHORTEST_INTERVAL = 10.0
 """Shortest time between two polls of a job, in seconds (less only where ``poll_interval`` is less)."""
 FIRST_INTERVAL = 15.0
 """How soon after the first poll a job that reports its progress is polled again, in seconds."""
+CALLBACK_INTERVALS = (5.0, 15.0)
+"""
+The shortest and the longest time between two polls of a job whose vendor calls back, as multiples of ``poll_interval``.
+"""
 LONGEST_RETRY_AFTER = 900.0
 """
 The most of a vendor's Retry-After that a wait obeys, in seconds.
@@ -81,7 +85,14 @@ class Pace:
         return asdict(self)
 
 
-def next_poll(job: VideoJob, pace: Pace, *, poll_interval: float = DEFAULT_POLL_INTERVAL, seed: str = "") -> float:
+def next_poll(
+    job: VideoJob,
+    pace: Pace,
+    *,
+    poll_interval: float = DEFAULT_POLL_INTERVAL,
+    seed: str = "",
+    callback: bool = False,
+) -> float:
     """
     Return how many seconds after the last poll the next one is due.
 
@@ -91,13 +102,19 @@ def next_poll(job: VideoJob, pace: Pace, *, poll_interval: float = DEFAULT_POLL_
     - A vendor that reports none is polled the more seldom the longer the render takes: after a quarter of
       ``poll_interval`` and a twentieth of the time waited so far.
     - Never sooner than :data:`SHORTEST_INTERVAL`, never later than ``poll_interval``.
+    - Where the vendor calls back, polls only make up for a callback that is lost: the time waited so far is doubled by
+      each, within :data:`CALLBACK_INTERVALS`.
 
     :param job: as last polled.
     :param pace: what all polls have told.
     :param poll_interval: the longest time between two polls.
     :param seed: names the waiting task instance, map index included; spreads tasks that start together.
+    :param callback: a callback of the vendor wakes this wait.
     """
     spread = _spread(seed)
+    if callback:
+        shortest, longest = (share * poll_interval for share in CALLBACK_INTERVALS)
+        return min(max(pace.polled - pace.since, shortest), longest) * (0.9 + 0.1 * spread)
     if job.progress is None:
         # One wide spread at the start is enough: the same beat keeps tasks apart for good.
         gap = (poll_interval / 4 + (pace.polled - pace.since) / 20) * (0.5 + spread if pace.polled == pace.since else 1)

@@ -49,12 +49,14 @@ class Limits:
     :param deadline: seconds of the epoch; the poll made then is the last. None: no limit.
     :param max_poll_failures: how many polls in a row may fail.
     :param seed: names the waiting task instance, map index included; spreads tasks that start together.
+    :param callback: a callback of the vendor wakes this wait, so that polls only make up for a lost one.
     """
 
     poll_interval: float = DEFAULT_POLL_INTERVAL
     deadline: float | None = None
     max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES
     seed: str = ""
+    callback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Wait:
     def begin(cls, job: VideoJob, pace: Pace, limits: Limits) -> Wait:
         """Start to wait for a job that has been polled."""
         wait = cls(job=job, since=pace.since, due=pace.polled, pace=pace, limits=limits)
-        return wait._then(pace.polled + next_poll(job, pace, poll_interval=limits.poll_interval, seed=limits.seed))
+        return wait._then(pace.polled + wait._gap(job, pace))
 
     @classmethod
     def begin_unseen(cls, vendor: str, job_id: str, now: float, limits: Limits) -> Wait:
@@ -108,8 +110,11 @@ class Wait:
         """Return the wait after a poll that showed the job."""
         pace = Pace.begin(job, now) if self.pace is None else self.pace.observe(job, now)
         job = job.with_facts_of(self.job)  # a list tells less than a single poll
-        due = now + next_poll(job, pace, poll_interval=self.limits.poll_interval, seed=self.limits.seed)
-        return Wait(job, self.since, self._until_deadline(due), self.limits, pace).expire(now)
+        return Wait(job, self.since, self._until_deadline(now + self._gap(job, pace)), self.limits, pace).expire(now)
+
+    def poll_at(self, due: float) -> Wait:
+        """Return the wait with its next poll due at this time, or earlier if it was due earlier."""
+        return self._then(min(self.due, due))
 
     def missed(self, error: Exception, now: float, *, find_wait: float = 0.0) -> Wait:
         """
@@ -181,6 +186,10 @@ class Wait:
     def has_moved(self, before: Wait) -> bool:
         """Tell whether there is something new to log: another status, another stage, ten more points of progress."""
         return _shown(self.job) != _shown(before.job)
+
+    def _gap(self, job: VideoJob, pace: Pace) -> float:
+        limits = self.limits
+        return next_poll(job, pace, poll_interval=limits.poll_interval, seed=limits.seed, callback=limits.callback)
 
     def _then(self, due: float, **changes: Any) -> Wait:
         return replace(self, due=self._until_deadline(due), **changes)
