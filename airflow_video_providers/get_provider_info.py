@@ -187,7 +187,9 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": f"{_PACKAGE}.transfers.object_storage_to_video",
             },
         ],
-        "extra-links": [f"{_PACKAGE}.links.VideoJobLink"],
+        "extra-links": [
+            f"{_PACKAGE}.links.{name}" for name in ("VideoJobLink", "StoredVideoLink", "VideoManifestLink")
+        ],
         "task-decorators": [
             {"name": "video_job", "class-name": f"{_PACKAGE}.decorators.video_job_task"},
         ],

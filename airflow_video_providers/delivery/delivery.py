@@ -43,6 +43,7 @@ class DeliveredFile:
 
     :param sha256: hex digest; None only where a file of an earlier run was found whose digest nobody kept.
     :param transferred: bytes that this run moved; 0 where the file was already there.
+    :param console_url: its page in the web console of the cloud, where there is one.
     """
 
     uri: str
@@ -55,6 +56,7 @@ class DeliveredFile:
     vendor: str
     job_id: str
     transferred: int = field(default=0, compare=False)
+    console_url: str | None = field(default=None, compare=False)
 
     def to_xcom(self) -> dict[str, Any]:
         """Return plain JSON values, without how it came about."""
@@ -188,6 +190,7 @@ class Delivery:
             vendor=self.vendor,
             job_id=self.job_id,
             transferred=transferred,
+            console_url=self._target.console_url,
         )
 
 

@@ -53,6 +53,11 @@ class Target:
 
     # ------------------------------------------------------------------ what is there
 
+    @property
+    def console_url(self) -> str | None:
+        """The page of the object in the web console of its cloud; None where there is none."""
+        return self._store.console_url(self._key)
+
     def load(self) -> None:
         """Read the journal: comes before all else."""
         self._record = dict(self._journal.load(self.uri))

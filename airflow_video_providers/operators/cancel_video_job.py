@@ -3,20 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_video_providers.links import VideoJobLink
 from airflow_video_providers.operators.arguments import check_conn_id, is_final, job_id_of
 from airflow_video_providers.operators.errors import fail_briefly
+from airflow_video_providers.operators.labels import LabelledTask, label_of_job
 from airflow_video_providers.submission.cancel import cancel_video_job
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
 
 
-class CancelVideoJobOperator(BaseOperator):
+class CancelVideoJobOperator(LabelledTask, BaseOperator):
     """
     Cancel a render that still runs; a finished one is left alone, with its files.
 
@@ -31,16 +33,21 @@ class CancelVideoJobOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("conn_id", "job_id")
+    operator_extra_links: Collection[BaseOperatorLink] = (VideoJobLink(),)
     ui_color = "#f3dfe2"
 
     def __init__(self, *, conn_id: str, job_id: str | Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id
         self.job_id = job_id
+        self.job_page_url: str | None = None
         if is_final(conn_id):
             check_conn_id(conn_id)
         if is_final(job_id):
             job_id_of(job_id)
+
+    def _first_label(self) -> tuple[str | None, str | None]:
+        return label_of_job(self.job_id)
 
     @fail_briefly
     def execute(self, context: Context) -> str:
@@ -51,6 +58,9 @@ class CancelVideoJobOperator(BaseOperator):
         hook = get_video_hook(self.conn_id)
         reason = f"asked for by task {context['ti'].task_id}"
         cancellation = cancel_video_job(hook, job_id_of(self.job_id), reason=reason)
+        if cancellation.job is not None:
+            self.job_page_url = cancellation.job.page_url
+            self.label_with(cancellation.job)
         if cancellation.error is not None:
             raise cancellation.error
         return cancellation.outcome.value

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -32,6 +32,7 @@ from airflow_video_providers.operators.arguments import (
 )
 from airflow_video_providers.operators.cancel_video_job import CancelVideoJobOperator
 from airflow_video_providers.operators.errors import fail_briefly
+from airflow_video_providers.operators.labels import LabelledTask, name_in
 from airflow_video_providers.retry_policy import is_hopeless
 from airflow_video_providers.submission.cancel import CancelPolicy
 from airflow_video_providers.submission.custody import Custody
@@ -55,7 +56,7 @@ DEFERRAL_GRACE = 600.0
 """Seconds after the own deadline at which Airflow itself ends a deferral that no triggerer takes care of."""
 
 
-class SubmitVideoJobOperator(BaseOperator):
+class SubmitVideoJobOperator(LabelledTask, BaseOperator):
     """
     Submit one render to the vendor of a connection, and wait for it if asked to.
 
@@ -146,6 +147,7 @@ class SubmitVideoJobOperator(BaseOperator):
         self.job_page_url: str | None = None
         self._custody: Custody | None = None
         self._ti: Any = None
+        self._shown: VideoJob | None = None
 
     @cached_property
     def hook(self) -> VideoHook:
@@ -158,6 +160,13 @@ class SubmitVideoJobOperator(BaseOperator):
     def policy(self) -> CancelPolicy:
         """When the job is cancelled."""
         return CancelPolicy(on_kill=self.cancel_on_kill, on_timeout=self.cancel_on_timeout)
+
+    def _first_label(self) -> tuple[str | None, str | None]:
+        name = None
+        with suppress(Exception):  # execute tells of it
+            name = name_in(as_request(self.request))
+            return (name, self.hook.vendor)
+        return (name, None)
 
     # ------------------------------------------------------------------ what Airflow calls
 
@@ -274,6 +283,7 @@ class SubmitVideoJobOperator(BaseOperator):
                 ),
                 log=self.log,
                 on_poll=custody.end_if_killed,
+                on_move=self._show_move,
             )
         except VideoJobTimeoutError as error:
             job = custody.poll_once_more(job.job_id, error)  # the poll at the deadline may have failed
@@ -282,9 +292,15 @@ class SubmitVideoJobOperator(BaseOperator):
         custody.check_current(job)
         return self._finish(job)
 
+    def _show_move(self, job: VideoJob) -> None:
+        """Show in XCom what the log has told; Airflow fences no XComs, so this try must be the current one."""
+        assert self._custody is not None
+        self._custody.check_current(job)
+        self._publish(job)
+
     def _finish(self, job: VideoJob) -> str:
         """Return the id of a job that succeeded, or raise; without a retry where the same request would fail again."""
-        self._publish(job)
+        job = self._publish(job)
         final = job.state is JobState.FAILED and is_hopeless(job, self.hook.hopeless_codes)
         return raise_unless_succeeded(job, final=final).job_id
 
@@ -310,13 +326,18 @@ class SubmitVideoJobOperator(BaseOperator):
         self._custody.hold(job)
         self.job_page_url = job.page_url
 
-    def _publish(self, job: VideoJob) -> None:
+    def _publish(self, job: VideoJob) -> VideoJob:
         """Show the job and its page at once: a task that fails or is killed keeps both."""
+        if self._shown is not None and self._shown.job_id == job.job_id:
+            job = job.with_facts_of(self._shown)
+        self._shown = job
         self.job_page_url = job.page_url
+        self.label_with(job)
         if self.do_xcom_push:
             self._ti.xcom_push(key="video_job", value=job.to_xcom())
         for key, value in link_xcoms(job).items():
             self._ti.xcom_push(key=key, value=value)
+        return job
 
 
 def _is_from_before_a_clear(record: SubmissionRecord, context: Context) -> bool:

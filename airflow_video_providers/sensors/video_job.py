@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,9 +23,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_video_providers.exceptions import VideoApiError, VideoJobTimeoutError
 from airflow_video_providers.jobs import VideoJob
-from airflow_video_providers.links import VideoJobLink
+from airflow_video_providers.links import VideoJobLink, link_xcoms
 from airflow_video_providers.operators.arguments import check_conn_id, check_count, check_flag, is_final, job_id_of
 from airflow_video_providers.operators.errors import fail_briefly
+from airflow_video_providers.operators.labels import LabelledTask, label_of_job
 from airflow_video_providers.submission.cancel import how_to_cancel
 from airflow_video_providers.submission.task_try import TaskTry
 from airflow_video_providers.waiting.in_worker import poll, sleep_until_due
@@ -43,7 +45,7 @@ _LATE_TRIGGERER = timedelta(minutes=5)
 _RETRY_SECONDS = 10.0
 
 
-class VideoJobSensor(BaseSensorOperator):
+class VideoJobSensor(LabelledTask, BaseSensorOperator):
     """
     Wait until a render has ended, at any vendor.
 
@@ -112,6 +114,7 @@ class VideoJobSensor(BaseSensorOperator):
         self.max_poll_failures = max_poll_failures
         self.callback = callback
         self.job_page_url: str | None = None  # what the button in the UI leads to
+        self._hook: VideoHook | None = None
 
     # ------------------------------------------------------------------ Airflow's entry points
 
@@ -128,6 +131,8 @@ class VideoJobSensor(BaseSensorOperator):
             self._save(context, wait)
             if wait.end is not None:
                 return self._finish(context, wait)
+            if wait.is_seen:
+                self._publish(context, wait.job)
             if self.deferrable and wait.is_seen and not wait.failures:
                 self._defer(context, wait)
             if self.reschedule:
@@ -204,8 +209,7 @@ class VideoJobSensor(BaseSensorOperator):
 
         assert wait.pace is not None
         assert wait.limits.deadline is not None
-        WaitRecord.save(context, wait, note=". Deferred since: the XCom video_job and the log tell of later polls")
-        self._publish(context, wait.job)
+        WaitRecord.save(context, wait, deferred=True)
         self.defer(
             trigger=VideoJobTrigger(
                 conn_id=self.conn_id,
@@ -245,8 +249,11 @@ class VideoJobSensor(BaseSensorOperator):
     def _publish(self, context: Context, job: VideoJob) -> None:
         """Show in XCom what the last poll has told, however the wait ends."""
         self.job_page_url = job.page_url
+        self.label_with(job)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="video_job", value=job.to_xcom())
+        for key, value in link_xcoms(job).items():
+            context["ti"].xcom_push(key=key, value=value)
 
     def _time_out(self, text: str, error: Exception) -> NoReturn:
         text = f"{text} The job goes on: a sensor never cancels."
@@ -254,13 +261,21 @@ class VideoJobSensor(BaseSensorOperator):
             raise AirflowSkipException(f"Skipped, since soft_fail is set. {text}") from error
         raise AirflowSensorTimeout(text) from error
 
+    def _first_label(self) -> tuple[str | None, str | None]:
+        name, vendor = label_of_job(self.job_id)
+        with suppress(Exception):  # execute tells of it
+            vendor = vendor or self._open_hook().vendor
+        return (name, vendor)
+
     def _open_hook(self) -> VideoHook:
         from airflow_video_providers.hooks.base import get_video_hook
 
-        hook = get_video_hook(self.conn_id)
-        # The wait polls again anyway; a worker should not be held by a vendor that is down.
-        hook.retry_deadline = _RETRY_SECONDS
-        return hook
+        if self._hook is None:
+            hook = get_video_hook(self.conn_id)
+            # The wait polls again anyway; a worker should not be held by a vendor that is down.
+            hook.retry_deadline = _RETRY_SECONDS
+            self._hook = hook
+        return self._hook
 
 
 class WaitRecord(BaseModel):
@@ -269,7 +284,8 @@ class WaitRecord(BaseModel):
 
     :param max_tries: as the last run saw it, which was part of try ``last_try``; the two tell a retry, which waits on,
         from a clear, which begins anew.
-    :param last_poll: what the last poll has told and when, for a user; where a trigger has taken over, that it has.
+    :param last_poll: what the last poll has told and when, for a user. Where a trigger has taken over, whose polls
+        cannot be written here, it says so, and the job holds nothing that could be outdated.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -303,13 +319,22 @@ class WaitRecord(BaseModel):
         return Wait(limits=limits, **{name: getattr(self, name) for name in _KEPT})
 
     @classmethod
-    def save(cls, context: Context, wait: Wait, *, note: str = "") -> None:
-        """Keep the wait for the next run of the task."""
+    def save(cls, context: Context, wait: Wait, *, deferred: bool = False) -> None:
+        """
+        Keep the wait for the next run of the task.
+
+        :param deferred: a trigger goes on: what it polls stands in the XCom ``video_job`` and in the log.
+        """
         this, now = TaskTry.of(context), datetime.now(timezone.utc).isoformat(timespec="seconds")
+        told = wait.describe()
+        if deferred:
+            told = "deferred; the XCom video_job and the log tell of the polls since"
+            bare = {"progress": None, "stage": None, "vendor_status": "deferred"}
+            wait = replace(wait, job=wait.job.model_copy(update=bare))
         record = cls(
             max_tries=this.max_tries,
             last_try=this.try_number,
-            last_poll=f"{now} {wait.describe()}{note}",
+            last_poll=f"{now} {told}",
             **{name: getattr(wait, name) for name in _KEPT},
         )
         context["task_state_store"].set(WAIT_KEY, record.model_dump(mode="json"))

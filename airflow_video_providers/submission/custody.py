@@ -96,7 +96,7 @@ class Custody:
         policy: CancelPolicy,
         context: Context,
         *,
-        publish: Callable[[VideoJob], None],
+        publish: Callable[[VideoJob], object],
         request: Mapping[str, Any] | None = None,
     ) -> None:
         self.job_id: str | None = None

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,14 +12,16 @@ from airflow.sdk import BaseOperator
 
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.names import safe_name
+from airflow_video_providers.links import StoredVideoLink
 from airflow_video_providers.operators.arguments import check_conn_id, check_upload_options, is_final
 from airflow_video_providers.operators.errors import fail_briefly
+from airflow_video_providers.operators.labels import LabelledTask
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
 
 
-class ObjectStorageToVideoOperator(BaseOperator):
+class ObjectStorageToVideoOperator(LabelledTask, BaseOperator):
     """
     Stream one object into a vendor's media store, at constant memory.
 
@@ -38,6 +40,7 @@ class ObjectStorageToVideoOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("source", "conn_id", "name", "media_type", "options")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json"}
+    operator_extra_links: Collection[BaseOperatorLink] = (StoredVideoLink(),)
     ui_color = "#d6e3eb"
 
     def __init__(
@@ -56,12 +59,16 @@ class ObjectStorageToVideoOperator(BaseOperator):
         self.name = name
         self.media_type = media_type
         self.options = options
+        self.stored_video_url: str | None = None
         if is_final(source):
             parse_location(source)
         if is_final(conn_id):
             check_conn_id(conn_id)
         if is_final(options):
             check_upload_options(options)
+
+    def _first_label(self) -> tuple[str | None, str | None]:
+        return (self.name or PurePosixPath(str(self.source)).name, None)
 
     @fail_briefly
     def execute(self, context: Context) -> str:
@@ -73,8 +80,11 @@ class ObjectStorageToVideoOperator(BaseOperator):
         check_conn_id(self.conn_id)
         check_upload_options(self.options)
         hook = get_video_hook(self.conn_id)
-        stream, stored = open_store(location).open(location.key)
+        store = open_store(location)
+        self.stored_video_url = store.console_url(location.key)
+        stream, stored = store.open(location.key)
         name = self.name or safe_name(PurePosixPath(location.key).name)
+        self.label_parts = (name, hook.vendor)
         media_type = self.media_type or _useful(stored.content_type) or mimetypes.guess_type(name)[0]
         with stream:
             media_id = hook.upload_media(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
@@ -11,12 +11,14 @@ from airflow.sdk import BaseOperator
 from airflow_video_providers.delivery.destination import check_template
 from airflow_video_providers.delivery.selection import check_outputs, select_outputs
 from airflow_video_providers.exceptions import VideoConfigurationError
+from airflow_video_providers.links import StoredVideoLink
 from airflow_video_providers.operators.arguments import check_conn_id, check_count, check_metadata, is_final, job_id_of
 from airflow_video_providers.operators.errors import fail_briefly
+from airflow_video_providers.operators.labels import LabelledTask, label_of_job
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
 
     from airflow_video_providers.delivery.delivery import DeliveredFile, DeliveryRules
     from airflow_video_providers.hooks.base import VideoHook
@@ -30,7 +32,7 @@ class TransferKilled(BaseException):  # like KeyboardInterrupt
     """The task was killed. Not an ``Exception``: clients of stores take those for a broken connection and try again."""
 
 
-class VideoToObjectStorageOperator(BaseOperator):
+class VideoToObjectStorageOperator(LabelledTask, BaseOperator):
     """
     Store the outputs of a finished job, each as one object that is whole or not there.
 
@@ -74,6 +76,7 @@ class VideoToObjectStorageOperator(BaseOperator):
         "content_type", "metadata", "storage_class", "encryption", "kms_key", "acl",
     )  # fmt: skip
     template_fields_renderers: ClassVar[dict[str, str]] = {"metadata": "json", "job_id": "json"}
+    operator_extra_links: Collection[BaseOperatorLink] = (StoredVideoLink(),)
     ui_color = "#d6ebe0"
 
     def __init__(
@@ -112,6 +115,7 @@ class VideoToObjectStorageOperator(BaseOperator):
         self.encryption = encryption
         self.kms_key = kms_key
         self.acl = acl
+        self.stored_video_url: str | None = None
         self._delivered: list[DeliveredFile] = []
         self._running = False
         check_count("streams", streams, least=1)
@@ -137,6 +141,7 @@ class VideoToObjectStorageOperator(BaseOperator):
             files = JobFiles(hook, job_id, self.destination, rules, open_journal(context))
             for delivered in files.deliver(outputs):
                 self._delivered.append(delivered)
+                self._show(context, delivered)
         finally:
             self._running = False
         xcom = [delivered.to_xcom() for delivered in self._delivered]
@@ -155,6 +160,17 @@ class VideoToObjectStorageOperator(BaseOperator):
             raise TransferKilled("the task was killed; the unfinished upload is aborted")
 
     # ------------------------------------------------------------------ steps
+
+    def _first_label(self) -> tuple[str | None, str | None]:
+        return label_of_job(self.job_id)
+
+    def _show(self, context: Context, delivered: DeliveredFile) -> None:
+        """Let the button lead to the first file that is stored, at once: a task that fails at the next one keeps it."""
+        name, _ = self.label_parts
+        self.label_parts = (name or delivered.job_id, delivered.vendor)
+        if self.stored_video_url is None and delivered.console_url is not None:
+            self.stored_video_url = delivered.console_url
+            context["ti"].xcom_push(key=StoredVideoLink.xcom_key, value=delivered.console_url)
 
     def _rules(self, hook: VideoHook) -> DeliveryRules:
         from airflow_video_providers.api.links import LinkPolicy

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -35,10 +34,11 @@ A scheduler that has not yet taken note of the deferral would take the resumed t
 and fail it.
 """
 _SHOW_INTERVAL = 60.0
+"""How often, in seconds, the log and the XCom of a deferred task tell of its job although it has not moved."""
 _MOST_SHOWS = 1.0
 """
-The XCom that shows a deferred task's job is updated at most once in so many seconds, and all those of a triggerer
-together so many times a second: each update is a request to the API server and a write to Airflow's database.
+How many XComs all tasks of a triggerer may update in a second: each is a request to the API server and a write to
+Airflow's database. What a task may not show yet, it shows later; its log never tells more than its XCom.
 """
 
 
@@ -125,17 +125,20 @@ class VideoJobTrigger(BaseTrigger):
             callback=self.callback,
         )
         wait = Wait.begin(VideoJob.from_xcom(self.job), Pace(**self.pace), limits)
-        waiter, logged = Waiter(wait, self.key), None
-        show_from = time.time() + _pause_between_shows()  # the worker has just shown the job
+        waiter, shown = Waiter(wait, self.key), wait  # the worker has just shown the job
+        last = time.time()
+        waiter.show_from = last + _SHOW_INTERVAL
         async with contextlib.aclosing(watch(self.conn_id, waiter)) as polls:
             async for wait in polls:
-                if logged is None or wait.has_moved(logged):
-                    logged = wait
+                now = time.time()
+                may_show = now >= last + _shortest_pause()
+                if wait.end is not None or (may_show and (wait.has_moved(shown) or now >= last + _SHOW_INTERVAL)):
+                    shown, last = wait, now
+                    if wait.end is None:
+                        await self._push("video_job", wait.job.to_xcom())
                     self.log.info("%s", wait.describe())
-                waiter.show_from = show_from
-                if wait.end is None and time.time() >= show_from:
-                    waiter.show_from, show_from = math.inf, time.time() + _pause_between_shows()
-                    await self._push("video_job", wait.job.to_xcom())
+                # The next poll is news if something is still to be shown, or when it is time for a sign of life.
+                waiter.show_from = last + (_shortest_pause() if wait.has_moved(shown) else _SHOW_INTERVAL)
         job, error = wait.job, wait.error
         # `dag.test()` runs triggers without a task instance, and does not know events that end the task.
         if error is None and job.state is JobState.SUCCEEDED and self.end_from_trigger and await self._publish(job):
@@ -204,8 +207,9 @@ def _place_of(ti: Any) -> dict[str, Any]:
     return {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
 
 
-def _pause_between_shows() -> float:
-    return max(_SHOW_INTERVAL, (count_waits() + 1) / _MOST_SHOWS)
+def _shortest_pause() -> float:
+    """Return how long a task waits between two shows, so that all of a triggerer keep within their rate."""
+    return count_waits() / _MOST_SHOWS
 
 
 def may_end_from_trigger(task: BaseOperator) -> bool:

@@ -37,13 +37,20 @@ def sleep_until_due(wait: Wait) -> None:
 
 
 def wait_for_job(
-    hook: VideoHook, job: VideoJob, limits: Limits, *, log: Any, on_poll: Callable[[VideoJob], None] | None = None
+    hook: VideoHook,
+    job: VideoJob,
+    limits: Limits,
+    *,
+    log: Any,
+    on_poll: Callable[[VideoJob], None] | None = None,
+    on_move: Callable[[VideoJob], None] | None = None,
 ) -> VideoJob:
     """
     Wait in this thread until a job has ended, well or badly.
 
     :param job: as last polled; returned at once when it has ended.
     :param on_poll: called after each poll that showed the job.
+    :param on_move: called when the job has moved and goes on, after the log has told so.
     :return: the job in its terminal state; ``outcome.raise_unless_succeeded`` tells how it ended. A job that was there
         and is not found any more is returned as cancelled.
     :raises VideoJobTimeoutError: the deadline passed. The job is left alone.
@@ -53,7 +60,9 @@ def wait_for_job(
     wait = Wait.begin(job, Pace.begin(job, time.time()), limits)
     while wait.end is None:
         sleep_until_due(wait)
-        wait = poll(hook, wait, log=log)
+        before, wait = wait, poll(hook, wait, log=log)
         if on_poll and not wait.failures:
             on_poll(wait.job)
+        if on_move and wait.end is None and wait.has_moved(before):
+            on_move(wait.job)
     return wait.result()

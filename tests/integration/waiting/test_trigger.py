@@ -315,7 +315,7 @@ def test_many_deferred_tasks_seldom_show_their_jobs(triggers, simulator, xcoms, 
 
 
 def test_a_move_that_was_not_shown_is_shown_later(triggers, simulator, xcoms, monkeypatch):
-    monkeypatch.setattr(video_job, "_SHOW_INTERVAL", 4)
+    monkeypatch.setattr(video_job, "_MOST_SHOWS", 0.25)
     (trigger,) = triggers("xvid", move={"status": "running", "progress": 50})
     xcoms.defer(trigger)
 

@@ -16,7 +16,7 @@ from airflow_video_providers import exceptions as errors
 from airflow_video_providers.decorators import video_job_task
 from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.jobs import JobError, JobState, VideoJob
-from airflow_video_providers.links import VideoJobLink
+from airflow_video_providers.links import VideoJobLink, videos_page
 from airflow_video_providers.operators.arguments import job_id_of
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.retry_policy import VideoRetryPolicy
@@ -174,12 +174,12 @@ def test_a_request_may_be_json_text(text):
         assert not world.jobs
 
 
-def test_the_link_is_known_right_after_the_submission_and_empty_before():
+def test_the_link_is_known_right_after_the_submission_and_leads_to_the_videos_page_before():
     world = World()
     operator = SubmitVideoJobOperator(task_id="t", conn_id="fake_default", request={"a": 1})
     operator.__dict__["hook"] = FakeHook(world, KeySupport.EXACT)
     link = VideoJobLink()
-    assert link.get_link(operator, ti_key=None) == ""
+    assert link.get_link(operator, ti_key=None) == videos_page()
     operator.execute(context_of(world, operator))
     assert link.get_link(operator, ti_key=None) == "https://app.example/1" == world.xcoms[link.xcom_key]
 

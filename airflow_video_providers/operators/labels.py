@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the grid shows of a mapped task: the video's name and the vendor, in place of a number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_video_providers.text.redaction import clean_label
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+    from jinja2 import Environment
+
+    from airflow_video_providers.jobs import VideoJob
+
+    _Task = BaseOperator
+else:
+    _Task = object
+
+TEMPLATE = "{{ task.map_label }}"
+"""The ``map_index_template`` of a task that has none of its own."""
+LONGEST_LABEL = 80
+_NAMES = ("title", "name", "promptText", "prompt")
+
+
+class LabelledTask(_Task):
+    """
+    Gives a mapped task the label ``Ada · example`` unless it has a ``map_index_template`` of its own.
+
+    To be put before ``BaseOperator`` among the bases of an operator.
+
+    :ivar label_parts: what the label is made of, as far as it is known: the video's name or the job's id, the vendor.
+    """
+
+    label_parts: tuple[str | None, str | None] = (None, None)
+    _map_index: int | None = None
+    _shown_label: str | None = None
+
+    def _do_render_template_fields(
+        self,
+        parent: Any,
+        template_fields: Iterable[str],
+        context: Context,
+        jinja_env: Environment,
+        seen_oids: set[int],
+    ) -> None:
+        """Render as every operator does; Airflow renders the label right afterwards, and again when the task ends."""
+        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
+        index = getattr(context.get("ti"), "map_index", None)
+        if parent is self and index is not None and index >= 0 and context.get("map_index_template") is None:
+            self._map_index = index
+            self.label_parts = self._first_label()
+            context["map_index_template"] = TEMPLATE
+            self._shown_label = self.map_label
+
+    def _first_label(self) -> tuple[str | None, str | None]:
+        """Return what is known of the label before the task runs; it must not raise."""
+        return (None, None)
+
+    @property
+    def map_label(self) -> str:
+        """The label: a name (else an id, else the map index), and the vendor."""
+        name, vendor = self.label_parts
+        shown = clean_label(name, longest=LONGEST_LABEL) if name else ""
+        return " · ".join(part for part in (shown or str(self._map_index), vendor) if part)
+
+    def label_with(self, job: VideoJob) -> None:
+        """
+        Show what a poll has told: the video's name.
+
+        Airflow itself sends a new label only when a task succeeds on a worker, not when it defers or is rescheduled.
+        """
+        before = self.label_parts[0] if self.label_parts[0] != job.job_id else None
+        self.label_parts = (job.name or before or job.job_id, job.vendor)
+        if self._shown_label is None or self._shown_label == self.map_label:
+            return
+        self._shown_label = self.map_label
+        try:
+            from airflow.sdk.execution_time.comms import SetRenderedMapIndex
+            from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+            SUPERVISOR_COMMS.send(msg=SetRenderedMapIndex(rendered_map_index=self._shown_label))
+        except Exception:  # a label is no reason to fail: outside of a worker, or in a later Airflow
+            return
+
+
+def name_in(request: Any) -> str | None:
+    """Return the name of the video that a request asks for, as far as its fields tell it."""
+    if not isinstance(request, Mapping):
+        return None
+    texts = (request.get(name) for name in _NAMES)
+    return next((text.strip() for text in texts if isinstance(text, str) and text.strip()), None)
+
+
+def label_of_job(job_id: Any) -> tuple[str | None, str | None]:
+    """Return the label of a job that is given by its id, or by the XCom ``video_job``."""
+    if isinstance(job_id, Mapping):
+        name = job_id.get("name") or job_id.get("job_id")
+        return (str(name) if name else None, job_id.get("vendor"))
+    return (str(job_id) if job_id else None, None)
