@@ -10,7 +10,7 @@ SDKS_STAMP := $(VENV)/.sdks-stamp
 AZURITE := $(VENV)/azurite/node_modules/.bin/azurite-blob
 
 .DEFAULT_GOAL := help
-.PHONY: help demo simulator test lint format chaos bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks docs build clean
+.PHONY: help demo ui simulator test lint format chaos bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks docs build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ $(SDKS_STAMP): $(DEV_STAMP)
 
 demo: $(RUN_STAMP)  ## render with every vendor on the simulator; the videos are stored in ./demo-output
 	@exec $(BIN)/python scripts/demo.py
+
+ui: $(RUN_STAMP)  ## Airflow's UI beside the simulator: connections, DAGs, a first run, the Videos page; Ctrl-C stops all
+	@exec $(BIN)/python scripts/ui.py $(ARGS)
 
 simulator: $(RUN_STAMP)  ## serve the APIs of all vendors on port 8099
 	@exec $(BIN)/python -m airflow_video_providers.simulator --port 8099
@@ -90,4 +93,4 @@ build: $(DEV_STAMP)  ## wheel and sdist in ./dist
 	$(BIN)/python -m build
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) build dist demo-output .demo
+	rm -rf $(VENV) build dist demo-output .demo .ui

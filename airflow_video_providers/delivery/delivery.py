@@ -42,6 +42,7 @@ class DeliveredFile:
     A whole file at its destination.
 
     :param sha256: hex digest; None only where a file of an earlier run was found whose digest nobody kept.
+    :param store_conn_id: the Airflow connection that it was stored with; None: the cloud's own credentials.
     :param transferred: bytes that this run moved; 0 where the file was already there.
     :param console_url: its page in the web console of the cloud, where there is one.
     """
@@ -55,12 +56,16 @@ class DeliveredFile:
     duration_seconds: float | None
     vendor: str
     job_id: str
+    store_conn_id: str | None = None
     transferred: int = field(default=0, compare=False)
     console_url: str | None = field(default=None, compare=False)
 
     def to_xcom(self) -> dict[str, Any]:
         """Return plain JSON values, without how it came about."""
-        names = ("uri", "kind", "label", "size", "sha256", "media_type", "duration_seconds", "vendor", "job_id")
+        names = (
+            "uri", "kind", "label", "size", "sha256", "media_type", "duration_seconds", "vendor", "job_id",
+            "store_conn_id",
+        )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
 
@@ -109,6 +114,7 @@ class Delivery:
     ) -> None:
         self.output, self.vendor, self.job_id = output, vendor, job_id
         self.rules, self.refresh = rules, refresh
+        self._store_conn_id = location.conn_id
         self.pool = pool or shared_pool()
         self._target = Target(
             location,
@@ -189,6 +195,7 @@ class Delivery:
             duration_seconds=self.output.duration_seconds,
             vendor=self.vendor,
             job_id=self.job_id,
+            store_conn_id=self._store_conn_id,
             transferred=transferred,
             console_url=self._target.console_url,
         )

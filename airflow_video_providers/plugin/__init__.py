@@ -58,8 +58,16 @@ class VideoProvidersPlugin(AirflowPlugin):
             "url_prefix": "/video-callbacks",
             "name": "Callbacks of video APIs",
         },
+        {
+            "app": LazyApp("airflow_video_providers.plugin.videos.app:app"),
+            "url_prefix": "/videos",
+            "name": "Videos",
+        },
     ]
-    external_views: list[Any] = []  # noqa: RUF012
+    external_views: list[Any] = [  # noqa: RUF012
+        # No slash before it: Airflow resolves it below its own base URL. At the top of the nav as well as in its menus.
+        {"name": "Videos", "href": "videos/", "destination": "nav", "url_route": "videos", "nav_top_level": True},
+    ]
 
     @classmethod
     def on_load(cls, *args: Any, **kwargs: Any) -> None:

@@ -65,8 +65,8 @@ class VideoToObjectStorageOperator(LabelledTask, BaseOperator):
     :param kms_key: S3 KMS key, GCS Cloud KMS key, Azure encryption scope.
     :param acl: S3 canned ACL, e.g. ``bucket-owner-full-control`` for the bucket of another account.
     :return: a list with one dictionary for each file:
-        ``uri kind label size sha256 media_type duration_seconds vendor job_id``. ``sha256`` is None only where a file
-        of an earlier run was found whose digest nobody kept.
+        ``uri kind label size sha256 media_type duration_seconds vendor job_id store_conn_id``. ``sha256`` is None only
+        where a file of an earlier run was found whose digest nobody kept.
     :raises VideoConfigurationError: wrong arguments; found when the DAG is parsed, where they need no rendering.
     :raises VideoTransferError: a file was not delivered; the text says why. Files delivered before it stay.
     """

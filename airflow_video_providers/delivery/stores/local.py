@@ -95,6 +95,8 @@ class LocalStore(ObjectStore):
         stored = self.head(key)
         if stored is None:
             raise SourceError(f"there is no file {_path(key)}")
+        if not _path(key).is_file():  # a folder, or a pipe, which would be waited for without end
+            raise SourceError(f"{_path(key)} is no file")
         try:
             return _path(key).open("rb"), stored
         except OSError as error:

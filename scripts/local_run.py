@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What the scripts that run Airflow beside the simulator share: processes that are all stopped at the end.
+
+Each process is started in a group of its own, and its id is noted in the script's folder: whatever was started is found
+again at the end, and by the next run if this one is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class RunError(Exception):
+    """Something did not go as it must; the text says what, and where to look."""
+
+
+class LocalRun:
+    """
+    Processes of one script, one run at a time in a checkout.
+
+    :param name: of the script, before each line that it prints.
+    :param work: a folder for logs, Airflow's files and the ids of the processes.
+    """
+
+    def __init__(self, name: str, work: Path) -> None:
+        self.name, self.work = name, work
+        self._noted = work / "processes"
+
+    def say(self, text: str) -> None:
+        """Print one line of progress at once."""
+        print(f"[{self.name}] {text}", flush=True)
+
+    def start(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
+        """
+        Start a process in a group of its own and note its id.
+
+        Signals wait until the id is on disk.
+        """
+        signals = {signal.SIGINT, signal.SIGTERM}
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        try:
+            process = subprocess.Popen(
+                command,
+                text=True,
+                start_new_session=True,
+                preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, signals),
+                **options,
+            )
+            with self._noted.open("a") as noted:
+                noted.write(f"{process.pid} {psutil.Process(process.pid).create_time()}\n")
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        return process
+
+    def stop_started(self) -> None:
+        """Stop the process groups that this run, or an earlier one that was killed, has started, with all in them."""
+        for line in self._noted.read_text().splitlines() if self._noted.exists() else []:
+            pid, created = line.split()
+            try:
+                process = psutil.Process(int(pid))
+                if process.create_time() != float(created):  # another process may have the id by now
+                    continue
+                groups = _groups_of(process)
+            except psutil.NoSuchProcess:
+                continue
+            _signal(groups, signal.SIGTERM)
+            end = time.monotonic() + 10
+            psutil.wait_procs([process], 10)
+            while _alive(groups) and time.monotonic() < end:
+                time.sleep(0.1)
+            _signal(groups, signal.SIGKILL)
+        self._noted.unlink(missing_ok=True)
+
+    def start_simulator(self, *, render_seconds: float) -> str:
+        """Start the simulator on a free port and return its address."""
+        command = [sys.executable, "-m", "airflow_video_providers.simulator", "--port", "0"]
+        command += ["--render-seconds", str(render_seconds)]
+        with (self.work / "simulator.log").open("w") as log:
+            process = self.start(command, stdout=subprocess.PIPE, stderr=log)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "ready on" in line:
+                url = line.split()[-1]
+                self.say(f"simulator of the vendors' APIs on {url}")
+                return url
+        raise RunError(f"the simulator did not start; see {self.work / 'simulator.log'}")
+
+    def airflow(self, arguments: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[str]:
+        """Start an Airflow command."""
+        with log.open("w") as out:
+            return self.start(
+                [sys.executable, "-m", "airflow", *arguments], env=env, stdout=out, stderr=subprocess.STDOUT
+            )
+
+    def run_airflow(self, arguments: list[str], env: dict[str, str], name: str) -> None:
+        """Run an Airflow command to its end."""
+        log = self.work / f"{name}.log"
+        if self.airflow(arguments, env, log).wait():
+            raise RunError(f"airflow {' '.join(arguments)} failed; see {log}")
+
+
+def control(url: str, path: str) -> Any:
+    """Ask the simulator's control API."""
+    response = requests.get(f"{url}/_simulator/{path}", timeout=30)
+    response.raise_for_status()
+    return response.json()
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without the settings of another Airflow."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+
+
+def catalogue(url: str, text: str) -> list[dict[str, Any]]:
+    """Return an example render for each vendor of the simulator, as the variable ``video_catalogue`` holds it."""
+    examples = control(url, f"examples?text={text}")
+    return [{"conn_id": f"{vendor}_default", "request": request} for vendor, request in examples.items()]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _groups_of(process: psutil.Process) -> set[int]:
+    """Return the groups of a process and of all that it has started: a task of Airflow has one of its own."""
+    groups = {process.pid}
+    for child in process.children(recursive=True):
+        try:
+            groups.add(os.getpgid(child.pid))
+        except ProcessLookupError:
+            continue
+    return groups - {os.getpgrp()}
+
+
+def _signal(groups: set[int], sig: signal.Signals) -> None:
+    for group in groups:
+        try:
+            os.killpg(group, sig)
+        except ProcessLookupError:
+            continue
+
+
+def _alive(groups: set[int]) -> bool:
+    found = False
+    for group in groups:
+        try:
+            os.killpg(group, 0)
+            found = True
+        except ProcessLookupError:
+            continue
+    return found
