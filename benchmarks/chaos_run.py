@@ -95,7 +95,10 @@ class Phase:
         if fault := self.cases[0].fault:
             self.simulator.settings(list_lag_seconds=6 if "lags" in self.cases[0].name else 0)
             for vendor in self.vendors:
-                self.simulator.fault(vendor, "create", times=None, **fault)
+                # A response is lost once a task, so that a vendor which replays keys can tell; a refusal stands.
+                creates = sum(task.order.vendor == vendor for task in self.tasks)
+                times = creates if self.cases[0].doubtful else None
+                self.simulator.fault(vendor, "create", times=times, **fault)
         # A worker that stands still keeps its slot until the next try has taken its place.
         slots = len(self.tasks) if self.cases[0].blow in ("suspend", "hold") else SLOTS
         self.airflow.call("PATCH", "pools/default_pool?update_mask=slots", {"name": "default_pool", "slots": slots})

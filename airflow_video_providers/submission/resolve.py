@@ -115,7 +115,15 @@ class Resolver:
                 job = purchase.send(request)
                 break
             except VideoApiError as error:
-                if not error.outcome_unknown or left <= 0 or not may_replay(record):
+                if error.outcome_unknown and (left <= 0 or not may_replay(record)):
+                    log.error(
+                        "A render with key %s may exist. The next try sends the same key again until %s, which pays "
+                        "nothing twice. A cleared task renders again: look for this render first.",
+                        record.key,
+                        replayed_until(record).isoformat(timespec="seconds"),
+                    )
+                    raise
+                if not error.outcome_unknown:
                     raise
                 log.warning("%s; sending the same key again in %.0f s", error, min(pause, left))
             time.sleep(min(pause, left))
@@ -154,7 +162,12 @@ def may_replay(record: SubmissionRecord) -> bool:
     """Tell whether the vendor still answers the key of an intent by the job of its first send."""
     if record.replay_seconds is None:
         return False
-    return datetime.now(timezone.utc) < record.intended_at + timedelta(seconds=REPLAY_SHARE * record.replay_seconds)
+    return datetime.now(timezone.utc) < replayed_until(record)
+
+
+def replayed_until(record: SubmissionRecord) -> datetime:
+    """Return until when the key of an intent is sent again; the time of the intent where the vendor replays none."""
+    return record.intended_at + timedelta(seconds=REPLAY_SHARE * (record.replay_seconds or 0))
 
 
 def describe_render(record: SubmissionRecord) -> str:

@@ -127,12 +127,13 @@ def test_the_first_request_is_still_under_way_at_the_retry(world):
     assert world.slept > 0
 
 
-def test_a_first_request_that_does_not_end_leaves_the_outcome_unknown(world):
+def test_a_first_request_that_does_not_end_leaves_the_outcome_unknown(world, caplog):
     crash(world, BEFORE_PERSIST)
     world.in_flight = 99
     with pytest.raises(VideoApiUnavailableError, match="under way") as caught:
         submit(world, 2)
     assert caught.value.outcome_unknown
+    assert f"A render with key {world.stored[RECORD_KEY]['key']} may exist" in caplog.text
     assert world.stored[RECORD_KEY]["state"] == "intended"
     world.in_flight = 0
     assert submit(world, 3).job.job_id == "job-1"
