@@ -81,8 +81,8 @@ def _proxy(value: Any) -> str:
 
 def _secret(value: Any) -> str:
     text = value.strip() if isinstance(value, str) else ""
-    if len(text) < _SHORTEST_SECRET:
-        raise ValueError(f"a secret of {_SHORTEST_SECRET} characters or more")
+    if len(text) < _SHORTEST_SECRET or not text.isprintable():
+        raise ValueError(f"a secret of {_SHORTEST_SECRET} characters or more, in one line")
     return text
 
 

@@ -78,6 +78,12 @@ class VideoHook(ConnectedHook):
     """
     signs_callbacks: ClassVar[bool] = False
     """Whether the vendor signs what it posts to the webhook of an account, so that its address needs no token."""
+    callback_window: ClassVar[float | None] = None
+    """
+    How old, or how far ahead, a callback may be by the time that the vendor sends with it, in seconds.
+
+    None: it sends no time, so that a callback that someone has heard can be sent again at any time.
+    """
     can_list: ClassVar[bool]
     """Whether :meth:`get_jobs` polls many jobs in one request."""
     can_find: ClassVar[bool]
@@ -308,8 +314,12 @@ class VideoHook(ConnectedHook):
             raise callbacks.forged()
         return secret
 
-    def callback_job_id(self, document: Mapping[str, Any]) -> str | None:
-        """Return the id of the job that the body of a callback names; default: None, the key alone tells the job."""
+    def callback_job_id(self, document: Mapping[str, Any]) -> Any:
+        """
+        Return the id of the job that the body of a callback names, as it stands there.
+
+        Default: None, the key alone tells the job. What is no text or number names no job.
+        """
         return None
 
     def callback_event_id(self, headers: Mapping[str, str], body: bytes) -> str | None:

@@ -33,6 +33,7 @@ CLOCK_WINDOW = 300.0
 """How far the time that a callback is signed with may lie from now, in seconds, in the past and in the future."""
 
 _LONGEST_HEADER = 4096
+_MILLISECOND_DIGITS = 13
 _DOMAIN = "airflow-video-callback"  # so that no signature of a vendor under the same secret is one of our tokens
 
 
@@ -171,8 +172,13 @@ def make_address(base_url: str, *, conn_id: str, key: str | None = None, token: 
             "https://airflow.example.com, without user, query or fragment. Set the connection's extra "
             "'callback_base_url'."
         )
+    return with_token(f"{base}/video-callbacks/{quote(conn_id, safe='')}", key=key, token=token)
+
+
+def with_token(url: str, *, key: str | None, token: str | None) -> str:
+    """Return an address with this key and token for its whole query; None: without that one."""
     query = urlencode({name: value for name, value in (("key", key), ("token", token)) if value is not None})
-    return f"{base}/video-callbacks/{quote(conn_id, safe='')}{'?' if query else ''}{query}"
+    return f"{url.partition('?')[0]}{'?' if query else ''}{query}"
 
 
 def fill_field(request: Mapping[str, Any], field: str, value: str, *, vendor: str) -> dict[str, Any]:
@@ -197,6 +203,16 @@ def sign(secret: str, message: bytes) -> str:
     return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
 
 
+def check_signature(secret: str, message: bytes, given: str | None) -> None:
+    """
+    Check that a vendor has signed a message: HMAC-SHA256 under the shared secret, in hex.
+
+    :raises VideoCallbackRefusedError: the signature is missing or wrong: 401.
+    """
+    if given is None or not is_same(given.lower(), [sign(secret, message)]):
+        raise forged()
+
+
 def is_same(given: str, expected: Iterable[str]) -> bool:
     """Tell whether a text is one of those expected, in a time that tells nothing about how much of it is right."""
     right = False
@@ -207,14 +223,15 @@ def is_same(given: str, expected: Iterable[str]) -> bool:
 
 def check_time(value: str | None, *, window: float = CLOCK_WINDOW) -> str:
     """
-    Return the time that a callback was signed at, as it was written: seconds since 1970.
+    Return the time that a callback was signed at, as it was written: seconds or milliseconds since 1970.
 
     :raises VideoCallbackRefusedError: it is missing, no number, or more than ``window`` seconds from now: 401.
     """
     digits = value or ""
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 12):
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MILLISECOND_DIGITS):
         raise VideoCallbackRefusedError("The time of the signature is missing or no number of seconds.", status=401)
-    if abs(time.time() - int(digits)) > window:
+    at = int(digits) / 1000 if len(digits) == _MILLISECOND_DIGITS else int(digits)
+    if abs(time.time() - at) > window:
         raise VideoCallbackRefusedError(
             f"The signature is more than {window:.0f} seconds old, or from the future.", status=401
         )

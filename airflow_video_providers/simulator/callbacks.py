@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import logging
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow_video_providers.simulator.faults import CALLBACK
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from airflow_video_providers.simulator.vendor import Notice, Vendor
     from airflow_video_providers.simulator.world import World
 
+log = logging.getLogger(__name__)
+
+RECEIVERS = "A receiver of callbacks must be an http or https URL of this machine: 127.0.0.1, [::1] or localhost"
 TICK_SECONDS = 0.1
 SENDERS = 16
 
@@ -65,6 +71,10 @@ class Messenger:
 
     async def _try(self, vendor: str, notice: Notice, effect: Mapping[str, Any]) -> None:
         settings, loop = self.world.settings.of(vendor), asyncio.get_running_loop()
+        if not is_receiver(notice.url):
+            log.warning("A callback of %s is not sent. %s", vendor, RECEIVERS)
+            self.world.count(vendor, "callback_failures")
+            return
         for attempt in range(settings.callback_attempts):
             if attempt:
                 await asyncio.sleep(settings.callback_retry_seconds)
@@ -78,6 +88,17 @@ class Messenger:
         self.world.count(vendor, "callback_failures")
 
 
+def is_receiver(url: str) -> bool:
+    """Tell whether callbacks may be sent to a URL: to this machine alone, whatever a request asks for."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+        local = host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+    return local and parts.scheme in ("http", "https")
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A callback goes to the URL that was registered and to no other."""
 
@@ -86,8 +107,6 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _send(notice: Notice, effect: Mapping[str, Any], timeout: float) -> None:
-    if not notice.url.startswith(("http://", "https://")):
-        raise ValueError("A receiver must be an http or https URL")
     body, headers = notice.body, dict(notice.headers)
     if body and effect.get("malformed"):
         body = body[: len(body) // 2]
@@ -95,7 +114,7 @@ def _send(notice: Notice, effect: Mapping[str, Any], timeout: float) -> None:
         signed = (body or b"") + (b" " if effect.get("wrong_signature") else b"")
         headers.update(notice.sign(signed, time.time() - effect.get("signed_ago", 0)))
     request = urllib.request.Request(notice.url, body, headers=headers, method=notice.method)
-    # Receivers are on this machine or near it: a proxy of the environment has no part in this.
+    # Receivers are on this machine: a proxy of the environment has no part in this.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
     with opener.open(request, timeout=timeout):
         pass

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from airflow_video_providers.simulator.callbacks import RECEIVERS, is_receiver
 from airflow_video_providers.simulator.contents import Contents, TooSmallError
 from airflow_video_providers.simulator.faults import CALLBACK, Fault
 from airflow_video_providers.simulator.jobs import Job, job_as_json
@@ -57,6 +58,15 @@ class FaultRequest(BaseModel):
     duplicates: int | None = Field(None, ge=1, le=100)
     wrong_signature: bool | None = None
     signed_ago: float | None = None
+
+
+class WebhookRequest(BaseModel):
+    """An address for the webhooks of an account."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    vendor: Literal[VENDORS]  # type: ignore[valid-type]  # they are found at run time
+    url: str
 
 
 class JobMove(BaseModel):
@@ -149,6 +159,17 @@ def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) 
     @app.get("/vendors")
     async def get_vendors() -> Response:
         return json_answer({name: vendor.summary() for name, vendor in vendors.items()})
+
+    @app.post("/webhooks")
+    async def register_webhook(body: WebhookRequest) -> Response:
+        register = vendors[body.vendor].register_webhook
+        if register is None:
+            raise HTTPException(422, f"{body.vendor} knows no webhook of an account")
+        if not is_receiver(body.url):
+            raise HTTPException(422, RECEIVERS)
+        secret = register(world, body.url)
+        world.watch_active(body.vendor)
+        return json_answer({"secret": secret})
 
     @app.get("/uploads")
     async def list_uploads() -> Response:

@@ -96,6 +96,9 @@ class Vendor:
     """The headers that carry the key; no link of any vendor takes them."""
     settings: type[Settings] = Settings
     """The settings, with those that only this vendor has."""
+    register_webhook: Callable[[World, str], str | None] | None = None
+    """Registers an address for the webhooks of the account, as the user does it on the vendor's page, and returns the
+    secret that they are signed with; None: the vendor knows no such webhook."""
     limit_headers: Callable[[float], dict[str, str]] = retry_after
     """The headers of a 429, for the seconds to wait."""
 

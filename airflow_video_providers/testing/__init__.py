@@ -11,11 +11,14 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("base", "parts", "job_tests", "submission_tests", "account_tests"))
+    *(
+        f"{__name__}.{module}"
+        for module in ("base", "parts", "job_tests", "submission_tests", "account_tests", "callback_tests")
+    )
 )
 
 from airflow_video_providers.testing.conformance import VideoHookConformance  # noqa: E402
-from airflow_video_providers.testing.control import VendorControl  # noqa: E402
+from airflow_video_providers.testing.control import VendorControl, WebhookControl  # noqa: E402
 from airflow_video_providers.testing.tap import Tap  # noqa: E402
 
-__all__ = ["Tap", "VendorControl", "VideoHookConformance"]
+__all__ = ["Tap", "VendorControl", "VideoHookConformance", "WebhookControl"]

@@ -64,6 +64,11 @@ def can_list(hook: type[VideoHook]) -> bool:
     return hook.can_list
 
 
+def takes_callback(hook: type[VideoHook]) -> bool:
+    """Tell whether a request can name the address of its callback."""
+    return hook.takes_callback
+
+
 class ConformanceBase:
     """A hook, a fake server, and a tap between them; tests that do not apply to the hook's class are left out."""
 
@@ -105,12 +110,12 @@ class ConformanceBase:
         assert learned is not None, "submit_job made the server create no job"
         return lambda request: (request.method, request.path) == (learned.method, learned.path)
 
-    def make_hook(self, fields: dict[str, Any]) -> VideoHook:
+    def make_hook(self, fields: dict[str, Any], *, conn_id: str = "conformance") -> VideoHook:
         """Build the hook as operators do, by the connection's id alone, with a connection of these fields."""
         fields = {"conn_type": self.hook_class.conn_type, **fields}
         fields["extra"] = json.dumps(fields.get("extra") or {})
-        hook = self.hook_class("conformance")
-        hook.connection = Connection(conn_id="conformance", **fields)
+        hook = self.hook_class(conn_id)
+        hook.connection = Connection(conn_id=conn_id, **fields)
         hook.retry_deadline = _RETRY_DEADLINE
         return hook
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 class VendorControl(Protocol):
@@ -40,4 +40,17 @@ class VendorControl(Protocol):
 
     def forget(self, job_id: str) -> None:
         """Remove a job with its files, as if the user had deleted it or the vendor's retention time were over."""
+        ...
+
+
+@runtime_checkable
+class WebhookControl(VendorControl, Protocol):
+    """A control object whose server also posts to the webhook of an account; without it those tests are skipped."""
+
+    def register_webhook(self, url: str) -> str | None:
+        """
+        Register an address for the webhooks of the account, as a user does it on the vendor's page.
+
+        Return the secret that they are signed with; None where the vendor does not sign.
+        """
         ...

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import uuid
 from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 from airflow_video_providers.exceptions import VideoApiNotFoundError
 from airflow_video_providers.hooks.base import VideoHook
+from airflow_video_providers.hooks.callbacks import KEY_HEADER, TOKEN_HEADER
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 from airflow_video_providers.testing.control import VendorControl
 from airflow_video_providers.testing.tap import TapRequest
@@ -46,6 +52,43 @@ def carries_credentials(request: TapRequest, control: VendorControl) -> bool:
     """Tell whether a request shows the login or the password of the connection."""
     secrets = [control.connection().get(name) for name in ("login", "password")]
     return "authorization" in request.headers or any(secret in request for secret in secrets if secret)
+
+
+class CallbackServer:
+    """Takes what a fake server posts, and gives it to a hook as Airflow's API server does."""
+
+    def __init__(self) -> None:
+        heard: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                ours = {"key": KEY_HEADER, "token": TOKEN_HEADER}
+                headers = {name: value for name, value in self.headers.items() if name not in ours.values()}
+                query = parse_qsl(urlsplit(self.path).query)
+                heard.put((headers | {ours[name]: value for name, value in query if name in ours}, body))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                """Keep quiet: the path has a token."""
+
+        self._heard = heard
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/airflow"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def wait(self) -> tuple[dict[str, str], bytes]:
+        """Return headers and body of the next callback; fail after 30 seconds."""
+        try:
+            return self._heard.get(timeout=30)
+        except queue.Empty:
+            raise AssertionError("no callback came within 30 seconds") from None
+
+    def close(self) -> None:
+        """Stop."""
+        self._server.shutdown()
+        self._server.server_close()
 
 
 def content_of(hook: VideoHook, job_id: str, output: VideoOutput) -> bytes:

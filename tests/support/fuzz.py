@@ -195,6 +195,8 @@ class ArgumentMaker:
             return None
         if kind is str:
             return self.chance.choice([*_WORDS[:12], "owner/app|r1", "owner/app|r1", "job-1", "job-1", "job-1"])
+        if kind is bytes:
+            return self.chance.choice([b"", b"{}", b"\xff", b"[1]", b'{"id": "1", "data": {"id": 7}}', b"{" * 50_000])
         if kind is bool:
             return self.chance.choice([True, False])
         if kind in (int, float):

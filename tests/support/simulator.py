@@ -82,6 +82,11 @@ class Simulator:
         moved: dict[str, Any] = self._call("POST", f"jobs/{job_id}", fields)
         return moved
 
+    def register_webhook(self, vendor: str, url: str) -> str | None:
+        """Register an address for the webhooks of the account; returns the secret that they are signed with."""
+        secret: str | None = self._call("POST", "webhooks", {"vendor": vendor, "url": url})["secret"]
+        return secret
+
     def reset(self) -> None:
         """Forget jobs, faults, counts and changed settings."""
         self._call("POST", "reset")

@@ -12,13 +12,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_video_providers.exceptions import SubmissionKeyConflictError, VideoConfigurationError
-from airflow_video_providers.hooks import common
+from airflow_video_providers.hooks import callbacks, common
 from airflow_video_providers.hooks.base import VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.colossyan import schemas
-from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
+from airflow_video_providers.jobs import CallbackHint, JobState, VideoJob, VideoOutput
 
 KEY_FIELD = "airflow_submission_key"
 """The name in ``callbackPayload`` under which the submission key is sent, and comes back in the callback."""
+
+TOKEN_FIELD = "airflow_callback_token"
+"""The name in ``callbackPayload`` under which a callback proves that it belongs to the key."""
 
 RESERVED_NAMES = frozenset({"url", "videoUrl", "shareUrl", "status"})
 """Fields of the callback itself, into whose body ``callbackPayload`` and ``dynamicVariables`` are merged."""
@@ -129,6 +132,49 @@ class ColossyanHook(VideoHook):
         if text := video.vttSubtitleString:
             outputs.append(VideoOutput(kind="subtitles", content=text, media_type="text/vtt", **shared))
         return outputs
+
+    # ------------------------------------------------------------------ callbacks
+
+    def callback_url(self, base_url: str, key: str | None = None) -> str:
+        """Return the address for callbacks, without a token: that is in ``callbackPayload``."""
+        return callbacks.make_address(base_url, conn_id=self.conn_id)
+
+    def callback_request(self, request: Mapping[str, Any], *, url: str, key: str) -> dict[str, Any]:
+        """
+        Return the request with ``callback``, or ``callbackUrl`` for a template, and a token in ``callbackPayload``.
+
+        Colossyan signs nothing. It gives ``callbackPayload`` back in the callback, so the key goes there with an
+        HMAC-SHA256 of connection and key, which no one else can make.
+
+        :raises VideoConfigurationError: the request fills one of the two fields already, or uses a name of ours.
+        :raises SubmissionKeyConflictError: ``callbackPayload`` is no object, or the key's name is taken.
+        """
+        for name in ("callback", "callbackUrl"):
+            callbacks.fill_field(request, name, url, vendor=self.hook_name)
+        field = "callbackUrl" if "templateJobId" in request else "callback"
+        body = {name: value for name, value in request.items() if name not in ("callback", "callbackUrl")}
+        payload = _callback_payload({**body, field: url}, key)
+        variables = request.get("dynamicVariables")
+        if TOKEN_FIELD in payload or (isinstance(variables, Mapping) and TOKEN_FIELD in variables):
+            raise VideoConfigurationError(f"The request already holds {TOKEN_FIELD!r}; leave that name free.")
+        token = callbacks.make_token(self.callback_secret(), conn_id=self.conn_id, key=key)
+        return {**body, field: url, "callbackPayload": {**payload, TOKEN_FIELD: token}}
+
+    def verify_callback(self, headers: Mapping[str, str], body: bytes) -> CallbackHint:
+        """
+        Check the token that was sent in ``callbackPayload``; its names are at the top of the body.
+
+        The body names the video and not the job, so that the hint holds the key alone.
+
+        :raises VideoCallbackRefusedError: it is forged, of another connection or key, too long or cannot be read.
+        """
+        document = callbacks.read_document(headers, body)
+        hint = callbacks.make_hint(key=document.get(KEY_FIELD))
+        token = document.get(TOKEN_FIELD)
+        if hint.key is None or not isinstance(token, str):
+            raise callbacks.forged()
+        callbacks.check_token(self.verifying_secret(), token, conn_id=self.conn_id, key=hint.key)
+        return hint
 
     def check_connection(self) -> str:
         """Ask for the avatars, which costs nothing."""

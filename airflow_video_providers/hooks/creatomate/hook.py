@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import VideoConfigurationError
+from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.common import HeaderAuth, missing_link, state_of
 from airflow_video_providers.hooks.creatomate.schemas import CreatomateCheck, CreatomateRender
@@ -126,6 +127,18 @@ class CreatomateHook(VideoHook):
         if render.snapshot_url:
             outputs.append(VideoOutput(kind="thumbnail", url=render.snapshot_url, output_id=render.id))
         return outputs
+
+    def callback_request(self, request: Mapping[str, Any], *, url: str, key: str) -> dict[str, Any]:
+        """
+        Return the request with ``webhook_url``. Creatomate signs nothing, so the address carries a token of ours.
+
+        :raises VideoConfigurationError: the request fills ``webhook_url`` already.
+        """
+        return callbacks.fill_field(request, "webhook_url", url, vendor=self.hook_name)
+
+    def callback_job_id(self, document: Mapping[str, Any]) -> Any:
+        """Return the render's id: the body is the render, as a GET shows it."""
+        return document.get("id")
 
     def check_connection(self) -> str:
         """Ask for the project's templates, which costs nothing."""

@@ -16,11 +16,10 @@ from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.api.settings import ClientSettings, HeaderText, Seconds, Truth
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.common import HeaderAuth
+from airflow_video_providers.hooks.fal.names import app_of
 from airflow_video_providers.hooks.fal.schemas import FalQueued, FalStatus, FalUpload
 
 PLATFORM_URL, STORAGE_URL = "https://api.fal.ai/v1", "https://rest.fal.ai"
-NAMESPACES = ("workflows", "comfy")
-"""Namespaces of endpoints: what stands in them has one segment more than owner and app."""
 LIST_PATH = "/models/requests/by-endpoint"
 LIST = f"GET {LIST_PATH}"
 
@@ -198,12 +197,6 @@ class FalEndpoints(VideoHook, abstract=True):
         """``POST /storage/upload/initiate``: ask for a link for one PUT."""
         body, params = {"file_name": file_name, "content_type": content_type}, {"storage_type": "gcs"}
         return self.storage.fetch(FalUpload, "POST", "/storage/upload/initiate", json=body, params=params)
-
-
-def app_of(endpoint: str) -> str:
-    """Return what of an endpoint is in the path of its requests: owner and app, in a namespace with that before."""
-    parts = endpoint.split("/")
-    return "/".join(parts[: 3 if parts[0] in NAMESPACES else 2])
 
 
 def _utc(when: datetime | None) -> str | None:

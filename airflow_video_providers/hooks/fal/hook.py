@@ -22,9 +22,11 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
 from airflow_video_providers.hooks.common import CLOCK_MARGIN, missing_link, oldest_usable, pages, readable, state_of
-from airflow_video_providers.hooks.fal.endpoints import LIST, NAMESPACES, FalEndpoints, parse_fal_error
+from airflow_video_providers.hooks.fal.endpoints import LIST, parse_fal_error
 from airflow_video_providers.hooks.fal.files import find_outputs
+from airflow_video_providers.hooks.fal.names import make_job_id, parse_job_id, split_request
 from airflow_video_providers.hooks.fal.schemas import FalRequest
+from airflow_video_providers.hooks.fal.webhooks import FalWebhooks
 from airflow_video_providers.hooks.uploads import put_stream
 from airflow_video_providers.jobs import JobError, JobState, VideoJob, VideoOutput
 
@@ -40,7 +42,7 @@ KEY_PARAMETER = "airflow_submission_key"
 """The parameter of the webhook's address that carries the submission key."""
 
 
-class FalHook(FalEndpoints):
+class FalHook(FalWebhooks):
     """
     fal's queue behind one Airflow connection.
 
@@ -73,14 +75,14 @@ class FalHook(FalEndpoints):
         :raises SubmissionKeyConflictError: the query of ``fal_webhook`` holds another key already.
         :raises VideoApiError: ``outcome_unknown`` tells whether a request may be queued all the same.
         """
-        endpoint, body = _split(request)
+        endpoint, body = split_request(request)
         webhook = request.get("fal_webhook")
         if webhook is not None:
             webhook = _with_key(webhook, key)
         queued = self.create_request(endpoint, body, webhook=webhook)
         return VideoJob(
             vendor=self.vendor,
-            job_id=f"{endpoint}|{queued.request_id}",
+            job_id=make_job_id(endpoint, queued.request_id),
             state=JobState.QUEUED,
             vendor_status="IN_QUEUE",
             stage=_stage(queued.queue_position),
@@ -94,7 +96,7 @@ class FalHook(FalEndpoints):
 
         :raises VideoApiNotFoundError: the vendor does not know it, or no longer: it keeps a request for 30 days.
         """
-        endpoint, request_id = _parse_id(job_id)
+        endpoint, request_id = parse_job_id(job_id)
         status = self.get_request_status(endpoint, request_id)
         state = state_of(self.vendor, status.status, STATES)
         error = None
@@ -119,7 +121,7 @@ class FalHook(FalEndpoints):
 
         :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it.
         """
-        endpoint, body = _split(request)
+        endpoint, body = split_request(request)
         wanted, found, unread = _canonical(body), list[VideoJob](), 0
         for item in self._listed(endpoint, since - CLOCK_MARGIN):
             if item is None:
@@ -134,7 +136,7 @@ class FalHook(FalEndpoints):
 
         :return: the job as it was polled before the call; None where the vendor knows it no longer.
         """
-        endpoint, request_id = _parse_id(job_id)
+        endpoint, request_id = parse_job_id(job_id)
         try:
             job = self.get_job(job_id)
             if job.state.is_terminal:
@@ -158,7 +160,7 @@ class FalHook(FalEndpoints):
         """
         job = self.get_job(job_id)
         raise_if_unfinished(job)
-        outputs = find_outputs(self.get_result(*_parse_id(job_id)))
+        outputs = find_outputs(self.get_result(*parse_job_id(job_id)))
         if not outputs:
             raise missing_link(job, "url", endpoint="GET /{app}/requests/{id}")
         return outputs
@@ -203,41 +205,17 @@ class FalHook(FalEndpoints):
             state = JobState.SUCCEEDED if good else JobState.FAILED
         else:
             try:
-                state = self.get_job(f"{endpoint}|{item.request_id}").state
+                state = self.get_job(make_job_id(endpoint, item.request_id)).state
             except VideoApiNotFoundError:
                 state = JobState.CANCELLED  # removed from the queue
         return VideoJob(
             vendor=self.vendor,
-            job_id=f"{endpoint}|{item.request_id}",
+            job_id=make_job_id(endpoint, item.request_id),
             state=state,
             vendor_status="IN_PROGRESS" if item.ended_at is None else "COMPLETED",
             created_at=item.sent_at,
             finished_at=item.ended_at,
         )
-
-
-def _split(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the endpoint and the model's input."""
-    endpoint = str(request.get("endpoint") or "").strip("/")
-    parts = endpoint.split("/")
-    if len(parts) < 2 + (parts[0] in NAMESPACES) or not all(
-        part and part not in (".", "..") and part.replace("-", "").replace("_", "").replace(".", "").isalnum()
-        for part in parts
-    ):
-        raise VideoConfigurationError(
-            f"A fal request needs 'endpoint': owner, app and path of a model such as 'fal-ai/veo3.1', not {endpoint!r}."
-        )
-    return endpoint, {name: value for name, value in request.items() if name not in ("endpoint", "fal_webhook")}
-
-
-def _parse_id(job_id: str) -> tuple[str, str]:
-    endpoint, separator, request_id = str(job_id).rpartition("|")
-    if not separator or not request_id:
-        raise VideoConfigurationError(
-            f"{job_id!r} is no id of a fal job: it must be endpoint and request id, 'fal-ai/veo3.1|<request id>'. "
-            "Was it templated from an XCom that is not there?"
-        )
-    return _split({"endpoint": endpoint})[0], request_id
 
 
 def _with_key(webhook: Any, key: str | None) -> str:

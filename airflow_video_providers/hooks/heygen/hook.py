@@ -18,6 +18,7 @@ from airflow_video_providers.exceptions import (
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
 )
+from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
 from airflow_video_providers.hooks.common import (
     CLOCK_MARGIN,
@@ -32,7 +33,7 @@ from airflow_video_providers.hooks.common import (
 from airflow_video_providers.hooks.heygen.endpoints import HeyGenEndpoints
 from airflow_video_providers.hooks.heygen.schemas import HeyGenVideo, HeyGenVideoStatus
 from airflow_video_providers.hooks.uploads import put_stream
-from airflow_video_providers.jobs import JobError, JobState, OutputKind, VideoJob, VideoOutput
+from airflow_video_providers.jobs import CallbackHint, JobError, JobState, OutputKind, VideoJob, VideoOutput
 
 STATES = {
     "waiting": JobState.QUEUED,
@@ -42,6 +43,7 @@ STATES = {
     "completed": JobState.SUCCEEDED,
     "failed": JobState.FAILED,
 }
+EVENTS = ("avatar_video.success", "avatar_video.fail")
 TYPES = ("avatar", "image", "cinematic_avatar", "studio")
 
 _LIST = "GET /v3/videos"
@@ -67,6 +69,8 @@ class HeyGenHook(HeyGenEndpoints):
     default_base_url = "https://api.heygen.com"
     key_support: ClassVar[KeySupport] = KeySupport.BEST_EFFORT
     replay_seconds = 24 * 3600.0
+    signs_callbacks = True
+    callback_window = callbacks.CLOCK_WINDOW
 
     def make_auth(self) -> HeaderAuth:
         """Return what adds the key or token to a request."""
@@ -250,6 +254,51 @@ class HeyGenHook(HeyGenEndpoints):
             created_at=video.created_at,
             finished_at=video.completed_at,
         )
+
+    # ------------------------------------------------------------------ callbacks
+
+    def callback_request(self, request: Mapping[str, Any], *, url: str, key: str) -> dict[str, Any]:
+        """
+        Return the request with ``callback_url``.
+
+        Whether HeyGen signs what it posts there is not documented, so the address carries a token of ours.
+
+        :raises VideoConfigurationError: the video agent and cinematic avatars know no ``callback_url``, or the request
+            fills it already.
+        """
+        if _form(request) == "agent" or request.get("type") == "cinematic_avatar":
+            raise VideoConfigurationError(
+                "HeyGen documents no 'callback_url' for the video agent and for cinematic avatars: register the "
+                "webhook of the account instead (register_callback). Nothing was sent."
+            )
+        return callbacks.fill_field(request, "callback_url", url, vendor=self.hook_name)
+
+    def register_callback(self, url: str) -> str | None:
+        """Register the account's webhook for the events of videos, and return its secret, which is shown only now."""
+        return self.create_webhook(url, events=EVENTS).secret
+
+    def verify_callback(self, headers: Mapping[str, str], body: bytes) -> CallbackHint:
+        """
+        Check a webhook of the account by ``Heygen-Signature``, a post to a request's ``callback_url`` by its token.
+
+        The signature is HMAC-SHA256 of the raw body in hex. ``Heygen-Timestamp`` must be at most 300 seconds from now,
+        but is not signed: it bounds the vendor's own repeats, not those of someone who has heard one.
+
+        :raises VideoCallbackRefusedError: it is forged, stale, too long or cannot be read.
+        """
+        callbacks.check_size(body)
+        secret, key = self.verifying_secret(), None
+        if callbacks.read_header(headers, callbacks.TOKEN_HEADER) is not None:
+            key, _ = callbacks.check_address_token(secret, headers, conn_id=self.conn_id)
+        else:
+            callbacks.check_signature(secret, body, callbacks.read_header(headers, "Heygen-Signature"))
+            callbacks.check_time(callbacks.read_header(headers, "Heygen-Timestamp"))
+        data = callbacks.part_of(callbacks.read_document(headers, body), "event_data")
+        return callbacks.make_hint(job_id=data.get("video_id"), key=key or data.get("callback_id"))
+
+    def callback_event_id(self, headers: Mapping[str, str], body: bytes) -> str | None:
+        """Return ``Heygen-Event-Id``, which is not signed."""
+        return callbacks.read_header(headers, "Heygen-Event-Id")
 
     def _to_polled(self, job_id: str, line: HeyGenVideoStatus) -> VideoJob:
         state = state_of(self.vendor, line.status, STATES)

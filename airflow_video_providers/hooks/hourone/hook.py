@@ -17,10 +17,10 @@ from pydantic import Field
 
 from airflow_video_providers.api.settings import ClientSettings, HeaderText
 from airflow_video_providers.exceptions import SubmissionKeyConflictError, VideoSearchInconclusiveError
-from airflow_video_providers.hooks import common
+from airflow_video_providers.hooks import callbacks, common
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.hourone import schemas
-from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
+from airflow_video_providers.jobs import CallbackHint, JobState, VideoJob, VideoOutput
 
 LONGEST_CORRELATION_ID = 100
 
@@ -73,6 +73,7 @@ class HourOneHook(VideoHook):
     default_conn_name = "hourone_default"
     default_base_url = "https://api.makereals.com/api/v1"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
+    signs_callbacks = True
     settings_model = HourOneSettings
     settings: HourOneSettings
 
@@ -170,6 +171,21 @@ class HourOneHook(VideoHook):
     def check_connection(self) -> str:
         """Ask for the videos, which costs nothing, and is what finding a job again needs."""
         return f"Hour One accepted the API key; the account shows {len(self.get_videos())} videos."
+
+    def verify_callback(self, headers: Mapping[str, str], body: bytes) -> CallbackHint:
+        """
+        Check ``x-hourone-signature``: HMAC-SHA256 of the raw body, in hex.
+
+        Hour One signs no time and sends no id of the event, so one that was heard can be sent again for ever: it is a
+        hint to poll, and nothing more. It names the video and not the key.
+
+        :raises VideoCallbackRefusedError: it is forged, too long or cannot be read.
+        """
+        callbacks.check_size(body)
+        signature = callbacks.read_header(headers, "x-hourone-signature")
+        callbacks.check_signature(self.verifying_secret(), body, signature)
+        data = callbacks.part_of(callbacks.read_document(headers, body), "data")
+        return callbacks.make_hint(job_id=data.get("id"))
 
     def _to_job(self, video: schemas.HourOneVideo, *, key: str | None = None) -> VideoJob:
         if key is None and video.correlation_id:

@@ -18,6 +18,7 @@ from requests.auth import HTTPBasicAuth
 from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import SubmissionKeyConflictError, VideoConfigurationError, VideoJobError
+from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.common import (
     cancel_by_deleting,
@@ -31,7 +32,7 @@ from airflow_video_providers.hooks.common import (
 from airflow_video_providers.hooks.mux.files import MuxFiles
 from airflow_video_providers.hooks.mux.schemas import MuxAsset, MuxUpload
 from airflow_video_providers.hooks.uploads import put_stream
-from airflow_video_providers.jobs import JobError, JobState, VideoJob, VideoOutput
+from airflow_video_providers.jobs import CallbackHint, JobError, JobState, VideoJob, VideoOutput
 
 STATES = {"preparing": JobState.RUNNING, "ready": JobState.SUCCEEDED, "errored": JobState.FAILED}
 FILES_PREPARING = "ready, files preparing"
@@ -40,6 +41,7 @@ FILES_PREPARING = "ready, files preparing"
 _LIST = "GET /video/v1/assets"
 _PAGE = 100
 _PAGES_FOR_ALL = 5
+_MOST_SIGNATURES = 8
 _UPLOAD_PAUSE, _UPLOAD_SECONDS = 2.0, 300.0
 
 
@@ -59,6 +61,8 @@ class MuxHook(VideoHook):
     default_conn_name = "mux_default"
     default_base_url = "https://api.mux.com"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
+    signs_callbacks = True
+    callback_window = callbacks.CLOCK_WINDOW
 
     def make_auth(self) -> HTTPBasicAuth:
         """Return what adds the token to a request."""
@@ -237,6 +241,37 @@ class MuxHook(VideoHook):
         """``GET /video/v1/uploads/{id}``."""
         return self.fetch(MuxUpload, "GET", "/video/v1/uploads/{id}", id=upload_id, envelope="data")
 
+    # ------------------------------------------------------------------ callbacks
+
+    def verify_callback(self, headers: Mapping[str, str], body: bytes) -> CallbackHint:
+        """
+        Check ``Mux-Signature``: ``t=<seconds>,v1=<hex>``, where v1 is HMAC-SHA256 of the time, a dot and the raw body.
+
+        While a secret is renewed the header has several v1: one of them must be right. The time must be at most 300
+        seconds from now. An event that is not about an asset is an empty hint.
+
+        :raises VideoCallbackRefusedError: it is forged, stale, too long or cannot be read.
+        """
+        callbacks.check_size(body)
+        secret = self.verifying_secret()
+        signed_at, given = _read_signature(callbacks.read_header(headers, "Mux-Signature") or "")
+        expected = callbacks.sign(secret, signed_at.encode(errors="replace") + b"." + body)
+        if not any(callbacks.is_same(signature, [expected]) for signature in given):
+            raise callbacks.forged()
+        callbacks.check_time(signed_at)
+        event = callbacks.read_document(headers, body)
+        subject, asset = callbacks.part_of(event, "object"), callbacks.part_of(event, "data")
+        if subject.get("type") != "asset":
+            return CallbackHint()
+        # The data of an event about a file may be the file; only the asset's own carries the key.
+        is_asset = asset.get("id") == subject.get("id")
+        key = asset.get("passthrough") or callbacks.part_of(asset, "meta").get("external_id") if is_asset else None
+        return callbacks.make_hint(job_id=subject.get("id"), key=key)
+
+    def callback_event_id(self, headers: Mapping[str, str], body: bytes) -> str | None:
+        """Return the ``id`` of the event, which is signed."""
+        return callbacks.make_hint(key=callbacks.read_document(headers, body).get("id")).key
+
     # ------------------------------------------------------------------ from the vendor's words to ours
 
     def _page(self, params: Mapping[str, Any]) -> list[MuxAsset | None]:
@@ -290,6 +325,14 @@ class MuxHook(VideoHook):
             error=error,
             created_at=asset.created_at,
         )
+
+
+def _read_signature(header: str) -> tuple[str, list[str]]:
+    """Return the time and all signatures of version 1 in ``t=...,v1=...``."""
+    pairs = [part.strip().partition("=") for part in header.split(",")]
+    times = {value for name, _, value in pairs if name == "t"}
+    signatures = [value.lower() for name, _, value in pairs if name == "v1"]
+    return (times.pop() if len(times) == 1 else ""), signatures[:_MOST_SIGNATURES]
 
 
 def _files_preparing(asset: MuxAsset) -> list[str]:

@@ -19,7 +19,7 @@ from airflow_video_providers.exceptions import (
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
 )
-from airflow_video_providers.hooks import common
+from airflow_video_providers.hooks import callbacks, common
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.oxolo import schemas
 from airflow_video_providers.hooks.uploads import post_form
@@ -184,6 +184,15 @@ class OxoloHook(VideoHook):
         )
         uploaded = self.client.parse(schemas.OxoloUpload, answer, endpoint=f"POST {path}", outcome_unknown=True)
         return uploaded.results
+
+    def callback_job_id(self, document: Mapping[str, Any]) -> Any:
+        """
+        Return the video's id, where the event has an ``identifier`` like the vendor's other documents.
+
+        The body of an event is not documented: ``identifier`` is read at its top, and under ``data`` and ``results``.
+        """
+        parts = [document, callbacks.part_of(document, "data"), callbacks.part_of(document, "results")]
+        return next((part["identifier"] for part in parts if "identifier" in part), None)
 
     def check_connection(self) -> str:
         """Ask for the credits that are left, which costs none."""

@@ -23,6 +23,7 @@ from airflow_video_providers.exceptions import (
     VideoApiNotFoundError,
     VideoConfigurationError,
 )
+from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.common import HeaderAuth, missing_link, state_of
 from airflow_video_providers.hooks.shotstack.schemas import (
@@ -191,6 +192,24 @@ class ShotstackHook(VideoHook):
             if source.status in ("failed", "deleted") or time.monotonic() >= deadline:
                 raise VideoConfigurationError(f"Shotstack has not taken in upload {upload.id}: it is {source.status}.")
             time.sleep(_UPLOAD_PAUSE)
+
+    def callback_request(self, request: Mapping[str, Any], *, url: str, key: str) -> dict[str, Any]:
+        """
+        Return the request with ``callback``. Shotstack signs nothing, so the address carries a token of ours.
+
+        :raises VideoConfigurationError: Shotstack documents no ``callback`` beside the ``id`` of a template, or the
+            request fills it already.
+        """
+        if "id" in request:
+            raise VideoConfigurationError(
+                "Shotstack documents no 'callback' beside the 'id' of a template: give the 'timeline' itself, or wait "
+                "without a callback. Nothing was sent."
+            )
+        return callbacks.fill_field(request, "callback", url, vendor=self.hook_name)
+
+    def callback_job_id(self, document: Mapping[str, Any]) -> Any:
+        """Return the render's id: ``id`` of a render, ``render`` of a file that the vendor hosts."""
+        return document.get("render" if document.get("type") == "serve" else "id")
 
     def check_connection(self) -> str:
         """Ask for the templates, which costs nothing."""

@@ -7,6 +7,7 @@ Facts come from the vendor's OpenAPI document of its API of version 2, and from 
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from airflow_video_providers.exceptions import (
     VideoApiAuthenticationError,
     VideoConfigurationError,
 )
+from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.common import (
     HeaderAuth,
@@ -29,7 +31,7 @@ from airflow_video_providers.hooks.common import (
     state_of,
 )
 from airflow_video_providers.hooks.synthesia.schemas import SynthesiaVideo, SynthesiaWebhook
-from airflow_video_providers.jobs import JobError, JobState, VideoJob, VideoOutput
+from airflow_video_providers.jobs import CallbackHint, JobError, JobState, VideoJob, VideoOutput
 
 STATES = {
     "in_progress": JobState.RUNNING,
@@ -63,6 +65,8 @@ class SynthesiaHook(VideoHook):
     default_base_url = "https://api.synthesia.io"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
     hopeless_codes = frozenset({"rejected"})
+    signs_callbacks = True
+    callback_window = callbacks.CLOCK_WINDOW
 
     def make_auth(self) -> HeaderAuth:
         """Return what adds the key to a request: raw, without ``Bearer``."""
@@ -223,6 +227,32 @@ class SynthesiaHook(VideoHook):
     def create_webhook(self, url: str, *, events: Sequence[str] = EVENTS) -> SynthesiaWebhook:
         """``POST /v2/webhooks``: register an address; the ``secret`` of the response is shown only now."""
         return self.fetch(SynthesiaWebhook, "POST", "/v2/webhooks", json={"url": url, "events": list(events)})
+
+    # ------------------------------------------------------------------ callbacks
+
+    def register_callback(self, url: str) -> str | None:
+        """Register a webhook for the user of the key, and return its secret, which is shown only now."""
+        return self.create_webhook(url).secret
+
+    def verify_callback(self, headers: Mapping[str, str], body: bytes) -> CallbackHint:
+        """
+        Check ``Synthesia-Signature``: HMAC-SHA256 of ``Synthesia-Timestamp``, a dot and the raw body.
+
+        The time is signed, and must be at most 300 seconds from now. Whether the signature is written in hex or in
+        base64, and the time in seconds or milliseconds, could not be verified: all of them are read.
+
+        :raises VideoCallbackRefusedError: it is forged, stale, too long or cannot be read.
+        """
+        callbacks.check_size(body)
+        secret = self.verifying_secret()
+        signed_at = callbacks.read_header(headers, "Synthesia-Timestamp") or ""
+        digest = callbacks.sign(secret, signed_at.encode(errors="replace") + b"." + body)
+        spellings = [digest, b64encode(bytes.fromhex(digest)).decode()]
+        if not callbacks.is_same(callbacks.read_header(headers, "Synthesia-Signature") or "", spellings):
+            raise callbacks.forged()
+        callbacks.check_time(signed_at)
+        data = callbacks.part_of(callbacks.read_document(headers, body), "data")
+        return callbacks.make_hint(job_id=data.get("id"), key=data.get("callbackId"))
 
     # ------------------------------------------------------------------ from the vendor's words to ours
 

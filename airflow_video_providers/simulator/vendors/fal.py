@@ -7,11 +7,16 @@ A request that ended badly is ``COMPLETED`` with an ``error``; its path has no m
 
 from __future__ import annotations
 
+import base64
+import functools
+import hashlib
 import json
 import time
 import uuid
 from typing import TYPE_CHECKING, Annotated, Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -43,6 +48,8 @@ LIFECYCLE = Lifecycle(
 )
 NAMESPACES = ("workflows", "comfy")
 UPLOADS = "fal.uploads"
+USER_ID = "user-1"
+KEYS_PATH = "/.well-known/jwks.json"
 
 
 class FalSettings(Settings):
@@ -50,6 +57,10 @@ class FalSettings(Settings):
 
     retention_seconds: float = Field(30 * DAY, ge=0)
     """Input and result of a request are kept for so long."""
+    callback_attempts: int = Field(10, ge=1, le=100)
+    """How often a webhook is tried until the receiver answers 2xx."""
+    callback_timeout_seconds: float = Field(15, gt=0)
+    """How long the receiver may take to answer."""
     lists_running: bool = True
     """Whether the platform's list shows requests that have not ended yet."""
 
@@ -60,8 +71,8 @@ class _Upload(BaseModel):
     content_type: str
 
 
-def _authorized(authorization: Annotated[str | None, Header()] = None) -> None:
-    if authorization != f"Key {KEY}":
+def _authorized(request: Request, authorization: Annotated[str | None, Header()] = None) -> None:
+    if authorization != f"Key {KEY}" and not request.url.path.endswith(KEYS_PATH):
         raise RefusedError(401, "Authentication is required to access this application")
 
 
@@ -83,14 +94,41 @@ def _error_answer(request: Request, error: RefusedError) -> Response:
 
 
 def notices(world: World, contents: Contents, job: Job, now: float) -> list[Notice]:
-    """The webhook of a request. It is not signed here: fal signs with Ed25519, by keys that are its own."""
+    """The webhook of a request, signed with Ed25519 by a key that all users of fal share."""
     url = job.extra.get("webhook")
     if not isinstance(url, str) or not job.ended(now):
         return []
     good = job.succeeded(now)
     content: dict[str, Any] = {"request_id": job.job_id, "gateway_request_id": job.job_id}
     content |= {"status": "OK", "payload": result(contents, job)} if good else {"status": "ERROR", "error": _error(job)}
-    return [json_notice("ended", url, content)]
+    return [json_notice("ended", url, content, functools.partial(_sign, job.job_id))]
+
+
+def _sign(request_id: str, body: bytes, now: float) -> dict[str, str]:
+    stamp = str(int(now))
+    message = "\n".join([request_id, USER_ID, stamp, hashlib.sha256(body).hexdigest()])
+    return {
+        "x-fal-webhook-request-id": request_id,
+        "x-fal-webhook-user-id": USER_ID,
+        "x-fal-webhook-timestamp": stamp,
+        "x-fal-webhook-signature": _signing_key().sign(message.encode()).hex(),
+    }
+
+
+def _signing_key() -> Ed25519PrivateKey:
+    """Return the same key in every run, so that who keeps the public one is not fooled by a restart."""
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"the simulator signs as fal").digest())
+
+
+def public_keys() -> dict[str, Any]:
+    """The document of the keys: the one in use, and one that was used before."""
+    former = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"a former key").digest())
+    keys = []
+    for name, key in (("former", former), ("now", _signing_key())):
+        raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        x = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+        keys.append({"kty": "OKP", "crv": "Ed25519", "kid": name, "x": x})
+    return {"keys": keys}
 
 
 def _error(job: Job) -> str:
@@ -118,6 +156,10 @@ def create_app(world: World, contents: Contents) -> FastAPI:
         if job is None or job.cancelled_at is not None or app_of(job.extra["endpoint"]) != app_id:
             raise RefusedError(404, "Request not found")
         return job
+
+    @app.get(f"/rest{KEYS_PATH}")
+    async def get_public_keys() -> Response:
+        return json_answer(public_keys())
 
     @app.get("/platform/models")
     async def get_models(limit: int = 50) -> Response:
@@ -250,6 +292,7 @@ VENDOR = Vendor(
         ("GET", "/platform/models", "catalogue"),
         ("DELETE", "/platform/.*", "delete"),
         ("POST", "/rest/.*", "upload"),
+        ("GET", f"/rest{KEYS_PATH}", "keys"),
     ),
     create_app=create_app,
     error_body=error_body,

@@ -127,6 +127,18 @@ def _signed(secret: str, body: bytes, now: float, event_id: str) -> Mapping[str,
     }
 
 
+def _put_webhook(world: World, url: str, events: list[str] | None) -> dict[str, Any]:
+    endpoint_id = uuid.uuid4().hex
+    webhook = {"endpoint_id": endpoint_id, "url": url, "events": events, "secret": uuid.uuid4().hex}
+    world.put(WEBHOOKS, endpoint_id, webhook)
+    return webhook
+
+
+def register_webhook(world: World, url: str) -> str:
+    """Register an address for all events."""
+    return str(_put_webhook(world, url, None)["secret"])
+
+
 def notices(world: World, contents: Contents, job: Job, now: float) -> list[Notice]:
     """A webhook to each registered address, signed, and one to the request's ``callback_url``, unsigned."""
     if not job.ended(now):
@@ -358,9 +370,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
 
     @app.post("/v3/webhooks/endpoints")
     async def create_webhook(body: _Webhook) -> Response:
-        endpoint_id = uuid.uuid4().hex
-        webhook = {"endpoint_id": endpoint_id, "url": body.url, "events": body.events, "secret": uuid.uuid4().hex}
-        world.put(WEBHOOKS, endpoint_id, webhook)
+        webhook = _put_webhook(world, body.url, body.events)
         world.watch_active(NAME)
         return json_answer({"data": {**webhook, "status": "enabled", "created_at": "2026-11-26T00:00:00Z"}})
 
@@ -415,6 +425,7 @@ VENDOR = Vendor(
     create_app=create_app,
     error_body=error_body,
     notices=notices,
+    register_webhook=register_webhook,
     example={"type": "avatar", "avatar_id": "avatar-1", "voice_id": "voice-1", "script": "Hello!", "title": "{text}"},
     refused={"type": "avatar", "script": "Hello!"},
     key_headers=("x-api-key", "authorization"),

@@ -141,6 +141,20 @@ def error_body(status: int, message: str) -> dict[str, Any]:
     return {"detail": message}
 
 
+def _put_webhook(world: World, fields: dict[str, Any]) -> dict[str, Any]:
+    webhook_id = str(uuid.uuid4())
+    webhook = {**fields, "status": "active", "secret": secrets.token_hex(16)}
+    world.put(WEBHOOKS, webhook_id, webhook)
+    return {"id": webhook_id, **webhook}
+
+
+def register_webhook(world: World, url: str) -> str:
+    """Register an address for both events, as in the profile's settings."""
+    return str(
+        _put_webhook(world, {"name": "simulator", "url": url, "events": ["video.ready", "video.failed"]})["secret"]
+    )
+
+
 def notices(world: World, contents: Contents, job: Job, now: float) -> list[Notice]:
     """The account's webhooks, signed with HMAC-SHA256 of the raw body."""
     if not job.ended(now):
@@ -297,11 +311,9 @@ def create_app(world: World, contents: Contents) -> FastAPI:
 
     @app.post("/webhooks")
     async def create_webhook(body: _Webhook) -> Response:
-        webhook = {**body.model_dump(), "status": "active", "secret": secrets.token_hex(16)}
-        webhook_id = str(uuid.uuid4())
-        world.put(WEBHOOKS, webhook_id, webhook)
+        webhook = _put_webhook(world, body.model_dump())
         world.watch_active(NAME)
-        return json_answer({"id": webhook_id, **webhook}, 201)
+        return json_answer(webhook, 201)
 
     @app.get("/webhooks/{webhook_id}")
     async def get_webhook(webhook_id: str) -> Response:
@@ -346,6 +358,7 @@ VENDOR = Vendor(
     create_app=create_app,
     error_body=error_body,
     notices=notices,
+    register_webhook=register_webhook,
     example={
         "type": "override",
         "source_draft_id": "draft-1",

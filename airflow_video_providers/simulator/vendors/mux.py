@@ -114,6 +114,13 @@ def _sign(secret: str, body: bytes, now: float) -> Mapping[str, str]:
     return {"mux-signature": f"t={stamp},v1={hmac_hex(secret, stamp.encode() + b'.' + body)}"}
 
 
+def register_webhook(world: World, url: str) -> str:
+    """Name the address of the environment's webhooks, as in the dashboard."""
+    world.settings.patch({NAME: {"webhook_url": url}})
+    world.save_settings()
+    return world.settings.own(NAME, MuxSettings).webhook_secret
+
+
 def notices(world: World, contents: Contents, job: Job, now: float) -> list[Notice]:
     """The environment's webhooks: the asset's end, and each static rendition that is ready."""
     own = world.settings.own(NAME, MuxSettings)
@@ -358,6 +365,7 @@ VENDOR = Vendor(
     create_app=create_app,
     error_body=error_body,
     notices=notices,
+    register_webhook=register_webhook,
     example={
         "inputs": [{"url": "https://example.com/archive/{text}.mp4"}],
         "playback_policies": ["public"],

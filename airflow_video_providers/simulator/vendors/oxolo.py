@@ -113,6 +113,17 @@ def results(content: Any) -> Response:
     return json_answer({"results": content})
 
 
+def register_webhook(world: World, url: str) -> None:
+    """Register a system, as the vendor's support does, and subscribe it to the statuses of videos."""
+    system_id = secrets.token_hex(4)
+    systems = world.settings.own(NAME, OxoloSettings).webhook_systems
+    known = {name: system.model_dump() for name, system in systems.items()}
+    world.settings.patch({NAME: {"webhook_systems": {**known, system_id: {"webhookUrl": url}}}})
+    world.save_settings()
+    fields = {"eventType": ["videoUpdateStatus"], "apiKey": KEY, "systemId": system_id}
+    world.put(SUBSCRIPTIONS, secrets.token_hex(8), fields)
+
+
 def notices(world: World, contents: Contents, job: Job, now: float) -> list[Notice]:
     """The account's subscriptions; the body of an event is not documented."""
     events: list[tuple[str, str, dict[str, Any]]] = [("userCredit", "created", {"credits": _credits(world)})]
@@ -350,6 +361,7 @@ VENDOR = Vendor(
     create_app=create_app,
     error_body=error_body,
     notices=notices,
+    register_webhook=register_webhook,
     example={"mode": "url", "url": "https://shop.example/{text}", "template_id": "t-1"},
     refused={"mode": "url", "template_id": "t-1"},
     settings=OxoloSettings,

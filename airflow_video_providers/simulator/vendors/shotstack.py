@@ -45,6 +45,10 @@ OWNER = "owner-1"
 class ShotstackSettings(Settings):
     """What only Shotstack has."""
 
+    callback_attempts: int = Field(10, ge=1, le=100)
+    """How often a callback is tried until the receiver answers 2xx."""
+    callback_timeout_seconds: float = Field(10, gt=0)
+    """How long the receiver may take to answer."""
     file_seconds: float = Field(DAY, ge=0)
     """A render's own files are deleted after so long; the hosted copies stay for ``retention_seconds``."""
     hosting: bool = True
@@ -292,7 +296,13 @@ VENDOR = Vendor(
     create_app=create_app,
     error_body=error_body,
     notices=notices,
-    example={"id": "template-1", "merge": [{"find": "NAME", "replace": "{text}"}]},
+    example={
+        "timeline": {
+            "tracks": [{"clips": [{"asset": {"type": "title", "text": "{{NAME}}"}, "start": 0, "length": 2}]}]
+        },
+        "output": {"format": "mp4", "resolution": "sd"},
+        "merge": [{"find": "NAME", "replace": "{text}"}],
+    },
     refused={"id": "template-1", "merge": "none"},
     key_headers=("x-api-key",),
     settings=ShotstackSettings,

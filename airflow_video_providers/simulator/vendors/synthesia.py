@@ -45,6 +45,8 @@ SOURCES = ["workspace", "my_videos", "shared_with_me"]
 class SynthesiaSettings(Settings):
     """What only Synthesia has."""
 
+    callback_timeout_seconds: float = Field(6, gt=0)
+    """How long the receiver may take to answer."""
     newest_first: bool = True
     """Whether the list begins with the newest video."""
 
@@ -104,6 +106,18 @@ def _error_answer(request: Request, error: RefusedError) -> Response:
 def limit_headers(wait: float) -> dict[str, str]:
     """Seconds until the window ends; there is no ``Retry-After``."""
     return {"ratelimit-limit": "60", "ratelimit-reset": str(math.ceil(wait))}
+
+
+def _put_webhook(world: World, url: str, events: list[str]) -> dict[str, Any]:
+    webhook_id = str(uuid.uuid4())
+    webhook = {"id": webhook_id, "url": url, "events": events, "secret": uuid.uuid4().hex}
+    world.put(WEBHOOKS, webhook_id, webhook)
+    return webhook
+
+
+def register_webhook(world: World, url: str) -> str:
+    """Register an address for both events."""
+    return str(_put_webhook(world, url, ["video.completed", "video.failed"])["secret"])
 
 
 def notices(world: World, contents: Contents, job: Job, now: float) -> list[Notice]:
@@ -227,9 +241,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
 
     @app.post("/v2/webhooks")
     async def create_webhook(body: _Webhook) -> Response:
-        webhook_id = str(uuid.uuid4())
-        webhook = {"id": webhook_id, "url": body.url, "events": body.events, "secret": uuid.uuid4().hex}
-        world.put(WEBHOOKS, webhook_id, webhook)
+        webhook = _put_webhook(world, body.url, body.events)
         world.watch_active(NAME)
         return json_answer({**webhook, "status": "active"}, 201)
 
@@ -252,6 +264,7 @@ VENDOR = Vendor(
     create_app=create_app,
     error_body=error_body,
     notices=notices,
+    register_webhook=register_webhook,
     example={
         "templateId": "9cd2e5f3-0000-4000-8000-000000000001",
         "templateData": {"name": "Ada"},

@@ -39,11 +39,19 @@ class SimulatorControl:
         self.simulator.move(job_id, delete=True)
 
 
+class WebhookSimulatorControl(SimulatorControl):
+    """One whose account has webhooks."""
+
+    def register_webhook(self, url: str) -> str | None:
+        return self.simulator.register_webhook(self.vendor, url)
+
+
 def _suite(vendor: str, hook_class: str) -> type[VideoHookConformance]:
     def control(self: Any, simulator: Simulator) -> SimulatorControl:
-        return SimulatorControl(vendor, simulator)
+        return kind(vendor, simulator)
 
     name = f"Test{hook_class.rpartition('.')[2]}"
+    kind = SimulatorControl if VENDORS[vendor].register_webhook is None else WebhookSimulatorControl
     members = {"hook_class": import_string(hook_class), "control": pytest.fixture(control), "__module__": __name__}
     return type(name, (VideoHookConformance,), members)
 

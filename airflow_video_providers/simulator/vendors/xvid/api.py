@@ -134,6 +134,13 @@ class _Authority:
             raise RefusedError(403, "The signed URL has expired", "0x0000003")
 
 
+def register_webhook(world: World, url: str) -> None:
+    """Have the pipeline of the example ping an address when a job has ended."""
+    pipeline_id = VENDOR.example["pipeline"]["id"]
+    pipeline = world.resources["xvid.pipelines"].get(pipeline_id, {})
+    world.put("xvid.pipelines", pipeline_id, {**pipeline, "ping_urls": {"finished": url, "error": url}})
+
+
 def notices(world: World, contents: Contents, job: Job, now: float) -> list[Notice]:
     """The pipeline's ``ping_urls``; what a ping carries is not documented: here it is the job's id and status."""
     pipeline = world.resources["xvid.pipelines"].get(job.extra["pipeline_id"], {})
@@ -386,6 +393,7 @@ VENDOR = Vendor(
     create_app=create_app,
     error_body=error_body,
     notices=notices,
+    register_webhook=register_webhook,
     example={
         "pipeline": {"id": "pipeline-1"},
         "input": {"input_name": "archive/{text}.mp4"},
