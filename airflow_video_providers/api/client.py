@@ -104,7 +104,7 @@ class VideoApiClient(Exchange):
         if response.status_code == HTTPStatus.NO_CONTENT or not response.content:
             return None
         try:
-            return clean_document(self.decoder(response.content), () if with_secrets else self.secrets)
+            return clean_document(self.decoder(response.content), () if with_secrets else self.hidden)
         except ValueError as error:
             raise self.unreadable(response, error, method, endpoint) from None
 

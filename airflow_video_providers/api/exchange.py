@@ -7,6 +7,7 @@ The credentials go to the origin (scheme, host, port) of the API alone. No redir
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from http.client import HTTPException
@@ -48,6 +49,7 @@ from airflow_video_providers.exceptions import (
 from airflow_video_providers.text.redaction import redact
 
 _SHORTEST_SECRET = 3
+_SENT = 8  # where each request has credentials of its own, such as a signature
 _HOSTS = 4
 _CONNECTIONS = 128  # an upper bound, above any number of threads that share a hook
 
@@ -93,6 +95,7 @@ class Exchange:
         self.settings = settings or ClientSettings()
         # A very short one is no secret, and its letters are in every message.
         self.secrets = [secret for secret in secrets if secret and len(secret) >= _SHORTEST_SECRET]
+        self._sent: deque[str] = deque(maxlen=_SENT)
         self.error_parser = error_parser
         self.causes: dict[int, type[VideoApiError]] = {}
         """What a status means for this vendor, where that is not the usual: e.g. 403 for a wrong key."""
@@ -116,7 +119,12 @@ class Exchange:
 
     def redact(self, text: str, *, longest: int | None = None) -> str:
         """Remove secrets and the query of links from a text, and cut it to ``longest`` characters."""
-        return redact(text, self.secrets, longest=longest)
+        return redact(text, self.hidden, longest=longest)
+
+    @property
+    def hidden(self) -> list[str]:
+        """What is taken out of every text: the secrets, and the credentials as they were sent."""
+        return [*self.secrets, *self._sent]
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -219,12 +227,21 @@ class Exchange:
         headers = {**(self.headers if at_home else {}), **(headers or {})}
         auth = self.auth if at_home else None
         request = self.session.prepare_request(requests.Request(method, url, headers=headers, auth=auth, **kwargs))
+        if auth is not None:
+            self._hide_credentials(request)
         for value in request.headers.values():
             # http.client finds this too, but names the value in its error.
             raw = value if isinstance(value, bytes) else value.encode("latin-1")
             if any(byte in raw for byte in b"\r\n\0"):
                 raise requests.exceptions.InvalidHeader("control characters in a header")
         return request
+
+    def _hide_credentials(self, request: requests.PreparedRequest) -> None:
+        """Take note of what was made of the secrets, such as the Base64 of a name and a password."""
+        value: str | bytes = request.headers.get("Authorization") or ""
+        credential = (value if isinstance(value, str) else value.decode("latin-1")).rpartition(" ")[2]
+        if len(credential) >= _SHORTEST_SECRET and credential not in self.hidden:
+            self._sent.append(credential)
 
     def _unwritable(self, error: Exception, endpoint: str) -> VideoApiError:
         # The text of the error is left out: it can name the value of a header.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import html
 import re
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 HIDDEN = "***"
 DEEPEST = 100
 
+_MOST_ESCAPES = 4  # one within the other
 _READ = 32 * 1024  # of a text that is to be shown, no more is read; all limits below are far shorter
 _SHORTEST_SECRET = 3  # a shorter one is no secret, and its letters are in every message
 _SHORTEST_IN_DOCUMENT = 8  # in a document even a word may be data, such as a part of an id
@@ -26,8 +28,16 @@ _SHORTEST_IN_DOCUMENT = 8  # in a document even a word may be data, such as a pa
 # Control characters, line separators, and what turns the direction of a text or is not seen in it.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]+")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_NO_LINK = re.compile(rf"{_UNSEEN.pattern}|[\s<>\"\\^`{{|}}]")
 
-_QUERY = re.compile(r"\?[^\s\"'<>]+")
+# A question mark, also as URLs, JSON and HTML escape it.
+_QUERY = re.compile(r"(?:\?|%3[fF]|\\u003[fF]|&#(?:63|[xX]3[fF]);)[^\s\"'<>]+")
+_PARAMETER = re.compile(
+    r"\b((?:x-(?:amz|goog)-)?(?:signature|credential|security-token)|sig|(?:[a-z]{1,20}_)?(?:token|secret)|api_?key|"
+    r"account_?key|password)(\s?=\s?|%3d)[^\s\"'<>&;,]{3,}",
+    re.IGNORECASE,
+)
+_SCHEME = re.compile(r"\b(bearer|basic)\s+(?=[^\s0-9]{0,500}[0-9])[a-z0-9+/=._~-]{8,}", re.IGNORECASE)
 _USER = re.compile(r"(?<![^\s\"'<>/(=])[^\s\"'<>/:@(=]{1,256}:[^\s\"'<>/@]{1,256}@")
 _LINK = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{0,30}:(?:\\?/){2})([^\s\"'<>]*)")
 _ESCAPES = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([/\"'\\&]))")
@@ -58,10 +68,13 @@ def redact(text: str, secrets: Iterable[str] = (), *, longest: int | None = None
     :param longest: characters of the result; None: no limit but 32 Ki.
     """
     secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
-    text = _without_secrets(text, secrets)[:_READ]
-    plain = _unescaped(text)
-    if any(secret in plain for secret in secrets):
-        text = _without_secrets(plain, secrets)
+    text = plain = _without_any_case(_without_secrets(text, secrets)[:_READ], secrets)
+    for _ in range(_MOST_ESCAPES):
+        before, plain = plain, _unescaped(plain)
+        if plain == before:
+            break
+        if any(spelling in plain for secret in secrets for spelling in _spellings(secret)):
+            text = plain = _without_any_case(_without_secrets(plain, secrets), secrets)
     return clean_text(_without_link_secrets(text), longest=longest or _READ)
 
 
@@ -96,6 +109,13 @@ def is_link(text: str) -> bool:
     return match is not None and bool(match[2])
 
 
+def _without_any_case(text: str, secrets: list[str]) -> str:
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_IN_DOCUMENT and secret.lower() in text.lower():
+            text = re.sub(re.escape(secret), HIDDEN, text, flags=re.IGNORECASE)
+    return text
+
+
 def _without_secrets(text: str, secrets: list[str]) -> str:
     for secret in secrets:
         for spelling in _spellings(secret):
@@ -107,10 +127,13 @@ def _without_secrets(text: str, secrets: list[str]) -> str:
 @lru_cache(maxsize=256)
 def _spellings(secret: str) -> tuple[str, ...]:
     try:
-        encoded = quote(secret, safe="")
+        raw = secret.encode()
     except UnicodeEncodeError:
-        encoded = secret
-    return (secret,) if encoded == secret else (secret, encoded)
+        return (secret,)
+    spellings = [secret, quote(secret, safe="")]
+    if len(raw) >= _SHORTEST_IN_DOCUMENT:
+        spellings += [b64encode(raw).decode().rstrip("="), urlsafe_b64encode(raw).decode().rstrip("=")]
+    return tuple(dict.fromkeys(spellings))
 
 
 def _unescaped(text: str) -> str:
@@ -123,8 +146,9 @@ def _unescaped(text: str) -> str:
 
 
 def _without_link_secrets(text: str) -> str:
-    """Cut user and password, query, fragment and parameters of every link."""
-    return cut_queries(_USER.sub(f"{HIDDEN}@", _LINK.sub(_shown_link, text)))
+    """Cut user and password, query, fragment and parameters of every link, and what says itself that it is secret."""
+    text = cut_queries(_USER.sub(f"{HIDDEN}@", _LINK.sub(_shown_link, text)))
+    return _SCHEME.sub(rf"\1 {HIDDEN}", _PARAMETER.sub(rf"\1\2{HIDDEN}", text))
 
 
 def _shown_link(match: re.Match[str]) -> str:
@@ -144,19 +168,22 @@ def page_link(value: Any, *, longest: int = 2048) -> str | None:
     """
     Return the http or https link of a page without what may be a credential in it; None for anything else.
 
-    User and password, the query, and a fragment that gives a value to a name are left out.
+    User and password, the query, and a fragment that gives a value to a name are left out; a path that does is None.
     """
     if not isinstance(value, str) or len(value) > _READ:
         return None
     link = value.strip()
     try:
         parts = urlsplit(link)
-        if parts.scheme not in ("http", "https") or not parts.hostname or _UNSEEN.search(link):
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or _NO_LINK.search(link):
             return None
     except ValueError:
         return None
-    fragment = "" if "=" in parts.fragment else parts.fragment
-    shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.partition(";")[0], "", fragment))
+    path = parts.path.partition(";")[0]
+    if "=" in unquote(path):
+        return None
+    fragment = "" if "=" in unquote(parts.fragment) else parts.fragment
+    shown = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", fragment))
     return shown if len(shown) <= longest and not _SURROGATES.search(shown) else None
 
 

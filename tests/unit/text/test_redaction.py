@@ -6,10 +6,12 @@ from __future__ import annotations
 import html
 import json
 import logging
+from base64 import b64encode, urlsafe_b64encode
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+from requests.auth import HTTPBasicAuth
 
 from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.settings import ClientSettings
@@ -53,6 +55,12 @@ class TestText:
             lambda secret: html.escape(secret).replace("+", "&#43;").replace("/", "&#x2F;"),
             lambda secret: "".join(f"\\u{ord(char):04x}" for char in secret),
             lambda secret: quote_plus(secret).lower(),
+            lambda secret: json.dumps(json.dumps(secret)[1:-1])[1:-1],
+            lambda secret: html.escape(html.escape(secret)),
+            lambda secret: quote(quote(secret, safe=""), safe=""),
+            lambda secret: html.escape(json.dumps(quote(secret))[1:-1]),
+            lambda secret: b64encode(secret.encode()).decode().rstrip("="),
+            lambda secret: urlsafe_b64encode(secret.encode()).decode().rstrip("="),
         ],
     )
     def test_a_secret_is_found_in_every_spelling(self, spell: Any) -> None:
@@ -60,10 +68,36 @@ class TestText:
         shown = redact(f"before {spell(secret)} after", [secret])
         assert shown == "before *** after"
 
+    def test_a_secret_is_found_in_any_case(self) -> None:
+        assert redact("KEY AB12CD34EF, key ab12cd34ef", ["ab12CD34ef"]) == "KEY ***, key ***"
+        assert redact("Abc, abc", ["abc"]) == "Abc, ***"  # one that short may be a word
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("sig=feed1234", "sig=***"),
+            ("X-Amz-Signature=feed&x=1", "X-Amz-Signature=***&x=1"),
+            ("X-Goog-Credential=feed1234, x", "X-Goog-Credential=***, x"),
+            ("password: Field required", "password: Field required"),
+            ("AccountKey=feed1234;EndpointSuffix=x", "AccountKey=***;EndpointSuffix=x"),
+            ("access_token=feed1234", "access_token=***"),
+            ("Authorization: Bearer feed1234.x", "Authorization: Bearer ***"),
+            ("Basic ZmVlZDpmZWVk1==", "Basic ***"),
+            ("Basic authentication is not supported", "Basic authentication is not supported"),
+            ("the token is invalid", "the token is invalid"),
+            ("design=blue", "design=blue"),
+        ],
+    )
+    def test_what_says_itself_that_it_is_secret(self, text: str, shown: str) -> None:
+        assert redact(text) == shown
+
     @pytest.mark.parametrize(
         "link",
         [
             "https://feed:feed@x.example/p",
+            "https%3A%2F%2Fx.example%2Fp%3Fsig%3Dfeed",
+            "https:\\/\\/x.example\\/p\\u003fsig=feed",
+            "x.example/p&#63;sig=feed",
             "https://x.example/p?sig=feed",
             "https://x.example/p#access_token=feed",
             "https://x.example/p;sig=feed",
@@ -97,6 +131,14 @@ class TestPageLink:
             ("https://feed:feed@app.example/v/1", "https://app.example/v/1"),
             ("https://app.example/v/1#access_token=feed", "https://app.example/v/1"),
             ("https://app.example/#/v/1", "https://app.example/#/v/1"),
+            ("https://app.example/#access_token%3Dfeed", "https://app.example/"),
+            ("https://app.example/v/token=feed/1", None),
+            ("https://app.example/v%3Fsig%3Dfeed", None),
+            ("https://app.example/v&sig=feed", None),
+            ("https://app.example\\@x.example/", None),
+            ("https://app.example/<script>", None),
+            ("https://app.example/v 1", None),
+            ("https://app.example:99999/v", None),
             ("https://app.example/v/1;sig=feed", "https://app.example/v/1"),
             ("javascript:alert(1)//https://x", None),
             ("JavaScript:alert(1)", None),
@@ -157,6 +199,17 @@ class TestClient:
         with pytest.raises(VideoApiUnreadableAnswerError, match="nested") as caught:
             client.call_json("POST", "/a", endpoint="POST /a")
         assert caught.value.outcome_unknown
+
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_credentials_are_hidden_as_they_were_sent(self, local_api: LocalApi, method: str) -> None:
+        auth = HTTPBasicAuth("the-login", "s3cr3t-key")
+        sent = b64encode(b"the-login:s3cr3t-key")
+        local_api.on(method, "/a", Answer(status=401, body=b"unknown: Authorization: Basic " + sent))
+        client = VideoApiClient(vendor="acme", base_url=local_api.url, auth=auth, secrets=["s3cr3t-key"])
+        with pytest.raises(VideoApiError) as caught:
+            client.call(method, "/a", endpoint=f"{method} /a")
+        assert sent.decode().rstrip("=") not in str(caught.value)
+        assert local_api.received[0].headers["authorization"] == f"Basic {sent.decode()}"
 
     @pytest.mark.parametrize("media_type", ["application/json", "text/plain"])
     def test_an_error_is_one_harmless_line(
