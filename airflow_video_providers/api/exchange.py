@@ -199,7 +199,7 @@ class Exchange:
             response._content = b""
             if good:
                 raise self.unreadable(response, error, method, endpoint) from None
-        except (HTTPError, HTTPException, OSError) as error:
+        except (HTTPError, HTTPException, OSError, ValueError) as error:
             response.close()
             response._content = b""
             if good:

@@ -134,6 +134,12 @@ class _BoundedResponse(http.client.HTTPResponse):
             return
         self.will_close = self._check_close()  # type: ignore[attr-defined]  # not in the types
 
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]  # not in the types
+        if size < 0:
+            raise ValueError("a chunk of negative size")  # http.client makes it the error for a size it cannot read
+        return size
+
     def _said(self, name: str) -> list[str]:
         values = ",".join(self.headers.get_all(name) or ())
         return [part.strip().lower() for part in values.split(",") if part.strip()]

@@ -238,3 +238,36 @@ def test_headers_without_end(raw_server: RawServer, client: VideoApiClient) -> N
     answer(raw_server, b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 50_000 + b"\r\n")
     error: Any = fail(client, "POST")
     assert error.outcome_unknown
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"Content-Length: {len(JOB)}, {len(JOB)}\r\n\r\n".encode() + JOB,
+        b"Transfer-Encoding: chunked \r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(JOB), JOB),
+        b"Transfer-Encoding: identity, Chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(JOB), JOB),
+        b"Content-Encoding: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(JOB), JOB),
+    ],
+)
+def test_where_a_response_ends_is_read_as_http_allows(
+    raw_server: RawServer, client: VideoApiClient, head: bytes
+) -> None:
+    answer(raw_server, b"HTTP/1.1 200 OK\r\n" + head)  # it stays open: who does not know the end waits long
+    for _ in range(2):
+        assert client.get_json("/jobs", endpoint="GET /jobs") == {"id": "1"}
+    assert raw_server.connections == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "chunk", [b"-5\r\nabcde", b"zz\r\n", b"\r\n", b"9" * 5000 + b"\r\n", b"5;" + b"x" * 70_000 + b"\r\n"]
+)
+def test_chunks_that_are_none_are_a_named_error(
+    raw_server: RawServer, client: VideoApiClient, method: str, chunk: bytes
+) -> None:
+    raw_server.respond = lambda connection, request: bool(
+        connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk)
+    )
+    error = fail(client, method)
+    assert isinstance(error, VideoApiUnavailableError)
+    assert error.outcome_unknown is (method == "POST")
