@@ -222,7 +222,13 @@ class SubmissionKeyConflictError(SubmissionError, ValueError):
 
 
 class AmbiguousSubmissionError(SubmissionError):
-    """An earlier try may have paid for a render, and the vendor offers no sure way to find it. The user must decide."""
+    """
+    An earlier try may have paid for a render, and the vendor offers no sure way to find it. The user must decide.
+
+    :ivar awaits_callback: a callback of the vendor may still name the job, which a later try then adopts.
+    """
+
+    awaits_callback = False
 
 
 class SubmissionSupersededError(SubmissionError):

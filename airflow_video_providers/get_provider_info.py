@@ -34,6 +34,16 @@ _CONFIG: dict[str, Any] = {
                 "example": "512",
                 "default": "256",
             },
+            "callback_base_url": {
+                "description": (
+                    "Public address of the API server, which video APIs send callbacks to. A connection's extra "
+                    "callback_base_url wins; empty: [api] base_url."
+                ),
+                "version_added": "0.2.0",
+                "type": "string",
+                "example": "https://airflow.example.com",
+                "default": None,
+            },
         },
     },
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
 from airflow_video_providers.exceptions import (
+    AmbiguousSubmissionError,
     SubmissionError,
     VideoApiAuthenticationError,
     VideoApiInvalidRequestError,
@@ -81,6 +82,7 @@ class VideoRetryPolicy(RetryPolicy):
     | quota used up, vendor down, polling given up | retry, after the task's delay or the vendor's longer Retry-After |
     | failed render, by the vendor's reason: invalid request, moderation, authentication | fail |
     | failed render, by the vendor's reason: quota, capacity, internal error | retry |
+    | ambiguous submission that a callback may still resolve | the task's own setting |
     | anything else, also a timeout that left the job running | the task's own setting |
     | a timeout that cancelled the render | Airflow never asks: it fails at once |
 
@@ -97,6 +99,8 @@ class VideoRetryPolicy(RetryPolicy):
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         """Decide in the worker, on the exception that ended the try."""
+        if isinstance(exception, AmbiguousSubmissionError) and exception.awaits_callback:
+            return RetryDecision.default()
         if isinstance(exception, _HOPELESS):
             return RetryDecision.fail(f"{type(exception).__name__}: trying again cannot help")
         if isinstance(exception, _PassingError):

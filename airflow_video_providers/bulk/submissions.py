@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 from airflow_video_providers.bulk.items import Item
 from airflow_video_providers.bulk.ledger import Entry, EntryStore, ItemState, Ledger
@@ -30,6 +31,7 @@ from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.metrics import count_adopted, count_ambiguous, count_submitted
 from airflow_video_providers.retry_policy import is_hopeless
+from airflow_video_providers.submission.callback import CallbackPlan
 from airflow_video_providers.submission.decisions import ambiguous_submission
 from airflow_video_providers.submission.purchase import Purchase
 from airflow_video_providers.submission.record import SubmissionRecord, bounded_terms, submission_key
@@ -59,6 +61,7 @@ class Submitter:
 
     :param generation: the first try that the renders of this list belong to; a clear begins a new one.
     :param deployment: see :func:`submission_key`.
+    :param callback: makes each request ask for a callback; None: it is sent as it is.
     """
 
     def __init__(
@@ -71,10 +74,15 @@ class Submitter:
         generation: int,
         resubmit_ambiguous: bool,
         deployment: str = "",
+        callback: CallbackPlan | None = None,
     ) -> None:
         self.hook, self.ledger, self.items = hook, ledger, items
         self.task_try, self.generation, self.deployment = task_try, generation, deployment
         self.resubmit_ambiguous = resubmit_ambiguous
+        self.callback = callback
+        if callback is not None:
+            for item in items:  # before anything is submitted
+                callback.fill(item.request, item.item_id)
         blind = hook.key_support is KeySupport.NONE and not all(hook.replay_window(item.request) for item in items)
         self.batch = 1 if blind else BATCH
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="submit")
@@ -121,15 +129,19 @@ class Submitter:
         entry = self.ledger.entries[number]
         assert entry.record is not None
         purchase = Purchase(self.hook, EntryStore(self.ledger, number), entry.record)
+        if self.callback is not None:
+            self.callback.open(entry.record)
         try:
-            job = purchase.send(self.items[number].request)
+            job = purchase.send(self._outgoing(number, entry.record))
         except (SubmissionSupersededError, VideoApiAuthenticationError, VideoApiPermissionError):
             raise
         except VideoApiError as error:
             if purchase.in_doubt:
                 return self._resolve(number, purchase.record, error)
+            self._close_doubt(purchase.record)
             return self._refused(number, error)
         except VideoProviderError as error:
+            self._close_doubt(purchase.record)
             self._fail(number, error)
             return None
         self._holds = 0
@@ -166,7 +178,20 @@ class Submitter:
                 max_tries=self.task_try.max_tries,
             )
         )
+        if self.callback is not None:
+            self.ledger.flush([number], patience=STORE_PATIENCE)
+            self._close_doubt(record)
         return job
+
+    # ------------------------------------------------------------------ callbacks
+
+    def _outgoing(self, number: int, record: SubmissionRecord) -> Mapping[str, Any]:
+        request = self.items[number].request
+        return request if self.callback is None else self.callback.fill(request, record.key)
+
+    def _close_doubt(self, record: SubmissionRecord) -> None:
+        if self.callback is not None:
+            self.callback.close(record)
 
     # ------------------------------------------------------------------ doubts
 
@@ -194,7 +219,7 @@ class Submitter:
         """Find out whether an intent became a job: adopt it, submit it again later, or name the doubt."""
         entry = self.ledger.entries[number]
         try:
-            outcome: Outcome = self._resolver(number, record).resolve(record, self.items[number].request)
+            outcome: Outcome = self._resolver(number, record).resolve(record, self._outgoing(number, record))
         except SubmissionSupersededError:
             raise
         except VideoProviderError as failure:

@@ -25,6 +25,7 @@ from airflow_video_providers.exceptions import (
     VideoProviderError,
 )
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
+from airflow_video_providers.submission.callback import CallbackPlan
 from airflow_video_providers.submission.cancel import CancelPolicy, Cause, cancel_video_job, is_ended, state_among
 from airflow_video_providers.submission.record import SubmissionRecord
 from airflow_video_providers.submission.resolve import find_submitted
@@ -61,6 +62,7 @@ class Settings:
     policy: CancelPolicy
     resubmit_ambiguous: bool
     deployment: str = ""
+    callback: bool = False
 
 
 class BulkTask:
@@ -132,6 +134,7 @@ class BulkTask:
             generation=generation,
             resubmit_ambiguous=self.settings.resubmit_ambiguous,
             deployment=self.settings.deployment,
+            callback=CallbackPlan(self.hook) if self.settings.callback else None,
         )
         window = self._window = Window(
             self.hook,
@@ -343,10 +346,15 @@ class BulkTask:
                 "number": number,
                 "vendor": self.hook.vendor,
                 "job_id": wait.job.job_id,
+                "key": self._key_of(number),
                 "deadline": wait.limits.deadline,
             }
             for number, wait in self._window.polls.waiting().items()
         ]
+
+    def _key_of(self, number: int) -> str | None:
+        record = self.ledger.entries[number].record
+        return None if record is None else record.key
 
     def wake_at(self) -> int:
         """Return how many ended renders are worth a worker: a quarter of the window, at the end all of them."""

@@ -73,6 +73,8 @@ class RenderVideosOperator(BaseOperator):
     :param timeout: how long one render may take, from its submission; seconds or a timedelta, default 6 hours.
     :param cancel_on_kill: cancel what runs when a user fails, succeeds or clears the task; ``cancel_on_timeout``: when
         a render's time is over, or the task fails.
+    :param callback: ask the vendor to call Airflow when a render has ended (default False), as in
+        ``SubmitVideoJobOperator``.
     :param on_ambiguous: for items whose outcome cannot be known: ``fail`` counts them, ``resubmit`` may pay twice.
     :raises VideoConfigurationError: an argument or an item cannot work; nothing was submitted.
     :raises RenderVideosError: more items failed than ``max_failures`` allows. A retry goes on with them.
@@ -103,6 +105,7 @@ class RenderVideosOperator(BaseOperator):
         cancel_on_kill: bool = True,
         cancel_on_timeout: bool = True,
         on_ambiguous: OnAmbiguous = "fail",
+        callback: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -123,9 +126,10 @@ class RenderVideosOperator(BaseOperator):
         self.cancel_on_kill = cancel_on_kill
         self.cancel_on_timeout = cancel_on_timeout
         self.on_ambiguous = on_ambiguous
+        self.callback = callback
         check_count("max_active", max_active, least=1)
         check_count("streams", streams, least=1)
-        for name in ("deferrable", "cancel_on_kill", "cancel_on_timeout"):
+        for name in ("deferrable", "cancel_on_kill", "cancel_on_timeout", "callback"):
             check_flag(name, getattr(self, name))
         check_max_failures(max_failures)
         if on_clear not in ON_CLEAR:
@@ -222,6 +226,7 @@ class RenderVideosOperator(BaseOperator):
             policy=CancelPolicy(on_kill=self.cancel_on_kill, on_timeout=self.cancel_on_timeout),
             resubmit_ambiguous=self.on_ambiguous == "resubmit",
             deployment=conf.get("api", "base_url", fallback="") or "",
+            callback=self.callback,
         )
 
     def _renderer(self, context: Context) -> Any:
@@ -253,6 +258,7 @@ class RenderVideosOperator(BaseOperator):
                 deferred_at=time.time(),
                 seed=task.seed,
                 cancel_on_kill=self.cancel_on_kill,
+                callback=self.callback,
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, latest - time.time()) + DEFERRAL_GRACE),

@@ -34,6 +34,7 @@ from airflow_video_providers.operators.cancel_video_job import CancelVideoJobOpe
 from airflow_video_providers.operators.errors import fail_briefly
 from airflow_video_providers.operators.labels import LabelledTask, name_in
 from airflow_video_providers.retry_policy import is_hopeless
+from airflow_video_providers.submission.callback import CallbackPlan
 from airflow_video_providers.submission.cancel import CancelPolicy
 from airflow_video_providers.submission.custody import Custody
 from airflow_video_providers.submission.record import SubmissionRecord, SubmissionStore
@@ -87,8 +88,13 @@ class SubmitVideoJobOperator(LabelledTask, BaseOperator):
         long was surely not submitted. Default: the vendor's own value (60 where it documents none). Raise it for an
         account whose list is seen to lag longer.
     :param max_poll_failures: how many polls in a row may fail before the wait is given up (default 10).
+    :param callback: ask the vendor to call Airflow when the render has ended (default False): the address is filled
+        into the vendor's field. A deferred wait ends within seconds of the callback and polls seldom beneath it, after
+        5 to 15 times ``poll_interval``; a lost response of a vendor that cannot be searched is resolved by it. The
+        connection needs a ``callback_secret``.
 
-    :raises VideoConfigurationError: an argument cannot work; nothing was sent.
+    :raises VideoConfigurationError: an argument cannot work, or ``callback`` is asked of a vendor or connection that
+        cannot; nothing was sent.
     :raises SubmissionKeyConflictError: the request fills the field that must carry our key; nothing was sent.
     :raises AmbiguousSubmissionError: see above.
     :raises SubmissionNotRecordedError: a job was submitted, and Airflow's task state store does not take its id.
@@ -119,6 +125,7 @@ class SubmitVideoJobOperator(LabelledTask, BaseOperator):
         on_ambiguous: OnAmbiguous = "fail",
         find_wait: float | None = None,
         max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES,
+        callback: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -137,7 +144,8 @@ class SubmitVideoJobOperator(LabelledTask, BaseOperator):
         self.on_ambiguous = on_ambiguous
         self.find_wait = find_wait
         self.max_poll_failures = max_poll_failures
-        for name in ("wait_for_completion", "deferrable", "cancel_on_kill", "cancel_on_timeout"):
+        self.callback = callback
+        for name in ("wait_for_completion", "deferrable", "cancel_on_kill", "cancel_on_timeout", "callback"):
             check_flag(name, getattr(self, name))
         check_count("max_poll_failures", max_poll_failures, least=0)
         if on_ambiguous not in ("fail", "resubmit"):
@@ -186,6 +194,7 @@ class SubmitVideoJobOperator(LabelledTask, BaseOperator):
                 policy=self.policy,
                 on_job=self._hold,
                 deployment=conf.get("api", "base_url", fallback="") or "",
+                callback=CallbackPlan(self.hook) if self.callback else None,
             ).submit_or_adopt(request)
             job = submission.job
             custody.end_if_killed(job)
@@ -267,6 +276,8 @@ class SubmitVideoJobOperator(LabelledTask, BaseOperator):
                     max_poll_failures=self.max_poll_failures,
                     do_xcom_push=self.do_xcom_push,
                     end_from_trigger=may_end_from_trigger(self),
+                    callback=self.callback,
+                    key=submission.key,
                 ),
                 method_name="execute_complete",
                 timeout=timedelta(seconds=deadline - time.time() + DEFERRAL_GRACE),

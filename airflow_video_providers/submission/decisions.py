@@ -14,6 +14,7 @@ import logging
 from collections.abc import Mapping
 from datetime import timedelta
 
+from airflow_video_providers.callbacks.doubts import read_doubt
 from airflow_video_providers.exceptions import AmbiguousSubmissionError, VideoConfigurationError
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.submission.record import SubmissionRecord
@@ -58,6 +59,28 @@ def read_decision(key: str) -> str | None:
 
 def ambiguous_submission(hook: VideoHook, record: SubmissionRecord) -> AmbiguousSubmissionError:
     """Return the error that asks the user: what to check, and how each answer is given."""
+    awaits_callback = not record.bought and read_doubt(record.key) is not None
+    callback = ["A callback of the vendor may still name the job: a retry after it adopts that job."]
+    error = _ambiguous(hook, record, callback if awaits_callback else [])
+    error.awaits_callback = awaits_callback
+    return error
+
+
+def bought_submission(hook: VideoHook, record: SubmissionRecord) -> AmbiguousSubmissionError:
+    """Return the error for a render that was made, as the vendor's callback told, and whose id is not known."""
+    return AmbiguousSubmissionError(
+        f"A render was submitted to {hook.hook_name}: its callback says so, but not under which id. See {GUIDE}",
+        advice=[
+            f"Connection {record.conn_id!r}; sent at {record.intended_at.isoformat(timespec='seconds')}.",
+            "Nothing more is submitted by a retry, also with on_ambiguous.",
+            "Find the video of that time in the vendor's app.",
+            f"Add its id to the Airflow Variable {VARIABLE!r}, then clear this task:",
+            json.dumps({record.key: "<job id>"}),
+        ],
+    )
+
+
+def _ambiguous(hook: VideoHook, record: SubmissionRecord, more: list[str]) -> AmbiguousSubmissionError:
     blind = hook.key_support is KeySupport.NONE
     sight = "The vendor offers no way to search for it" if blind else "The vendor shows no match, which is no proof"
     return AmbiguousSubmissionError(
@@ -65,6 +88,7 @@ def ambiguous_submission(hook: VideoHook, record: SubmissionRecord) -> Ambiguous
         advice=[
             f"Connection {record.conn_id!r}; sent at {record.intended_at.isoformat(timespec='seconds')}.",
             f"{sight}; nothing more is submitted until you decide.",
+            *more,
             "Check the vendor's app for a video created at that time.",
             "If there is none: clear this task, it submits anew.",
             f"If there is one: add its id to the Airflow Variable {VARIABLE!r}, then clear this task:",

@@ -44,6 +44,7 @@ class SubmissionRecord(BaseModel):
     :param search: what :meth:`VideoHook.search_terms` kept of the request; None: nothing, or it was too long.
     :param intended_at: when the request was about to be sent (aware, UTC); of several sends whose outcome is unknown,
         the first.
+    :param bought: a callback has told that the vendor made a job; it did not say which.
     :param last_try: the last try that saw the record, with ``max_tries`` as it saw it.
     """
 
@@ -59,6 +60,7 @@ class SubmissionRecord(BaseModel):
     search: dict[str, Any] | None = None
     job_id: str | None = None
     intended_at: datetime
+    bought: bool = False
     last_try: int
     max_tries: int
 

@@ -7,8 +7,10 @@ What became of an intent, and of a job: the unknown outcome of a paid request is
 | the user has decided | as decided |
 | the vendor replays keys, the window is open | send the request with the same key again, poll the job that comes back |
 | it can be searched for the key surely | search; not found means not submitted, unless the search is inconclusive |
-| it can be searched for a likely match | search; not found is no proof: the user decides |
-| it offers nothing | the user decides |
+| it can be searched for a likely match | search; not found is no proof |
+| a callback has named the job | poll it |
+| a callback has come and named no job | nothing is submitted: the user names the job |
+| none of these | the user decides |
 """
 
 from __future__ import annotations
@@ -19,11 +21,17 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
+from airflow_video_providers.callbacks.doubts import read_doubt
 from airflow_video_providers.exceptions import VideoApiError, VideoApiNotFoundError, VideoSearchInconclusiveError
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.retry_policy import is_hopeless
-from airflow_video_providers.submission.decisions import NO_JOB, read_decision, unknown_decision
+from airflow_video_providers.submission.decisions import (
+    NO_JOB,
+    bought_submission,
+    read_decision,
+    unknown_decision,
+)
 from airflow_video_providers.submission.purchase import Purchase
 from airflow_video_providers.submission.record import RecordStore, SubmissionRecord
 
@@ -82,10 +90,42 @@ class Resolver:
                 job = find_submitted(self._hook, record, request, wait=self._find_wait)
         except VideoSearchInconclusiveError as error:
             log.warning("%s", error)
-            return Outcome(record, None, is_known=False)
+            return self._ask_callbacks(record)
         if job is None and self._hook.key_support is KeySupport.EXACT:
             log.info("The vendor has no job with key %s: none was submitted.", record.key)
-        return Outcome(record, job, is_known=job is not None or self._hook.key_support is KeySupport.EXACT)
+        if job is None and self._hook.key_support is not KeySupport.EXACT:
+            return self._ask_callbacks(record)
+        return Outcome(record, job)
+
+    def _ask_callbacks(self, record: SubmissionRecord) -> Outcome:
+        """
+        Return the job that a callback of the vendor has named, as the vendor's API shows it; else the doubt.
+
+        :raises AmbiguousSubmissionError: a callback told that there is a job, and nothing tells which.
+        """
+        doubt = read_doubt(record.key)
+        if doubt is not None and doubt.is_answered and not record.bought:
+            record = record.updated(bought=True)
+            self._store.write(record)
+        job = self._poll_named(record, doubt.job_id) if doubt is not None and doubt.job_id is not None else None
+        if job is None:
+            if record.bought:
+                raise bought_submission(self._hook, record)
+            return Outcome(record, None, is_known=False)
+        log.info("The vendor's callback named the job: %s", job.describe())
+        lost = job.state in _LOST and not is_hopeless(job, self._hook.hopeless_codes)
+        return Outcome(record.updated(state="submitted", job_id=job.job_id), None if lost else job)
+
+    def _poll_named(self, record: SubmissionRecord, job_id: str) -> VideoJob | None:
+        try:
+            job = self._hook.get_job(job_id)
+        except VideoApiNotFoundError:
+            log.warning("A callback named job %s for key %s, which the vendor does not know.", job_id, record.key)
+            return None
+        if job.key not in (None, record.key):
+            log.warning("A callback named job %s for key %s, which has another key.", job_id, record.key)
+            return None
+        return job
 
     def read_decision(self, record: SubmissionRecord) -> Outcome | None:
         """Return the outcome that the user has decided; None: there is no decision."""

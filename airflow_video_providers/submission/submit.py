@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 
+from airflow_video_providers.callbacks.doubts import read_doubt
 from airflow_video_providers.exceptions import (
+    AmbiguousSubmissionError,
     SubmissionNotRecordedError,
     SubmissionSupersededError,
     VideoApiError,
@@ -31,6 +33,7 @@ from airflow_video_providers.exceptions import (
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, get_video_hook
 from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.metrics import count_adopted, count_ambiguous, count_submitted
+from airflow_video_providers.submission.callback import CallbackPlan
 from airflow_video_providers.submission.cancel import CancelPolicy, Cause, cancel_video_job
 from airflow_video_providers.submission.decisions import (
     NO_JOB,
@@ -47,7 +50,7 @@ from airflow_video_providers.submission.record import (
     fingerprint_of,
     submission_key,
 )
-from airflow_video_providers.submission.resolve import Resolver, describe_render, find_submitted
+from airflow_video_providers.submission.resolve import Resolver, describe_render, find_submitted, may_replay
 from airflow_video_providers.submission.task_try import TaskTry
 
 log = logging.getLogger(__name__)
@@ -64,10 +67,12 @@ class Submission:
     The job of a task.
 
     :param submitted_at: when it was submitted (aware, UTC): what a timeout counts from.
+    :param key: the submission key that the job carries.
     """
 
     job: VideoJob
     submitted_at: datetime
+    key: str
 
 
 class JobSubmission:
@@ -83,6 +88,7 @@ class JobSubmission:
     :param policy: whether a render that a new one replaces is cancelled.
     :param on_job: told of the job before anything else is done, so that its owner can end it whatever fails next.
     :param deployment: see :func:`submission_key`.
+    :param callback: makes each request ask for a callback; None: it is sent as it is.
     """
 
     def __init__(
@@ -96,6 +102,7 @@ class JobSubmission:
         policy: CancelPolicy | None = None,
         on_job: Callable[[VideoJob], None] = lambda job: None,
         deployment: str = "",
+        callback: CallbackPlan | None = None,
     ) -> None:
         self.hook = hook
         self.store = store
@@ -105,6 +112,7 @@ class JobSubmission:
         self.policy = policy or CancelPolicy()
         self.on_job = on_job
         self.deployment = deployment
+        self.callback = callback
         self._resolver = Resolver(hook, store, find_wait=self.find_wait, keep=self._keep)
 
     def submit_or_adopt(self, request: Mapping[str, Any]) -> Submission:
@@ -116,6 +124,7 @@ class JobSubmission:
         :raises SubmissionKeyConflictError: the request fills the field that must carry the key. Nothing was sent.
         :raises SubmissionSupersededError: Airflow has replaced this try by another one; nothing more was sent.
         :raises SubmissionNotRecordedError: a job was submitted, and its id cannot be recorded.
+        :raises VideoConfigurationError: the request cannot ask for a callback, as it should. Nothing was sent.
         :raises VideoApiError: the vendor refused, or did not answer. The next try resolves it before it submits.
         """
         fingerprint = fingerprint_of(self.hook.conn_id, request)
@@ -137,9 +146,11 @@ class JobSubmission:
             )
         else:
             return self._resume(record, request)
-        self._supersede(record)
         generation = max(self.task_try.first_try, record.last_try + 1)
-        return self._submit(request, self._intent(request, fingerprint, generation))
+        intent = self._intent(request, fingerprint, generation)
+        self._outgoing(request, intent)  # what cannot be sent supersedes nothing
+        self._supersede(record)
+        return self._submit(request, intent)
 
     # ------------------------------------------------------------------ what an earlier try left
 
@@ -174,7 +185,7 @@ class JobSubmission:
                 earlier_try,
                 record.intended_at.isoformat(timespec="seconds"),
             )
-            outcome = self._resolver.resolve(record, request)
+            outcome = self._resolver.resolve(record, self._outgoing(request, record) if may_replay(record) else request)
             record, job = outcome.record, outcome.job
             if not outcome.is_known:
                 count_ambiguous(self.hook.vendor)
@@ -197,9 +208,10 @@ class JobSubmission:
         if recorded is not None and recorded.job_id == job.job_id:
             self.on_job(job)
             self.store.write(record)
+            self._settle(record)
         else:
             record = self._keep(record, job)
-        return Submission(job=job, submitted_at=record.intended_at)
+        return Submission(job=job, submitted_at=record.intended_at, key=record.key)
 
     def _supersede(self, record: SubmissionRecord) -> None:
         """End what an outdated render still costs; whatever goes wrong here must not stop the new one."""
@@ -207,7 +219,7 @@ class JobSubmission:
             return
         try:
             hook = self.hook if record.conn_id == self.hook.conn_id else get_video_hook(record.conn_id)
-            job_id = record.job_id or read_decision(record.key)
+            job_id = record.job_id or read_decision(record.key) or self._called_back(record)
             if job_id is None and hook.key_support is KeySupport.EXACT:
                 shown_by = record.intended_at + timedelta(seconds=hook.find_wait)
                 wait = (shown_by - datetime.now(timezone.utc)).total_seconds()
@@ -220,23 +232,29 @@ class JobSubmission:
                 )
             elif job_id != NO_JOB:
                 cancel_video_job(hook, job_id, reason=Cause.SUPERSEDED.value)
+            self._settle(record)
         except Exception as error:
             log.warning("%s may still run and be charged: %s", describe_render(record), error)
 
     # ------------------------------------------------------------------ submitting
 
     def _submit(self, request: Mapping[str, Any], intent: SubmissionRecord) -> Submission:
+        request = self._outgoing(request, intent)
         purchase = Purchase(self.hook, self.store, intent)
+        if self.callback is not None:
+            self.callback.open(intent)
         try:
             job = purchase.send(request)
-        except VideoApiError as error:
+        except VideoProviderError as error:
+            if isinstance(error, VideoApiError) and purchase.in_doubt:
+                return self._after_lost_response(purchase.record, request, error)
             if not purchase.in_doubt:
-                raise
-            return self._after_lost_response(purchase.record, request, error)
+                self._settle(intent)
+            raise
         log.info("Submitted: %s", job.describe())
         count_submitted(self.hook.vendor)
         record = self._keep(purchase.record, job)
-        return Submission(job=job, submitted_at=record.intended_at)
+        return Submission(job=job, submitted_at=record.intended_at, key=record.key)
 
     def _after_lost_response(
         self, record: SubmissionRecord, request: Mapping[str, Any], error: VideoApiError
@@ -245,7 +263,7 @@ class JobSubmission:
         log.warning("The response was lost, a render may have been submitted: %s", error)
         try:
             outcome = self._resolver.resolve(record, request)
-        except SubmissionSupersededError:
+        except (SubmissionSupersededError, AmbiguousSubmissionError):
             raise
         except VideoProviderError as failure:
             if self.store.record is not None and self.store.record.state == "refused":
@@ -280,7 +298,25 @@ class JobSubmission:
                 f"{describe_render(record)} was submitted, but Airflow's task state store does not take its "
                 f"id: {error}. {describe_prospect(self.hook, record)}"
             ) from error
+        self._settle(record)
         return record
+
+    # ------------------------------------------------------------------ callbacks
+
+    def _outgoing(self, request: Mapping[str, Any], record: SubmissionRecord) -> Mapping[str, Any]:
+        """Return the request as it is sent: with the address of its callback, where it asks for one."""
+        return request if self.callback is None else self.callback.fill(request, record.key)
+
+    def _settle(self, record: SubmissionRecord) -> None:
+        """Say that nobody waits any more for a callback to tell the outcome of a submission."""
+        if self.callback is not None:
+            self.callback.close(record)
+
+    def _called_back(self, record: SubmissionRecord) -> str | None:
+        doubt = None if self.callback is None else read_doubt(record.key)
+        return None if doubt is None else doubt.job_id
+
+    # ------------------------------------------------------------------ records
 
     def _intent(
         self, request: Mapping[str, Any], fingerprint: str, generation: int, *, purchase: int = 1

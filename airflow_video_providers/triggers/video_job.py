@@ -16,10 +16,11 @@ from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.links import link_xcoms
 from airflow_video_providers.metrics import count_ended
 from airflow_video_providers.submission.cancel_in_triggerer import handle_kill
-from airflow_video_providers.waiting.in_triggerer import Waiter, count_waits, watch
+from airflow_video_providers.waiting.in_triggerer import count_waits, watch
 from airflow_video_providers.waiting.outcome import event_of, job_from_event
 from airflow_video_providers.waiting.schedule import Pace
 from airflow_video_providers.waiting.wait import DEFAULT_MAX_POLL_FAILURES, Limits, Wait
+from airflow_video_providers.waiting.waiter import Waiter
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator

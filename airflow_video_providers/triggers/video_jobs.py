@@ -14,9 +14,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_video_providers.exceptions import VideoPollingError
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.submission.cancel_in_triggerer import handle_kills
-from airflow_video_providers.waiting.in_triggerer import Waiter, watch
+from airflow_video_providers.waiting.in_triggerer import watch
 from airflow_video_providers.waiting.schedule import Pace
 from airflow_video_providers.waiting.wait import Limits, Wait
+from airflow_video_providers.waiting.waiter import Waiter
 
 WAKE_SECONDS = 30.0
 """How long a render that has ended waits for others at the most, before the task is woken."""

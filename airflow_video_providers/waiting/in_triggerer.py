@@ -26,13 +26,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
-from airflow.sdk import BaseHook
-
-from airflow_video_providers.callbacks.feed import Feed, feed
-from airflow_video_providers.callbacks.inbox import QUARTER_MINUTE, digest_of
 from airflow_video_providers.exceptions import (
     VideoApiInvalidRequestError,
     VideoApiNotFoundError,
@@ -40,6 +35,7 @@ from airflow_video_providers.exceptions import (
     VideoApiUnreadableAnswerError,
 )
 from airflow_video_providers.hooks.base import VideoHook, aget_video_hook
+from airflow_video_providers.waiting.callbacks import Callbacks
 from airflow_video_providers.waiting.outcome import describe_failure, polling_given_up
 from airflow_video_providers.waiting.schedule import (
     DEFAULT_POLL_INTERVAL,
@@ -48,6 +44,7 @@ from airflow_video_providers.waiting.schedule import (
     usable_retry_after,
 )
 from airflow_video_providers.waiting.wait import Wait
+from airflow_video_providers.waiting.waiter import Waiter
 
 log = logging.getLogger(__name__)
 
@@ -60,50 +57,9 @@ SHARE_OF_TIME = 0.1
 """Most of the time that list requests may take: after a slow list, the next one waits longer."""
 _TOGETHER = SHORTEST_INTERVAL / 2
 _CHECK_DEADLINES = 15.0
-_LAST_POLL_SECONDS = 60.0
-"""How long the poll at the deadline may take before the wait ends without it."""
 _LOOK_UP_SECONDS = 30.0
 """How long Airflow may take to give the connection."""
 _AT_ONCE = 100
-_OLD_NEWS = 60.0
-"""How long before the last poll a callback may have come and still call for another one, in seconds: clocks differ."""
-
-
-class Waiter:
-    """
-    One wait among those that a poller serves.
-
-    :ivar wait: as the last poll left it.
-    :ivar news: set when the wait has ended or its job has moved.
-    :ivar show_from: seconds of the epoch from which on a poll is news even if the job did not move.
-    :ivar queued: for when the poller has it in its queue; None: it is not there.
-    :ivar key: the job's submission key, where it is known: a callback may name nothing else.
-    :ivar heard: when a callback made the job due last, in seconds of the epoch.
-    """
-
-    __slots__ = ("given_up_at", "heard", "key", "listener", "news", "queued", "show_from", "wait")
-
-    def __init__(self, wait: Wait, key: str | None = None) -> None:
-        self.wait = wait
-        self.key = key
-        self.heard = 0.0
-        self.listener: Callable[[float], None] | None = None
-        self.news = asyncio.Event()
-        self.show_from = math.inf
-        self.queued: float | None = None
-        deadline = wait.limits.deadline
-        self.given_up_at = math.inf if deadline is None else max(deadline, time.time()) + _LAST_POLL_SECONDS
-
-    @property
-    def is_over(self) -> bool:
-        """Whether there is nothing left to wait for."""
-        return self.wait.end is not None
-
-    def move_to(self, wait: Wait, now: float) -> None:
-        """Take the wait after a poll."""
-        if wait.end is not None or wait.has_moved(self.wait) or now >= self.show_from:
-            self.news.set()
-        self.wait = wait
 
 
 async def watch(conn_id: str, waiter: Waiter) -> AsyncGenerator[Wait, None]:
@@ -156,22 +112,19 @@ class SharedPoller:
         self._list_from = 0.0
         # In an empty context: otherwise the log lines of this task would go to the log of the wait that came first.
         self._task = contextvars.Context().run(self._loop.create_task, self._run())
-        self._feed: Feed | None = None
-        self._subscribing = contextvars.Context().run(self._loop.create_task, self._subscribe())
+        self._callbacks = Callbacks(conn_id, self._waiters, self._poll_now)
 
     def join(self, waiter: Waiter) -> None:
         """Begin to poll a job."""
         self._waiters.add(waiter)
         self._enqueue(waiter)
-        if self._feed is not None:
-            self._listen(waiter)
+        self._callbacks.join(waiter)
         self._wake.set()
 
     def leave(self, waiter: Waiter) -> None:
         """Poll a job no more; the last one to leave stops the poller."""
         self._waiters.discard(waiter)
-        if self._feed is not None and waiter.listener is not None:
-            self._feed.remove(self._digests(waiter), waiter.listener)
+        self._callbacks.leave(waiter)
         if not self._waiters:
             self._stop()
 
@@ -181,7 +134,7 @@ class SharedPoller:
         # Python 3.11's wait_for swallows a cancel that comes together with what it waits for.
         self._stopped = True
         self._task.cancel()
-        self._subscribing.cancel()
+        self._callbacks.stop()
         for call in self._calls:
             call.cancel()
         self._close_hook()
@@ -194,41 +147,11 @@ class SharedPoller:
             given_up = polling_given_up(waiter.wait.job.job_id, error)
             waiter.move_to(replace(waiter.wait, error=given_up), time.time())
 
-    # ------------------------------------------------------------------ callbacks
-
-    async def _subscribe(self) -> None:
-        """Listen for the callbacks of the connection, if it takes any."""
-        try:
-            connection = await asyncio.wait_for(BaseHook.aget_connection(self.conn_id), _LOOK_UP_SECONDS)
-            takes_callbacks = bool(connection.extra_dejson.get("callback_secret"))
-        except Exception as error:
-            log.warning("Connection %s cannot be looked up, its callbacks are not heard: %s", self.conn_id, error)
-            return
-        if takes_callbacks and not self._stopped:
-            self._feed = feed()
-            for waiter in list(self._waiters):
-                self._listen(waiter)
-
-    def _listen(self, waiter: Waiter) -> None:
-        assert self._feed is not None
-        waiter.listener = partial(self._hear, waiter)
-        self._feed.add(self._digests(waiter), waiter.listener)
-
-    def _digests(self, waiter: Waiter) -> list[str]:
-        digests = [digest_of(self.conn_id, job_id=waiter.wait.job.job_id)]
-        return digests if waiter.key is None else [*digests, digest_of(self.conn_id, key=waiter.key)]
-
-    def _hear(self, waiter: Waiter, at: float) -> None:
-        """Poll a job of which a callback came, soon: its end is believed when the vendor's API shows it."""
-        now, pace = time.time(), waiter.wait.pace
-        if waiter.is_over or (pace is not None and at < pace.polled - _OLD_NEWS):
-            return
-        if waiter.heard > now:
-            return  # a poll is due already
-        waiter.heard = due = max(now, waiter.heard + QUARTER_MINUTE)
-        waiter.wait = waiter.wait.poll_at(due)
-        if due <= now and len(self._not_listed) < MOST_IN_FLIGHT and waiter not in self._not_listed:
-            self._not_listed.append(waiter)
+    def _poll_now(self, waiter: Waiter) -> None:
+        """Poll a job by its id, before its time; a list tells of many at once."""
+        if waiter.wait.due <= time.time() and len(self._not_listed) < MOST_IN_FLIGHT:
+            if waiter not in self._not_listed:
+                self._not_listed.append(waiter)
         else:
             self._enqueue(waiter)
         self._wake.set()

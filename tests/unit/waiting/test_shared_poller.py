@@ -21,9 +21,10 @@ from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.waiting import in_triggerer as shared_poller
 from airflow_video_providers.waiting import schedule
-from airflow_video_providers.waiting.in_triggerer import SharedPoller, Waiter, watch
+from airflow_video_providers.waiting.in_triggerer import SharedPoller, watch
 from airflow_video_providers.waiting.schedule import Pace
 from airflow_video_providers.waiting.wait import Limits, Wait
+from airflow_video_providers.waiting.waiter import Waiter
 from tests.support.submission import FakeHook, World
 
 

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A request that asks the vendor to call back: where to, and how a lost response is answered by it.
+
+The address is made for the send alone. The fingerprint is that of the user's request, so that another address, or a
+new secret, is no other request: a retry adopts all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow.sdk.configuration import conf
+
+from airflow_video_providers.api.links import is_local
+from airflow_video_providers.callbacks.doubts import close_doubt, open_doubt
+from airflow_video_providers.exceptions import VideoConfigurationError
+from airflow_video_providers.hooks.base import KeySupport, VideoHook
+from airflow_video_providers.submission.record import SubmissionRecord
+
+
+class CallbackPlan:
+    """
+    Makes the requests of one connection ask for a callback.
+
+    :param hook: of the connection.
+    """
+
+    def __init__(self, hook: VideoHook) -> None:
+        self._hook = hook
+
+    def fill(self, request: Mapping[str, Any], key: str) -> dict[str, Any]:
+        """
+        Return the request with the address of the callback in the vendor's field.
+
+        :raises VideoConfigurationError: the vendor has no such field, or the request fills it; the connection has no
+            ``callback_secret``; no public address of the API server is known. Nothing was sent.
+        """
+        if not self._hook.takes_callback:
+            # The hook's own words: they say what to do instead.
+            return self._hook.callback_request(request, url="", key=key)
+        url = self._hook.callback_url(callback_base_url(self._hook), key)
+        return self._hook.callback_request(request, url=url, key=key)
+
+    def open(self, record: SubmissionRecord) -> None:
+        """Say that the outcome of a request is open, where nothing but a callback could tell it after a crash."""
+        if self._hook.key_support is not KeySupport.EXACT and record.replay_seconds is None:
+            open_doubt(record.conn_id, record.key)
+
+    def close(self, record: SubmissionRecord) -> None:
+        """Say that the outcome is known."""
+        if self._hook.key_support is not KeySupport.EXACT and record.replay_seconds is None:
+            close_doubt(record.key)
+
+
+def callback_base_url(hook: VideoHook) -> str:
+    """
+    Return the public address of the API server: of the connection, else of ``[video_providers]``, else of ``[api]``.
+
+    :raises VideoConfigurationError: none is set, or the vendor cannot reach it.
+    """
+    url = hook.settings.callback_base_url
+    for section, option in (("video_providers", "callback_base_url"), ("api", "base_url")):
+        url = url or (conf.get(section, option, fallback=None) or "").strip().rstrip("/")
+    if not url:
+        raise VideoConfigurationError(
+            "No address for callbacks is known: set the connection's extra 'callback_base_url', or [video_providers] "
+            "callback_base_url, to the public address of Airflow's API server. Nothing was sent."
+        )
+    if is_local(url) and not is_local(hook.base_url):
+        raise VideoConfigurationError(
+            f"The address for callbacks is on {urlsplit(url).hostname}, which {hook.hook_name} cannot reach: set the "
+            "connection's extra 'callback_base_url', or [video_providers] callback_base_url, to the public address of "
+            "Airflow's API server. Nothing was sent."
+        )
+    return url
