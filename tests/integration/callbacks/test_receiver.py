@@ -20,7 +20,7 @@ from airflow_video_providers.callbacks.inbox import NEWS_PREFIX, digest_of, doub
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.callbacks import KEY_HEADER, LONGEST_CALLBACK, TOKEN_HEADER
 from airflow_video_providers.jobs import CallbackHint
-from tests.support.callbacks import CONN_ID, KEY, SECRET, UNSIGNED, make_caller
+from tests.support.callback_server import CONN_ID, KEY, SECRET, UNSIGNED, make_caller
 
 pytestmark = pytest.mark.airflow
 
