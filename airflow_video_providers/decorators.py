@@ -15,6 +15,8 @@ from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_video_providers.hooks.requests import VendorRequest
+
 
 class _VideoJobDecoratedOperator(DecoratedOperator, SubmitVideoJobOperator):
     """
@@ -29,13 +31,14 @@ class _VideoJobDecoratedOperator(DecoratedOperator, SubmitVideoJobOperator):
         **DecoratedOperator.template_fields_renderers,
         **SubmitVideoJobOperator.template_fields_renderers,
     }
+    template_ext: Sequence[str] = ()  # its templates are the function's arguments
     custom_operator_name = "@task.video_job"
     overwrite_rtif_after_execution = True
 
     def __init__(
         self,
         *,
-        python_callable: Callable[..., Mapping[str, Any]],
+        python_callable: Callable[..., Mapping[str, Any] | VendorRequest],
         op_args: Collection[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
@@ -57,11 +60,13 @@ class _VideoJobDecoratedOperator(DecoratedOperator, SubmitVideoJobOperator):
         return str(super().execute(context))
 
 
-def video_job_task(python_callable: Callable[..., Mapping[str, Any]] | None = None, **kwargs: Any) -> TaskDecorator:
+def video_job_task(
+    python_callable: Callable[..., Mapping[str, Any] | VendorRequest] | None = None, **kwargs: Any
+) -> TaskDecorator:
     """
     Make a task of a function that returns a request: ``@task.video_job(conn_id="acme_default")``.
 
-    :param python_callable: the function.
+    :param python_callable: the function; it returns a mapping, or a request model of the vendor's.
     :param kwargs: the arguments of :class:`SubmitVideoJobOperator` but ``request``, and of every task.
     """
     return task_decorator_factory(

@@ -221,6 +221,10 @@ class SubmissionKeyConflictError(SubmissionError, ValueError):
     """The request already fills the field that must carry our key, and the field cannot hold both."""
 
 
+class VideoCostError(SubmissionError):
+    """The render would cost more than ``max_cost``; nothing was submitted."""
+
+
 class AmbiguousSubmissionError(SubmissionError):
     """
     An earlier try may have paid for a render, and the vendor offers no sure way to find it. The user must decide.

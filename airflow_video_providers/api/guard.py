@@ -23,8 +23,8 @@ from airflow_video_providers.exceptions import VideoApiError
 class SendGuard(Protocol):
     """What is told of each send that may have an effect; it may raise, and then nothing more is sent."""
 
-    def before_send(self) -> None:
-        """Take note that a request is about to be sent; raise to stop it."""
+    def before_send(self, request: requests.PreparedRequest) -> None:
+        """Take note of a request that is about to be sent; raise to stop it."""
 
     def after_response(self, status: int) -> None:
         """Take note of the status of the vendor's response."""
@@ -60,7 +60,7 @@ class GuardedAdapter(BoundedAdapter):
         guard = self.guard if has_effect(request.method or "") else None
         if guard is None:
             return super().send(request, *args, **kwargs)
-        guard.before_send()
+        guard.before_send(request)
         response = super().send(request, *args, **kwargs)
         guard.after_response(response.status_code)
         return response

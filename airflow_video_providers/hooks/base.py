@@ -28,6 +28,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.connection import ConnectedHook
+from airflow_video_providers.hooks.requests import RequestChecks
 from airflow_video_providers.jobs import CallbackHint, JobState, VideoJob, VideoOutput
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ _OFFERS = {
     "can_upload": "upload_media",
     "takes_callback": "callback_request",
     "can_register_callback": "register_callback",
+    "can_check": "check_request",
+    "can_estimate": "estimate_cost",
 }
 
 
@@ -56,7 +59,7 @@ class KeySupport(str, Enum):
     """The vendor offers no way to search."""
 
 
-class VideoHook(ConnectedHook):
+class VideoHook(RequestChecks, ConnectedHook):
     """
     One video API behind one Airflow connection: what operators, sensors, triggers and transfers ask of a vendor.
 
@@ -76,6 +79,9 @@ class VideoHook(ConnectedHook):
     for nothing. One that ends in a dot stands for all codes that begin with it. Where a code is not among them, the
     words of the reason decide: ``retry_policy.is_hopeless``.
     """
+    submits_by_client: ClassVar[bool] = True
+    """Whether :meth:`submit_job` sends through :attr:`client`, where a dry run stops it; False: a dry run does not call
+    it, and shows the request as it is given."""
     signs_callbacks: ClassVar[bool] = False
     """Whether the vendor signs what it posts to the webhook of an account, so that its address needs no token."""
     callback_window: ClassVar[float | None] = None
@@ -92,6 +98,10 @@ class VideoHook(ConnectedHook):
     """Whether :meth:`cancel_job` ends a running job."""
     can_upload: ClassVar[bool]
     """Whether :meth:`upload_media` takes source media."""
+    can_check: ClassVar[bool]
+    """Whether :meth:`check_request` has the vendor check a request for free."""
+    can_estimate: ClassVar[bool]
+    """Whether :meth:`estimate_cost` tells what a request will cost before it is submitted."""
     takes_callback: ClassVar[bool]
     """Whether a request can name the address of its callback: :meth:`callback_request`."""
     can_register_callback: ClassVar[bool]

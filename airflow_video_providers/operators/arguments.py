@@ -8,7 +8,6 @@ before the task runs, so those of a mapped task are checked then.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -112,18 +111,8 @@ def check_flag(name: str, value: Any) -> None:
         raise VideoConfigurationError(f"{name} must be True or False, not {value!r}")
 
 
-def as_request(value: Any) -> dict[str, Any]:
-    """Return a request, given as a mapping or as JSON text, if it is a vendor's JSON body."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise VideoConfigurationError(f"request is text, but not JSON: {error}") from None
-    if not isinstance(value, Mapping) or not value:
-        what = "an empty one" if isinstance(value, Mapping) else type(value).__name__
-        raise VideoConfigurationError(f"request must be the vendor's JSON body as a mapping, not {what}")
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError) as error:
-        raise VideoConfigurationError(f"request holds what JSON cannot: {error}") from None
-    return dict(value)
+def check_max_cost(value: Any) -> None:
+    """Refuse what is no amount above 0; None is no limit."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if value is not None and not (is_number and value > 0):
+        raise VideoConfigurationError(f"max_cost must be a number above 0 in the vendor's own unit, not {value!r}")

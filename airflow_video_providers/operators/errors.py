@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -11,10 +12,12 @@ from airflow.sdk.exceptions import AirflowException
 
 from airflow_video_providers.exceptions import VideoProviderError
 
+log = logging.getLogger(__name__)
+
 Result = TypeVar("Result")
 
 
-def log_advice(error: VideoProviderError, log: Any) -> None:
+def log_advice(error: VideoProviderError) -> None:
     """Log what an error advises, a line each; its text is then the fact alone."""
     if not error.advice_logged:
         for line in error.advice:
@@ -35,12 +38,12 @@ def fail_briefly(method: Callable[..., Result]) -> Callable[..., Result]:
         try:
             return method(self, *args, **kwargs)
         except VideoProviderError as error:
-            self.log.debug("Where the error comes from", exc_info=error)
-            log_advice(error, self.log)
+            log.debug("Where the error comes from", exc_info=error)
+            log_advice(error)
             raise error.with_traceback(None) from None
         except AirflowException as error:  # such as the timeout of a sensor, raised because of one of ours
             if isinstance(error.__cause__, VideoProviderError):
-                self.log.debug("Where the error comes from", exc_info=error)
+                log.debug("Where the error comes from", exc_info=error)
                 raise error.with_traceback(None) from None
             raise
 

@@ -7,12 +7,12 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferralError, TaskDeferralTimeout
 
 from airflow_video_providers.exceptions import (
     SubmissionSupersededError,
@@ -23,20 +23,22 @@ from airflow_video_providers.exceptions import (
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.links import VideoJobLink, link_xcoms
 from airflow_video_providers.operators.arguments import (
-    as_request,
     as_seconds,
     check_conn_id,
     check_count,
     check_flag,
+    check_max_cost,
     is_final,
 )
 from airflow_video_providers.operators.cancel_video_job import CancelVideoJobOperator
 from airflow_video_providers.operators.errors import fail_briefly
 from airflow_video_providers.operators.labels import LabelledTask, name_in
+from airflow_video_providers.operators.requests import RequestTask, as_request, given_request
 from airflow_video_providers.retry_policy import is_hopeless
 from airflow_video_providers.submission.callback import CallbackPlan
 from airflow_video_providers.submission.cancel import CancelPolicy
 from airflow_video_providers.submission.custody import Custody
+from airflow_video_providers.submission.preflight import DRY_KEY, check_request, preview
 from airflow_video_providers.submission.record import SubmissionRecord, SubmissionStore
 from airflow_video_providers.submission.submit import JobSubmission, OnAmbiguous, Submission
 from airflow_video_providers.submission.task_try import TaskTry
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperatorLink, Context
 
     from airflow_video_providers.hooks.base import VideoHook
+    from airflow_video_providers.hooks.requests import VendorRequest
 
 __all__ = ["CancelVideoJobOperator", "SubmitVideoJobOperator"]
 
@@ -57,7 +60,7 @@ DEFERRAL_GRACE = 600.0
 """Seconds after the own deadline at which Airflow itself ends a deferral that no triggerer takes care of."""
 
 
-class SubmitVideoJobOperator(LabelledTask, BaseOperator):
+class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
     """
     Submit one render to the vendor of a connection, and wait for it if asked to.
 
@@ -71,7 +74,12 @@ class SubmitVideoJobOperator(LabelledTask, BaseOperator):
     page.
 
     :param conn_id: the Airflow connection; its type decides the vendor. (templated)
-    :param request: the vendor's own JSON body, as a mapping or as JSON text. (templated)
+    :param request: the vendor's own JSON body: a mapping, a request model of the vendor's, JSON or YAML text, or the
+        path of a ``.json`` or ``.yaml`` file, which is rendered and then parsed. (templated)
+    :param dry_run: log the body that would be sent, check it as far as that is free, and submit nothing. The task then
+        ends as skipped, and so do those that need its job (default False).
+    :param max_cost: the most that the render may cost, in the vendor's own unit. Only where the vendor tells a price
+        before: elsewhere it is an error, before anything is sent. Default: no limit.
     :param wait_for_completion: whether the task succeeds only when the render has (default: when it is submitted).
     :param deferrable: wait in the triggerer, not in a worker. Default: ``[operators] default_deferrable``.
     :param poll_interval: longest time between two polls of the job, in seconds (default 120).
@@ -95,6 +103,7 @@ class SubmitVideoJobOperator(LabelledTask, BaseOperator):
 
     :raises VideoConfigurationError: an argument cannot work, or ``callback`` is asked of a vendor or connection that
         cannot; nothing was sent.
+    :raises VideoCostError: the render would cost more than ``max_cost``; nothing was sent.
     :raises SubmissionKeyConflictError: the request fills the field that must carry our key; nothing was sent.
     :raises AmbiguousSubmissionError: see above.
     :raises SubmissionNotRecordedError: a job was submitted, and Airflow's task state store does not take its id.
@@ -115,7 +124,9 @@ class SubmitVideoJobOperator(LabelledTask, BaseOperator):
         self,
         *,
         conn_id: str,
-        request: Mapping[str, Any] | str,
+        request: Mapping[str, Any] | VendorRequest | str,
+        dry_run: bool = False,
+        max_cost: float | None = None,
         wait_for_completion: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float = DEFAULT_POLL_INTERVAL,
@@ -130,11 +141,11 @@ class SubmitVideoJobOperator(LabelledTask, BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id
-        self.request = request
+        self.request = given_request(request)
+        self.is_dry_run = dry_run  # BaseOperator has a method of the argument's name
+        self.max_cost = max_cost
         if is_final(conn_id):
             check_conn_id(conn_id)
-        if is_final(request):
-            as_request(request)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = as_seconds("poll_interval", poll_interval)
@@ -145,6 +156,8 @@ class SubmitVideoJobOperator(LabelledTask, BaseOperator):
         self.find_wait = find_wait
         self.max_poll_failures = max_poll_failures
         self.callback = callback
+        check_flag("dry_run", dry_run)
+        check_max_cost(max_cost)
         for name in ("wait_for_completion", "deferrable", "cancel_on_kill", "cancel_on_timeout", "callback"):
             check_flag(name, getattr(self, name))
         check_count("max_poll_failures", max_poll_failures, least=0)
@@ -183,6 +196,10 @@ class SubmitVideoJobOperator(LabelledTask, BaseOperator):
         """Submit or adopt, then wait where asked to."""
         check_conn_id(self.conn_id)
         request = as_request(self.request)
+        if self.is_dry_run:
+            plan = CallbackPlan(self.hook) if self.callback else None
+            preview(self.hook, plan.fill(request, DRY_KEY) if plan else request, max_cost=self.max_cost)
+            raise AirflowSkipException("dry_run: the request was checked, nothing was submitted")
         store = SubmissionStore(context["task_state_store"])
         with self._take_custody(context, store, request) as custody:
             submission = JobSubmission(
@@ -195,6 +212,7 @@ class SubmitVideoJobOperator(LabelledTask, BaseOperator):
                 on_job=self._hold,
                 deployment=conf.get("api", "base_url", fallback="") or "",
                 callback=CallbackPlan(self.hook) if self.callback else None,
+                before_submit=partial(check_request, self.hook, max_cost=self.max_cost),
             ).submit_or_adopt(request)
             job = submission.job
             custody.end_if_killed(job)

@@ -19,6 +19,7 @@ from http import HTTPStatus
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowRuntimeError
+from requests import PreparedRequest
 
 from airflow_video_providers.exceptions import (
     SubmissionSupersededError,
@@ -95,7 +96,7 @@ class Purchase:
         at = self.record.intended_at if self.in_doubt else datetime.now(timezone.utc)
         self._write(self.record.updated(state="intended", intended_at=at))
 
-    def before_send(self) -> None:
+    def before_send(self, request: PreparedRequest) -> None:
         """Record that a request is about to be sent; raise as :meth:`record_intent` does."""
         self.record_intent()
         self._under_way = True

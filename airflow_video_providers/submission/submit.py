@@ -89,6 +89,7 @@ class JobSubmission:
     :param on_job: told of the job before anything else is done, so that its owner can end it whatever fails next.
     :param deployment: see :func:`submission_key`.
     :param callback: makes each request ask for a callback; None: it is sent as it is.
+    :param before_submit: checks a request that is about to be submitted; where it raises, nothing is sent or recorded.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class JobSubmission:
         on_job: Callable[[VideoJob], None] = lambda job: None,
         deployment: str = "",
         callback: CallbackPlan | None = None,
+        before_submit: Callable[[Mapping[str, Any]], None] = lambda request: None,
     ) -> None:
         self.hook = hook
         self.store = store
@@ -113,6 +115,7 @@ class JobSubmission:
         self.on_job = on_job
         self.deployment = deployment
         self.callback = callback
+        self.before_submit = before_submit
         self._resolver = Resolver(hook, store, find_wait=self.find_wait, keep=self._keep)
 
     def submit_or_adopt(self, request: Mapping[str, Any]) -> Submission:
@@ -149,6 +152,7 @@ class JobSubmission:
         generation = max(self.task_try.first_try, record.last_try + 1)
         intent = self._intent(request, fingerprint, generation)
         self._outgoing(request, intent)  # what cannot be sent supersedes nothing
+        self.before_submit(request)
         self._supersede(record)
         return self._submit(request, intent)
 
@@ -172,6 +176,7 @@ class JobSubmission:
                 if job is not None:
                     at = job.created_at or datetime.now(timezone.utc)
                     return self._adopt(intent.updated(key=key, intended_at=at), job)
+        self.before_submit(request)
         return self._submit(request, intent)
 
     def _resume(self, record: SubmissionRecord, request: Mapping[str, Any]) -> Submission:
@@ -199,6 +204,7 @@ class JobSubmission:
             return self._adopt(record, job)
         # A server that replays keys would bring a failed or refused job back for ever; a decision is about one send.
         purchase = record.purchase if record.state == "intended" else record.purchase + 1
+        self.before_submit(request)
         return self._submit(request, self._intent(request, record.fingerprint, record.generation, purchase=purchase))
 
     def _adopt(self, record: SubmissionRecord, job: VideoJob) -> Submission:

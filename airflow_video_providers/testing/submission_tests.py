@@ -13,6 +13,7 @@ from airflow_video_providers.exceptions import (
     VideoApiUnreadableAnswerError,
 )
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
+from airflow_video_providers.submission.preflight import check_request, preview
 from airflow_video_providers.testing.base import (
     ConformanceBase,
     can_list,
@@ -98,6 +99,18 @@ class SubmissionTests(ConformanceBase):
         found = hook.find_job(key, request=request, since=since)
         assert found is not None
         assert (found.job_id, found.key) == (job.job_id, key)
+
+    def test_a_dry_run_makes_no_job(self, hook: VideoHook, control: VendorControl) -> None:
+        before = set(control.job_ids())
+        preview(hook, control.request("dry"), max_cost=None)
+        assert set(control.job_ids()) == before
+
+    def test_the_model_of_a_request_takes_what_the_vendor_takes(self, hook: VideoHook, control: VendorControl) -> None:
+        request = control.request("typed")
+        check_request(hook, request, max_cost=None)
+        model = hook.request_model(request)
+        if model is not None:
+            assert model.model_validate(request).to_request() == request
 
     @where(replays)
     def test_a_key_that_is_sent_again_is_answered_by_the_first_job(

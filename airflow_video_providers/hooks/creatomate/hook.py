@@ -20,6 +20,7 @@ from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_u
 from airflow_video_providers.hooks.common import HeaderAuth, missing_link, state_of
 from airflow_video_providers.hooks.creatomate.schemas import CreatomateCheck, CreatomateRender
 from airflow_video_providers.jobs import JobError, JobState, OutputKind, VideoJob, VideoOutput
+from airflow_video_providers.text.redaction import clean_label
 
 STATES = {
     "planned": JobState.QUEUED,
@@ -79,7 +80,7 @@ class CreatomateHook(VideoHook):
         """
         if "dry_run" in request:
             raise VideoConfigurationError(
-                "A Creatomate request with 'dry_run' renders nothing: leave it out, and call check_request to validate."
+                "A Creatomate request with 'dry_run' renders nothing: leave it out, and give the task dry_run=True."
             )
         if "tags" in request:
             raise VideoConfigurationError(
@@ -140,6 +141,21 @@ class CreatomateHook(VideoHook):
         """Return the render's id: the body is the render, as a GET shows it."""
         return document.get("id")
 
+    def check_request(self, request: Mapping[str, Any]) -> str:
+        """
+        Have Creatomate validate a request (``dry_run``), which renders and costs nothing.
+
+        :raises VideoConfigurationError: Creatomate would refuse it; each of its errors is a line of the advice.
+        """
+        check = self.validate_render(request)
+        if not check.valid:
+            said = [_said(error) for error in check.errors or ()]
+            raise VideoConfigurationError(
+                f"Creatomate would refuse the request: {said[0] if said else 'it gives no reason'}", advice=said[1:]
+            )
+        warnings = [_said(warning) for warning in check.warnings or ()]
+        return f"it is valid{f'; {len(warnings)} warnings: {chr(59).join(warnings)}' if warnings else ''}"
+
     def check_connection(self) -> str:
         """Ask for the project's templates, which costs nothing."""
         return f"Creatomate accepted the key; its project shows {len(self.get_templates())} templates."
@@ -154,7 +170,7 @@ class CreatomateHook(VideoHook):
         """``POST /v1/renders``: create one render, or one of each template that has one of the ``tags``."""
         return self.fetch(list[CreatomateRender], "POST", "/v1/renders", json=dict(body))
 
-    def check_request(self, body: Mapping[str, Any]) -> CreatomateCheck:
+    def validate_render(self, body: Mapping[str, Any]) -> CreatomateCheck:
         """``POST /v2/renders`` with ``dry_run``: validate a request; nothing is rendered or charged."""
         return self.fetch(CreatomateCheck, "POST", "/v2/renders", json={**body, "dry_run": True}, repeatable=True)
 
@@ -186,3 +202,9 @@ def parse_creatomate_error(body: Any) -> VendorError:
     error = parse_error(body)
     hint = body.get("hint") if isinstance(body, Mapping) else None
     return replace(error, message=hint) if isinstance(hint, str) else error
+
+
+def _said(problem: Any) -> str:
+    """Return an error or a warning of a validation as one line; its form is not documented."""
+    text = problem.get("message") if isinstance(problem, Mapping) else None
+    return clean_label(text or problem, longest=300)

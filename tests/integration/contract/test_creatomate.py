@@ -42,8 +42,8 @@ def test_each_form_from_the_request_to_its_bytes(
 
 
 def test_a_check_costs_nothing(hook: CreatomateHook, simulator: Simulator) -> None:
-    assert hook.check_request(TEMPLATE).valid
-    bad = hook.check_request({"modifications": {}})
+    assert hook.validate_render(TEMPLATE).valid
+    bad = hook.validate_render({"modifications": {}})
     assert not bad.valid
     assert bad.errors
     assert simulator.counts("creatomate")["creates"] == 0

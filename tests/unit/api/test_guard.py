@@ -24,7 +24,7 @@ class Notes:
         self.refuse_from = refuse_from
         self.told: list[Any] = []
 
-    def before_send(self) -> None:
+    def before_send(self, request) -> None:
         if self.told.count("send") + 1 == self.refuse_from:
             raise SubmissionError("another try has taken over")
         self.told.append("send")

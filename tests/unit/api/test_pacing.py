@@ -73,7 +73,7 @@ class Told:
     def wait(self) -> None:
         self.heard.append("its turn")
 
-    def before_send(self) -> None:
+    def before_send(self, request) -> None:
         self.heard.append("about to send")
 
     def after_response(self, status: int) -> None:

@@ -9,7 +9,8 @@ import pytest
 from airflow.sdk import DAG, BaseHook, task
 
 from airflow_video_providers.exceptions import VideoConfigurationError
-from airflow_video_providers.operators.arguments import as_request, as_seconds, is_final, job_id_of
+from airflow_video_providers.operators.arguments import as_seconds, is_final, job_id_of
+from airflow_video_providers.operators.requests import as_request
 from airflow_video_providers.operators.video_job import CancelVideoJobOperator, SubmitVideoJobOperator
 from airflow_video_providers.sensors.video_job import VideoJobSensor
 from airflow_video_providers.transfers.object_storage_to_video import ObjectStorageToVideoOperator

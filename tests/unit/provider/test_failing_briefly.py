@@ -21,8 +21,6 @@ WRONG_KEY = {"vendor": "example", "endpoint": "GET /jobs", "status": 401}
 
 
 class Task:
-    log = logging.getLogger("a task")
-
     @fail_briefly
     def execute(self, error):
         return self.repeat(error)
@@ -53,7 +51,7 @@ def test_neither_frames_nor_causes_of_the_package_are_shown(caplog):
     shown = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     assert "repeat" not in shown
     assert "down" not in shown
-    with caplog.at_level(logging.DEBUG, "a task"):
+    with caplog.at_level(logging.DEBUG, "airflow_video_providers.operators.errors"):
         fail(VideoConfigurationError("that cannot work"))
     assert "repeat" in caplog.text
 
