@@ -12,7 +12,6 @@ from typing_extensions import TypedDict, Unpack
 
 from airflow_video_providers.api.paths import query_of
 from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoApiUnreadableAnswerError
-from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.common import pages
 from airflow_video_providers.hooks.schemas import VendorModel
@@ -62,17 +61,6 @@ class XvidEndpoints(VideoHook, abstract=True):
     Every method raises :class:`VideoApiError`, whose subclass is the cause. Reading calls are tried again on 429, 5xx
     and connection errors until the connection's ``retry_deadline``; creating and deleting ones are not.
     """
-
-    # ------------------------------------------------------------------ callbacks
-
-    def callback_job_id(self, document: Mapping[str, Any]) -> Any:
-        """
-        Return the id of the job that a ping of a pipeline names.
-
-        What a ping carries is not documented: an ``id`` is read under ``job``, as in the response to a create, else at
-        the top.
-        """
-        return callbacks.part_of(document, "job").get("id") or document.get("id")
 
     # ------------------------------------------------------------------ jobs
 

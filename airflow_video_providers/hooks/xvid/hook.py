@@ -11,26 +11,24 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 from urllib.parse import quote
-
-from pydantic import BeforeValidator
 
 from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.errors import LONGEST_MESSAGE
-from airflow_video_providers.api.settings import ClientSettings, Seconds, Truth
 from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
     VideoApiNotFoundError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
 )
-from airflow_video_providers.hooks import common
+from airflow_video_providers.hooks import callbacks, common
 from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
 from airflow_video_providers.hooks.xvid.auth import XvidTokenAuth
 from airflow_video_providers.hooks.xvid.client import XvidClient, missing_rights
 from airflow_video_providers.hooks.xvid.endpoints import XvidEndpoints
 from airflow_video_providers.hooks.xvid.schemas import CreatedJob, FileReference, Job
+from airflow_video_providers.hooks.xvid.settings import XvidSettings
 from airflow_video_providers.jobs import JobError, JobState, OutputKind, VideoJob, VideoOutput
 
 STATES = {
@@ -43,29 +41,6 @@ STATES = {
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
 _SEPARATOR = " | "
 _LONGEST_USER_DATA = 4000  # in a query, percent-encoded; servers commonly refuse a request line above 8 KB
-
-
-def _scope(value: Any) -> str:
-    rights = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
-    if not isinstance(rights, list) or not all(isinstance(right, str) for right in rights):
-        raise ValueError("a comma-separated list of rights")
-    return ",".join(rights)
-
-
-class XvidSettings(ClientSettings):
-    """
-    The extras of a connection of Xvid, beside those of every vendor.
-
-    :param scope: comma-separated rights, or a list of them; empty (default): left out of the token request.
-    :param token_lifetime: seconds for which a token is asked to be good; None: Xvid decides.
-    :param autograph_tag: names the viewer when the link of a watermarked file is minted; empty (default): not sent.
-    :param expert_mode: sent for such a link in place of a tag; false (default): not sent.
-    """
-
-    scope: Annotated[str, BeforeValidator(_scope)] = ""
-    token_lifetime: Seconds | None = None
-    autograph_tag: str = ""
-    expert_mode: Truth = False
 
 
 class XvidHook(XvidEndpoints):
@@ -309,6 +284,15 @@ class XvidHook(XvidEndpoints):
             wait_seconds=wait_seconds,
             done_status=done_status,
         )
+
+    def callback_job_id(self, document: Mapping[str, Any]) -> Any:
+        """
+        Return the id of the job that a ping of a pipeline names.
+
+        What a ping carries is not documented: an ``id`` is read under ``job``, as in the response to a create, else at
+        the top.
+        """
+        return callbacks.part_of(document, "job").get("id") or document.get("id")
 
     # ------------------------------------------------------------------ mapping
 
