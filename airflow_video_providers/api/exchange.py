@@ -106,6 +106,7 @@ class Exchange:
         self.rate_window: float | None = None
         """Seconds of the vendor's fixed window of requests: the wait after a 429 that names none."""
         self.links = LinkPolicy(base_url, allow_private=self.settings.allow_private_links)
+        self._closed = False
         self.session = _Session()
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": _user_agent()}
         self.session.headers.update(headers)
@@ -127,7 +128,8 @@ class Exchange:
         return [*self.secrets, *self._sent]
 
     def close(self) -> None:
-        """Close the pooled connections."""
+        """Close the pooled connections; a call that another thread still makes closes its own when it ends."""
+        self._closed = True
         self.session.close()
 
     def guarded(self, guard: SendGuard) -> AbstractContextManager[None]:
@@ -142,6 +144,9 @@ class Exchange:
             if has_effect(method) and (guard := self.adapter.guard) is not None:
                 guard.after_failure(error)
             raise
+        finally:
+            if self._closed:
+                self.session.close()
 
     def _once(
         self, method: str, path: str, endpoint: str, redirect_expected: bool, kwargs: dict[str, Any]

@@ -9,12 +9,27 @@ import ssl
 from typing import Any
 
 from tenacity import RetryCallState, wait_random_exponential
-from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, SSLError
+from urllib3.exceptions import (
+    ClosedPoolError,
+    ConnectTimeoutError,
+    MaxRetryError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+)
 
 from airflow_video_providers.exceptions import VideoApiError, VideoApiQuotaError, VideoApiUnavailableError
 
 log = logging.getLogger(__name__)
 
+# ClosedPoolError: another thread closed the session before this one had a connection.
+_NEVER_SENT = (
+    ClosedPoolError,
+    NewConnectionError,
+    ConnectTimeoutError,
+    socket.gaierror,
+    ssl.SSLCertVerificationError,
+)
 _backoff = wait_random_exponential(multiplier=1, max=30)
 
 
@@ -54,7 +69,7 @@ def was_never_sent(error: BaseException) -> bool:
         reason = reason.args[-1]
     if isinstance(reason, ssl.SSLError) and reason.library in ("PEM", "X509"):
         return True  # a CA bundle that holds no certificate; it is read before anything is sent
-    return isinstance(reason, (NewConnectionError, ConnectTimeoutError, socket.gaierror, ssl.SSLCertVerificationError))
+    return isinstance(reason, _NEVER_SENT)
 
 
 def root_cause(error: BaseException) -> str:

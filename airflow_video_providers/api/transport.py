@@ -18,6 +18,7 @@ import re
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -87,6 +88,14 @@ class BoundedAdapter(HTTPAdapter):
             return super().send(request, *args, **kwargs)
         finally:
             _call.reset(token)
+
+    def close(self) -> None:
+        """Close all connections now; urllib3 leaves that to the garbage collection. One in use is closed after it."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118  # it cannot be iterated itself
+                with suppress(KeyError):  # another thread has dropped it
+                    manager.pools[key].close()
+        super().close()
 
     def request_url(self, request: requests.PreparedRequest, proxies: Mapping[str, str] | None) -> str:
         """Return the URL that urllib3 logs and puts into its errors."""

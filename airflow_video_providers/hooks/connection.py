@@ -83,6 +83,7 @@ class ConnectedHook(BaseHook):
         self.retry_deadline = retry_deadline
         self._connection: Connection | None = None
         self._client: VideoApiClient | None = None
+        self._closings = 0
         self._making_lock = threading.Lock()  # held while a client is made, which may ask Airflow
         self._client_lock = threading.Lock()  # held for an instant: the triggerer's event loop takes it too
 
@@ -117,12 +118,16 @@ class ConnectedHook(BaseHook):
         """The HTTP session of this connection, opened at the first call; one for all threads."""
         with self._making_lock:
             with self._client_lock:
-                client = self._client
-            if client is None:
-                client = self._make_paced_client()
-                with self._client_lock:
+                client, closings = self._client, self._closings
+            if client is not None:
+                return client
+            client = self._make_paced_client()
+            with self._client_lock:
+                if closings == self._closings:
                     self._client = client
-            return client
+                    return client
+        client.close()  # the hook was closed meanwhile: the call that wanted it closes its connection when it ends
+        return client
 
     def _make_paced_client(self) -> VideoApiClient:
         client = self.make_client()
@@ -157,8 +162,10 @@ class ConnectedHook(BaseHook):
         Close the HTTP session, if one was opened; the next call opens another.
 
         It never waits for a session that a thread is opening: that thread may wait for the event loop which calls this.
+        Such a session is closed as soon as it is there; a call under way ends, and then closes its connection.
         """
         with self._client_lock:
+            self._closings += 1
             client, self._client = self._client, None
         if client is not None:
             client.close()

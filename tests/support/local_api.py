@@ -59,6 +59,8 @@ class LocalApi:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.received: list[Received] = []
         self.connections = 0
+        self._open = 0
+        self._changed = threading.Condition()
         self.otherwise = Answer(status=404, json={"message": "no such path"})
         self._answers: dict[tuple[str, str], list[Answer]] = defaultdict(list)
         api = self
@@ -68,7 +70,15 @@ class LocalApi:
 
             def setup(self) -> None:
                 api.connections += 1
+                with api._changed:
+                    api._open += 1
                 super().setup()
+
+            def finish(self) -> None:
+                super().finish()
+                with api._changed:
+                    api._open -= 1
+                    api._changed.notify_all()
 
             def handle_any(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
@@ -133,6 +143,11 @@ class LocalApi:
 
     def count(self, method: str | None = None) -> int:
         return sum(method in (None, request.method) for request in self.received)
+
+    def wait_until_closed(self) -> None:
+        """Wait until its clients have closed all connections."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._open, timeout=30), f"{self._open} connections are open"
 
     def stop(self) -> None:
         self._server.shutdown()

@@ -30,12 +30,23 @@ RIGHTS = {
 
 
 class XvidClient(VideoApiClient):
-    """A session whose error for a missing right names the scopes; ``scope``: those that its token was asked for."""
+    """
+    A session whose error for a missing right names the scopes.
 
-    scope: str = ""
+    :param plain: the session by which its token is fetched; it shares its secrets, and is closed with it.
+    :param scope: the scopes that its token was asked for.
+    """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, plain: VideoApiClient, scope: str, **kwargs: Any) -> None:
+        self.plain, self.scope = plain, scope
         super().__init__(**kwargs, error_parser=parse_xvid_error, error_decoder=decode_error, decoder=decode)
+
+        self.secrets = plain.secrets
+
+    def close(self) -> None:
+        """Close the connections of both sessions."""
+        self.plain.close()
+        super().close()
 
     def call(self, method: str, path: str, *, endpoint: str, **kwargs: Any) -> requests.Response:
         """Send one call as :meth:`VideoApiClient.call` does."""

@@ -96,10 +96,14 @@ class XvidHook(XvidEndpoints):
     def make_client(self) -> XvidClient:
         """Build the session; it keeps every token out of messages."""
         auth = self.make_auth()
-        client = XvidClient(vendor=self.vendor, base_url=self.base_url, auth=auth, settings=self.settings)
-        client.scope = self.settings.scope
-        client.secrets = self.plain_client.secrets
-        return client
+        return XvidClient(
+            plain=self.plain_client,
+            scope=self.settings.scope,
+            vendor=self.vendor,
+            base_url=self.base_url,
+            auth=auth,
+            settings=self.settings,
+        )
 
     def close(self) -> None:
         """Close both sessions, where they were opened; the next call opens others."""

@@ -6,12 +6,19 @@ import json
 import logging
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import pytest
+import requests
+from airflow.sdk import Connection
 from pydantic import Field
 from requests.auth import AuthBase
+from urllib3 import HTTPConnectionPool
+from urllib3.exceptions import ClosedPoolError
 
+from airflow_video_providers.api.client import VideoApiClient
+from airflow_video_providers.api.retries import was_never_sent
 from airflow_video_providers.exceptions import (
     VideoApiError,
     VideoApiNotFoundError,
@@ -20,6 +27,7 @@ from airflow_video_providers.exceptions import (
     VideoJobCancelledError,
     VideoJobError,
     VideoJobFailedError,
+    VideoProviderError,
 )
 from airflow_video_providers.hooks.base import (
     KeySupport,
@@ -32,6 +40,7 @@ from airflow_video_providers.hooks.common import HeaderAuth, cancel_by_deleting,
 from airflow_video_providers.hooks.schemas import Timestamp, VendorModel
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 from tests.support.local_api import Answer, LocalApi
+from tests.support.simulator import VENDORS
 from tests.support.vendors import HOOKS, schemas_of
 
 
@@ -203,18 +212,21 @@ class TestConnection:
 
 
 class TestClosing:
-    def test_closing_does_not_wait_for_a_client_that_is_being_made(self, monkeypatch):
+    def test_closing_does_not_wait_for_a_client_that_is_being_made(
+        self, monkeypatch: pytest.MonkeyPatch, local_api: LocalApi
+    ) -> None:
         # In a triggerer, the thread that makes the client waits for the event loop, and the event loop closes the hook.
-        monkeypatch.setenv("AIRFLOW_CONN_ACME_DEFAULT", json.dumps({"conn_type": "acme", "password": "k"}))
+        fields = {"conn_type": "acme", "password": "k", "host": local_api.url}
+        monkeypatch.setenv("AIRFLOW_CONN_ACME_DEFAULT", json.dumps(fields))
         making, go_on = threading.Event(), threading.Event()
 
         class SlowHook(AcmeHook):
-            def make_client(self):
+            def make_client(self) -> VideoApiClient:
                 making.set()
                 assert go_on.wait(30)
                 return super().make_client()
 
-        hook, made = SlowHook("acme_default"), []
+        hook, made = SlowHook("acme_default"), list[VideoApiClient]()
         maker = threading.Thread(target=lambda: made.append(hook.client), daemon=True)
         closer = threading.Thread(target=hook.close, daemon=True)
         try:
@@ -226,7 +238,41 @@ class TestClosing:
         finally:
             go_on.set()
         maker.join(30)
-        assert made == [hook.client]
+        # The one that came late serves the call that wanted it, keeps no connection, and is not the hook's.
+        local_api.on("GET", "/late", Answer(json={}))
+        for _ in range(2):
+            assert made[0].get_json("/late", endpoint="GET /late") == {}
+        assert local_api.connections == 2
+        assert hook.client is not made[0]
+        assert hook.client is hook.client
+        for _ in range(2):
+            hook.client.get_json("/late", endpoint="GET /late")
+        assert local_api.connections == 3
+        hook.close()
+
+    @pytest.mark.parametrize("vendor", HOOKS)
+    def test_a_client_that_comes_late_leaves_nothing_open(self, vendor: str, local_api: LocalApi) -> None:
+        hook = HOOKS[vendor]("late")
+        fields = {"login": "me", "password": "k" * 32, **VENDORS[vendor].connection_to(local_api.url)}
+        extra = json.dumps({**(fields.pop("extra", None) or {}), "retry_deadline": 0.01})
+        hook.connection = Connection(**{**fields, "conn_id": "late", "extra": extra})
+        make = hook.make_client
+
+        def make_and_be_closed() -> VideoApiClient:
+            client = make()
+            hook.close()
+            return client
+
+        hook.make_client = make_and_be_closed  # type: ignore[method-assign]
+        for job_id in ("job-1", "owner/app|job-1"):
+            with suppress(VideoProviderError):
+                hook.get_job(job_id)
+        assert local_api.received
+        local_api.wait_until_closed()
+
+    def test_a_call_that_finds_the_session_closed_was_not_sent(self, local_api: LocalApi, hook: AcmeHook) -> None:
+        error = requests.ConnectionError(ClosedPoolError(HTTPConnectionPool("127.0.0.1"), "Pool is closed."))
+        assert was_never_sent(error)
 
 
 class TestDefaults:

@@ -54,9 +54,9 @@ def make_client(api: ScriptedApi, *, scope: str | None = None, deadline: float =
     settings = ClientSettings(retry_deadline=deadline)
     plain = VideoApiClient(vendor="xvid", base_url=f"{api.url}/v1", settings=settings, secrets=["hush"])
     auth = XvidTokenAuth(plain, client_id="me", client_secret="hush", scope=scope)
-    client = XvidClient(vendor="xvid", base_url=f"{api.url}/v1", auth=auth, settings=settings)
-    client.secrets = plain.secrets
-    return client
+    return XvidClient(
+        plain=plain, scope=scope or "", vendor="xvid", base_url=f"{api.url}/v1", auth=auth, settings=settings
+    )
 
 
 def ask(client: VideoApiClient) -> Any:
