@@ -10,7 +10,7 @@ SDKS_STAMP := $(VENV)/.sdks-stamp
 AZURITE := $(VENV)/azurite/node_modules/.bin/azurite-blob
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui simulator test lint format chaos bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks docs build clean
+.PHONY: help demo ui simulator test lint format chaos bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks bench-callbacks docs build clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -81,6 +81,9 @@ bench-waiting: $(DEV_STAMP)  ## what waiting costs: vendor requests, event loop,
 
 bench-waiting-live: $(DEV_STAMP)  ## the same for a whole Airflow with PostgreSQL, and waits under load (25 minutes)
 	$(BIN)/python benchmarks/bench_waiting_live.py
+
+bench-callbacks: $(DEV_STAMP)  ## how soon callbacks end waits, a burst of them, and 100,000 bad ones (20 minutes)
+	$(BIN)/python benchmarks/bench_callbacks.py
 
 bench-sdks: $(SDKS_STAMP)  ## how many renders the vendors' own SDKs and this package buy when something goes wrong (2 minutes)
 	$(BIN)/python benchmarks/bench_vendor_sdks.py

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+How soon a callback ends a wait, what a burst of them does, and that bad ones do nothing.
+
+``python benchmarks/bench_callbacks.py [live] [fuzz]``; both without an argument. ``live`` needs the programs of
+PostgreSQL. About 20 minutes on two cores; most of it is the fuzz.
+
+- ``live``: a whole Airflow on PostgreSQL. Renders wait deferred; the simulator ends one after another, and calls back.
+  Then 1,000 callbacks in a burst while the health page is asked.
+- ``fuzz``: 100,000 forged, replayed, oversized, malformed and unknown requests to the app in process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="bench-callbacks-"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import requests
+from airflow.sdk.module_loading import import_string
+
+from airflow_video_providers.get_provider_info import get_provider_info
+from airflow_video_providers.hooks.base import VideoHook, get_video_hook
+from benchmarks.live_airflow import Airflow, make_airflow, postgres
+from tests.support.simulator import VENDORS, Simulator
+
+DAGS = Path(__file__).parent / "callback_dags"
+SECRET = "the-secret-of-this-benchmark"
+WAITS, BURST, ATTEMPTS = 20, 1000, 100_000
+_SEED = 2026
+
+
+def vendor_that_calls_back() -> str:
+    """Return a vendor whose requests name a callback, and that does not sign."""
+    for kind in get_provider_info()["connection-types"]:
+        hook: type[VideoHook] = import_string(kind["hook-class-name"])
+        plain = (
+            hook.verify_callback is VideoHook.verify_callback and hook.callback_job_id is not VideoHook.callback_job_id
+        )
+        if hook.takes_callback and plain and kind["connection-type"] in VENDORS:
+            return str(kind["connection-type"])
+    raise RuntimeError("no vendor takes a callback")
+
+
+@contextlib.contextmanager
+def live(simulator: Simulator, vendor: str) -> Iterator[Airflow]:
+    """Run a whole Airflow whose connection takes callbacks."""
+    home = Path(tempfile.mkdtemp(prefix="bench-airflow-"))
+    fields = simulator.connection(vendor)
+    fields["extra"] = {**fields.get("extra", {}), "callback_secret": SECRET}
+    os.environ[f"AIRFLOW_CONN_{vendor.upper()}_DEFAULT"] = json.dumps(fields)
+    with postgres() as database:
+        settings = {
+            f"AIRFLOW_CONN_{vendor.upper()}_DEFAULT": json.dumps(fields),
+            "BENCH_CONN_ID": f"{vendor}_default",
+            "BENCH_CONN_TYPE": vendor,
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "60",
+        }
+        airflow = make_airflow(home, DAGS, settings)
+        try:
+            yield airflow
+        finally:
+            airflow.stop()
+            if os.environ.get("KEEP_HOME") is None:
+                shutil.rmtree(home, ignore_errors=True)
+            else:
+                print(f"kept {home}")
+
+
+def bench_live() -> None:
+    """Print how soon waits end, what they cost the vendor, and how a burst goes."""
+    vendor = vendor_that_calls_back()
+    simulator = Simulator("--port", "0", "--render-seconds", "100000")
+    try:
+        with live(simulator, vendor) as airflow:
+            bench_waits(airflow, simulator, vendor)
+            bench_burst(airflow, vendor)
+    finally:
+        simulator.stop()
+
+
+def bench_waits(airflow: Airflow, simulator: Simulator, vendor: str) -> None:
+    """End renders one after another; print the time from each callback to the success of its task."""
+    texts = [f"render {number}" for number in range(WAITS)]
+    conf = {"requests": [VENDORS[vendor].request(text) for text in texts]}
+    _wait_for(lambda: "renders" in {dag["dag_id"] for dag in airflow.call("GET", "dags?limit=100")["dags"]})
+    run = airflow.call("POST", "dags/renders/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
+    path = f"dags/renders/dagRuns/{run}/taskInstances"
+    _wait_for(lambda: _states(airflow, path)["deferred"] == WAITS, 600)
+    time.sleep(15)
+    before = simulator.counts(vendor)
+    ended: dict[str, float] = {}
+    pauses = random.Random(_SEED)
+    for job in simulator.jobs(vendor):
+        ended[job["job_id"]] = time.time()
+        simulator.move(job["job_id"], finish=True)
+        time.sleep(pauses.uniform(3, 6))
+    _wait_for(lambda: _states(airflow, path)["success"] == WAITS, 300)
+    after = simulator.counts(vendor)
+    taken = []
+    for ti in airflow.call("GET", f"{path}?limit=1000")["task_instances"]:
+        if ti["task_id"] == "render":
+            job_id = _xcom(airflow, path, ti)
+            taken.append(datetime.fromisoformat(ti["end_date"]).timestamp() - ended[job_id])
+    taken.sort()
+    print(f"callback to success of the task, {WAITS} waits: median {statistics.median(taken):.1f} s, ", end="")
+    print(f"p95 {taken[int(0.95 * len(taken))]:.1f} s, longest {taken[-1]:.1f} s")
+    calls = {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
+    print(f"what the simulator counted meanwhile: {calls}; in all: {after}")
+    told = _told(airflow)
+    if told:
+        print(f"asset events: {len(told)} of {WAITS} renders, {len({each['job_id'] for each in told})} different")
+        print(f"the extra of one: {told[0]}")
+
+
+def _told(airflow: Airflow) -> list[dict[str, Any]]:
+    _settle = time.monotonic() + 60
+    while True:
+        events = airflow.call("GET", "assets/events?limit=1000")["asset_events"]
+        if len(events) >= WAITS or time.monotonic() > _settle:
+            return [event["extra"] for event in events]
+        time.sleep(2)
+
+
+def _xcom(airflow: Airflow, path: str, ti: dict[str, Any]) -> str:
+    entry = airflow.call("GET", f"{path}/render/xcomEntries/return_value?map_index={ti['map_index']}")
+    return str(entry["value"])
+
+
+def _states(airflow: Airflow, path: str) -> Counter[str]:
+    found = airflow.call("GET", f"{path}?limit=1000")["task_instances"]
+    return Counter(str(ti["state"]) for ti in found if ti["task_id"] == "render")
+
+
+def bench_burst(airflow: Airflow, vendor: str) -> None:
+    """Post genuine callbacks as fast as they are taken; print what is stored, and how the health page answers."""
+    hook = get_video_hook(f"{vendor}_default")
+    keys = [f"avp-{number:040x}" for number in range(BURST)]
+    urls = [hook.callback_url(airflow.url, key) for key in keys]
+    health: list[float] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.is_set():
+            began = time.monotonic()
+            requests.get(f"{airflow.url}/api/v2/monitor/health", timeout=30)
+            health.append(time.monotonic() - began)
+            time.sleep(0.02)
+
+    def post(url: str) -> int:
+        answer = session.post(url, json={}, timeout=30)
+        return answer.status_code
+
+    session = requests.Session()
+    session.trust_env = False
+    session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
+    asking = threading.Thread(target=ask)
+    asking.start()
+    began = time.monotonic()
+    with ThreadPoolExecutor(64) as threads:
+        statuses = list(threads.map(post, urls))
+        again = list(threads.map(post, urls[:200]))  # the vendor repeats some
+    took = time.monotonic() - began
+    done.set()
+    asking.join()
+    names = [each["key"] for each in _variables(airflow)]
+    stored = {name.rpartition("/")[2] for name in names}
+    health.sort()
+    print(f"burst of {BURST} callbacks and 200 repeats: {took:.1f} s, statuses {dict(Counter(statuses + again))}")
+    print(f"stored {len(stored)} of {BURST}; entries {len(names)} (a repeat in the next quarter minute has its own)")
+    p99 = health[int(0.99 * len(health))]
+    print(f"health page meanwhile: {len(health)} requests, median {statistics.median(health):.3f} s, p99 {p99:.3f} s")
+
+
+def _variables(airflow: Airflow) -> list[dict[str, Any]]:
+    from airflow_video_providers.callbacks.inbox import NEWS_PREFIX, digest_of
+
+    ours = {digest_of(f"{vendor_that_calls_back()}_default", key=f"avp-{number:040x}") for number in range(BURST)}
+    found = airflow.call("GET", "variables?limit=10000")["variables"]
+    return [each for each in found if each["key"].startswith(NEWS_PREFIX) and each["key"].rpartition("/")[2] in ours]
+
+
+def _wait_for(condition: Any, most: float = 180.0) -> None:
+    end = time.monotonic() + most
+    while not condition():
+        if time.monotonic() > end:
+            raise RuntimeError("it takes too long")
+        time.sleep(1)
+
+
+def bench_fuzz() -> None:
+    """Print what bad requests got, and what they changed."""
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+    from tests.support.callback_server import run_fuzz
+
+    began = time.monotonic()
+    seen, effects, wrong = asyncio.run(run_fuzz(os.environ.__setitem__, count=ATTEMPTS, seed=_SEED))
+    print(f"{ATTEMPTS} bad requests in {time.monotonic() - began:.0f} s: {len(effects)} effects, ", end="")
+    print(f"{len(wrong)} wrong statuses {wrong[:5]}")
+    for kind in sorted({kind for kind, _ in seen}):
+        print(f"  {kind}: " + ", ".join(f"{n} x {status}" for (k, status), n in sorted(seen.items()) if k == kind))
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[1:] or ["live", "fuzz"]
+    if "live" in chosen:
+        bench_live()
+    if "fuzz" in chosen:
+        bench_fuzz()
