@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from pathlib import Path
 
 import pytest
+from airflow.sdk import Variable
 
+from airflow_video_providers.callbacks.inbox import DOUBT_PREFIX
 from airflow_video_providers.exceptions import AmbiguousSubmissionError, VideoApiError, VideoProviderError
-from airflow_video_providers.hooks.base import KeySupport, get_video_hook
+from airflow_video_providers.hooks.base import KeySupport, VideoHook, get_video_hook
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.retry_policy import is_hopeless
 from airflow_video_providers.submission.record import RECORD_KEY
@@ -33,6 +36,22 @@ def way_of(hook):
     }[hook.key_support]
 
 
+CALLED_BACK = {
+    True: "cannot be searched, its callback names the job",
+    False: "cannot be searched, its callback names no job",
+}
+
+
+def way_with_callback(hook):
+    """Return the column of a vendor that nothing but its callback can resolve a lost response of; None: another."""
+    if way_of(hook) != "cannot be searched" or not hook.takes_callback:
+        return None
+    return CALLED_BACK[hook.callback_job_id is not VideoHook.callback_job_id]
+
+
+WITH_CALLBACK = [vendor for vendor, hook in HOOKS.items() if way_with_callback(hook)]
+
+
 def table():
     """Return the cells of the page: what happens -> way of the vendor -> what is paid."""
     text = PAGE.read_text().split("## The table")[1].split("##")[0]
@@ -44,7 +63,9 @@ def table():
 class Scene:
     """One task on one vendor: its world, its tries, and what the vendor sold."""
 
-    def __init__(self, vendor, simulator, monkeypatch):
+    def __init__(self, vendor, simulator, monkeypatch, callback=False):
+        self.callback = callback
+        self.doubts = Doubts(monkeypatch) if callback else None
         self.vendor, self.simulator, self.monkeypatch = vendor, simulator, monkeypatch
         self.world = World()
         self.number, self.max_tries = 0, 5
@@ -65,6 +86,7 @@ class Scene:
             find_wait=2,
             poll_interval=0.2,
             deferrable=False,
+            callback=self.callback,
             **arguments,
         )
 
@@ -82,6 +104,8 @@ class Scene:
             self.ending = ", the vendor's error"
         except (Crash, VideoProviderError):
             self.ending = ""
+        if self.doubts is not None:
+            self.doubts.call_back(self)
 
     def jobs(self):
         return self.simulator.jobs(self.vendor)
@@ -101,8 +125,32 @@ class Scene:
         """Return what the page says, of a vendor that may know no way to cancel."""
         if self.failed_for_good:
             return "1 render"  # the vendor names no failure that may pass
-        text = table()[what][way_of(self.hook)]
+        text = table()[what][way_with_callback(self.hook) if self.callback else way_of(self.hook)]
         return text if self.hook.can_cancel else re.sub(r", (the first )?cancelled$", "", text)
+
+
+class Doubts:
+    """
+    The Variables by which a task waits for a callback, and what the API server makes of them.
+
+    Their way through a real API server and database is tried in ``tests/integration/callbacks``.
+    """
+
+    def __init__(self, monkeypatch):
+        self.open = {}
+        read = Variable.get
+        monkeypatch.setattr(Variable, "set", lambda key, value, **_: self.open.update({key: value}))
+        monkeypatch.setattr(Variable, "delete", lambda key: self.open.pop(key))
+        monkeypatch.setattr(Variable, "get", lambda key, **more: self.open.get(key) or read(key, **more))
+
+    def call_back(self, scene):
+        """Answer each doubt about a job that was made, as the vendor does by its callback."""
+        names_job = way_with_callback(scene.hook) == CALLED_BACK[True]
+        for job in scene.jobs():
+            for name, doubt in self.open.items():
+                if name.removeprefix(DOUBT_PREFIX) in json.dumps(job):
+                    told = {"job_id": job["job_id"] if names_job else None, "received": 1.0}
+                    self.open[name] = json.dumps({**json.loads(doubt), **told})
 
 
 def dies(at):
@@ -194,7 +242,7 @@ def refused(scene):
 
 
 def unreachable(scene):
-    fields = scene.simulator.connection(scene.vendor)
+    fields = json.loads(os.environ[f"AIRFLOW_CONN_{scene.vendor.upper()}_DEFAULT"])
     fields |= {"host": "http://127.0.0.1:1/v1", "extra": {**fields.get("extra", {}), "retry_deadline": 0.1}}
     scene.monkeypatch.setenv(f"AIRFLOW_CONN_{scene.vendor.upper()}_DEFAULT", json.dumps(fields))
     scene.one_try()
@@ -321,7 +369,8 @@ HAPPENINGS = {
 
 def test_the_table_and_the_tests_name_the_same_rows_and_ways():
     assert list(table()) == list(HAPPENINGS)
-    assert {way_of(hook) for hook in HOOKS.values()} <= set(table()["the vendor cannot be reached"])
+    ways = {way_of(hook) for hook in HOOKS.values()} | {way_with_callback(HOOKS[vendor]) for vendor in WITH_CALLBACK}
+    assert ways <= set(table()["the vendor cannot be reached"])
 
 
 @pytest.mark.parametrize("vendor", HOOKS)
@@ -331,6 +380,20 @@ def test_the_cell(what, vendor, simulator, video_connections, monkeypatch):
     HAPPENINGS[what](scene)
     assert scene.cell() == scene.expected(what)
     assert simulator.counts(vendor)["finished_deletes"] == 0
+
+
+@pytest.mark.parametrize("vendor", WITH_CALLBACK)
+@pytest.mark.parametrize("what", HAPPENINGS)
+def test_the_cell_with_callbacks_on(what, vendor, simulator, video_connections, monkeypatch):
+    fields = simulator.connection(vendor)
+    fields["extra"] = {**fields.get("extra", {}), "callback_secret": "a secret of 24 characters"}
+    fields["extra"]["callback_base_url"] = "http://127.0.0.1:1"
+    monkeypatch.setenv(f"AIRFLOW_CONN_{vendor.upper()}_DEFAULT", json.dumps(fields))
+    scene = Scene(vendor, simulator, monkeypatch, callback=True)
+    HAPPENINGS[what](scene)
+    assert scene.cell() == scene.expected(what)
+    if not scene.ending:
+        assert scene.doubts.open == {}  # a submission whose outcome is known leaves no entry
 
 
 @pytest.mark.parametrize("vendor", [name for name, hook in HOOKS.items() if hook.key_support is KeySupport.EXACT])
