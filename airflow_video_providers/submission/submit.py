@@ -202,6 +202,8 @@ class JobSubmission:
             job = None
         if job is not None:
             return self._adopt(record, job)
+        if record.state != "intended":
+            self._settle(record)  # its key is not sent again
         # A server that replays keys would bring a failed or refused job back for ever; a decision is about one send.
         purchase = record.purchase if record.state == "intended" else record.purchase + 1
         self.before_submit(request)
@@ -222,6 +224,7 @@ class JobSubmission:
     def _supersede(self, record: SubmissionRecord) -> None:
         """End what an outdated render still costs; whatever goes wrong here must not stop the new one."""
         if not self.policy.applies(Cause.SUPERSEDED) or record.state == "refused":
+            self._settle(record)
             return
         try:
             hook = self.hook if record.conn_id == self.hook.conn_id else get_video_hook(record.conn_id)

@@ -13,7 +13,12 @@ import pytest
 from airflow.sdk import Variable
 
 from airflow_video_providers.callbacks.inbox import DOUBT_PREFIX
-from airflow_video_providers.exceptions import AmbiguousSubmissionError, VideoApiError, VideoProviderError
+from airflow_video_providers.exceptions import (
+    AmbiguousSubmissionError,
+    VideoApiError,
+    VideoConfigurationError,
+    VideoProviderError,
+)
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, get_video_hook
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.retry_policy import is_hopeless
@@ -71,6 +76,7 @@ class Scene:
         self.number, self.max_tries = 0, 5
         self.ending = ""
         self.failed_for_good = False
+        self.is_unfit = False  # the request cannot ask for a callback
         self.hook = HOOKS[vendor]
         simulator.settings(render_seconds=600)
 
@@ -102,6 +108,8 @@ class Scene:
             self.ending = ", the user decides"
         except VideoApiError:
             self.ending = ", the vendor's error"
+        except VideoConfigurationError:
+            self.ending, self.is_unfit = "", True
         except (Crash, VideoProviderError):
             self.ending = ""
         if self.doubts is not None:
@@ -125,6 +133,8 @@ class Scene:
         """Return what the page says, of a vendor that may know no way to cancel."""
         if self.failed_for_good:
             return "1 render"  # the vendor names no failure that may pass
+        if self.is_unfit:
+            return "0 renders"
         text = table()[what][way_with_callback(self.hook) if self.callback else way_of(self.hook)]
         return text if self.hook.can_cancel else re.sub(r", (the first )?cancelled$", "", text)
 
