@@ -7,10 +7,11 @@ RUN_STAMP := $(VENV)/.run-stamp
 DEV_STAMP := $(VENV)/.dev-stamp
 PEERS_STAMP := $(VENV)/.peers-stamp
 SDKS_STAMP := $(VENV)/.sdks-stamp
+DOCS_STAMP := $(VENV)/.docs-stamp
 AZURITE := $(VENV)/azurite/node_modules/.bin/azurite-blob
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui simulator test lint format chaos bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks bench-callbacks docs build clean
+.PHONY: help demo ui simulator test lint format chaos bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks bench-callbacks bench-by-hand docs docs-linkcheck build release-check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -43,6 +44,10 @@ $(PEERS_STAMP): $(DEV_STAMP)
 
 $(SDKS_STAMP): $(DEV_STAMP)
 	$(PIP) --group sdks
+	@touch $@
+
+$(DOCS_STAMP): $(RUN_STAMP)
+	$(PIP) --group docs --group release
 	@touch $@
 
 demo: $(RUN_STAMP)  ## render with every vendor on the simulator; the videos are stored in ./demo-output
@@ -88,12 +93,22 @@ bench-callbacks: $(DEV_STAMP)  ## how soon callbacks end waits, a burst of them,
 bench-sdks: $(SDKS_STAMP)  ## how many renders the vendors' own SDKs and this package buy when something goes wrong (2 minutes)
 	$(BIN)/python benchmarks/bench_vendor_sdks.py
 
-docs: $(DEV_STAMP)  ## write docs/vendors/index.md, the table of all vendors
-	$(BIN)/python scripts/vendor_index.py
+bench-by-hand: $(DEV_STAMP)  ## this package against HttpOperator, HttpSensor and HttpToS3Operator: lines, renders, memory, faults (3 minutes)
+	$(BIN)/python benchmarks/bench_by_hand.py
 
-build: $(DEV_STAMP)  ## wheel and sdist in ./dist
-	$(PIP) build
+docs: $(DOCS_STAMP)  ## the docs in docs/_build/html, from docs/; a warning is an error
+	$(BIN)/python scripts/vendor_index.py
+	$(BIN)/python -m sphinx -W --keep-going -q -j 2 -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+docs-linkcheck: $(DOCS_STAMP)  ## ask every address of another site in the docs (needs the internet)
+	$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/linkcheck
+
+build: $(DOCS_STAMP)  ## wheel and sdist in ./dist
 	$(BIN)/python -m build
 
+release-check: $(DOCS_STAMP)  ## build wheel and sdist, check them, and run the README's DAG in an empty environment (4 minutes)
+	@exec $(BIN)/python scripts/release_check.py
+
 clean:  ## remove what the targets made
-	rm -rf $(VENV) build dist demo-output .demo .ui
+	rm -rf $(VENV) build dist demo-output .demo .ui docs/_build

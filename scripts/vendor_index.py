@@ -33,16 +33,36 @@ Made by `make docs` of the vendors' pages and hooks; do not edit it.
 """
 
 
+TOCTREE = """
+```{toctree}
+:hidden:
+:glob:
+
+*
+```
+"""
+
+
 def main() -> int:
     """Write the page; return the exit code."""
     INDEX.write_text(make_page(), "utf-8")
     return 0
 
 
+def check_index() -> None:
+    """
+    Refuse a table that is not what the vendors' pages and hooks say.
+
+    :raises SystemExit: it is another one.
+    """
+    if INDEX.read_text("utf-8") != make_page():
+        raise SystemExit("docs/vendors/index.md is not what the vendors' pages and hooks say: run make docs")
+
+
 def make_page() -> str:
     """Return the page."""
     rows = [COLUMNS, ("---",) * len(COLUMNS), *map(describe, find_hooks())]
-    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows) + TOCTREE
 
 
 def find_hooks() -> list[type[VideoHook]]:

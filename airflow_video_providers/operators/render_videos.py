@@ -67,12 +67,13 @@ class RenderVideosOperator(BaseOperator):
     :param on_clear: ``all``: a clear renders all items again. ``failed``: those that failed or were cancelled.
     :param deferrable: wait in the triggerer while nothing is to be submitted or delivered. Default:
         ``[operators] default_deferrable``.
-    :param outputs: what is delivered of each item, as in ``VideoToObjectStorageOperator``; ``if_exists`` and
-        ``streams``, too.
+    :param outputs: what is delivered of each item, as in ``VideoToObjectStorageOperator``.
+    :param if_exists: what becomes of an object that is there already, as in ``VideoToObjectStorageOperator``.
+    :param streams: ranges read at once from a large file (default 4).
     :param poll_interval: longest time between two polls of a job, in seconds (default 120).
     :param timeout: how long one render may take, from its submission; seconds or a timedelta, default 6 hours.
-    :param cancel_on_kill: cancel what runs when a user fails, succeeds or clears the task; ``cancel_on_timeout``: when
-        a render's time is over, or the task fails.
+    :param cancel_on_kill: cancel what runs when a user fails, succeeds or clears the task.
+    :param cancel_on_timeout: cancel a render whose time is over, and what runs when the task fails.
     :param callback: ask the vendor to call Airflow when a render has ended (default False), as in
         ``SubmitVideoJobOperator``.
     :param on_ambiguous: for items whose outcome cannot be known: ``fail`` counts them, ``resubmit`` may pay twice.

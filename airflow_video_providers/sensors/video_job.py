@@ -60,7 +60,8 @@ class VideoJobSensor(LabelledTask, BaseSensorOperator):
     :param deferrable: wait in the triggerer, where all waits of a connection share one poll; ``mode`` matters then only
         until a first poll has worked. Default: ``[operators] default_deferrable``.
     :param poll_interval: longest time between two polls, in seconds (default 120). The polls follow the job's progress:
-        early ones first, and closer ones towards the expected end. ``poke_interval`` is another name for it.
+        early ones first, and closer ones towards the expected end.
+    :param poke_interval: another name for ``poll_interval``, which wins.
     :param timeout: seconds to wait in all, or a timedelta. Default: ``[sensors] default_timeout``.
     :param callback: the job was submitted with a callback to this Airflow, so that a deferred wait polls seldom: after
         5 to 15 times ``poll_interval``. A callback wakes a deferred wait in any case, where the connection takes them.
