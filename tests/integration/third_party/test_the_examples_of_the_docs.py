@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -62,7 +63,12 @@ def run(folder, *names, **changed):
             text = text.replace(old, new)
         (folder / f"{name}.py").write_text(text)
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(folder)], capture_output=True, text=True, timeout=280, check=False
+        [sys.executable, "-c", RUN, str(folder)],
+        env={**os.environ, "AIRFLOW__CORE__DAGS_FOLDER": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
     )
     printed = done.stdout + done.stderr
     return dict(json.loads(line) for line in re.findall(r"^RESULT (.*)$", done.stdout, re.MULTILINE)), printed
