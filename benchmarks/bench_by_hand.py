@@ -164,7 +164,7 @@ class Bench:
         link = self.try_by_hand("link", submit=job_id)
         time.sleep(2 if expires else 0)
         self.retry(lambda _: self.try_by_hand("store", submit=job_id, link=link))
-        return f"heygen/{job_id}.mp4".replace("heygen", VENDOR)
+        return f"{VENDOR}/{job_id}.mp4"
 
     def _store_ours(self, job_id: str, expires: bool) -> str:
         time.sleep(2 if expires else 0)

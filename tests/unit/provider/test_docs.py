@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatch
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from airflow_video_providers import __version__
+from airflow_video_providers.get_provider_info import get_provider_info
 from scripts import vendor_index
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [*ROOT.glob("*.md"), *(path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts)]
 
 
 def test_the_dag_of_the_readme_is_the_file_that_the_tests_run():
@@ -20,7 +25,7 @@ def test_the_dag_of_the_readme_is_the_file_that_the_tests_run():
     assert blocks
     for name, block in blocks:
         code = (ROOT / name).read_text()
-        assert block == code[code.index("from airflow.sdk") :]
+        assert block == code[code.index(block.partition("\n")[0]) :]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -31,3 +36,50 @@ def test_links_between_pages_lead_somewhere(page):
 
 def test_the_table_of_vendors_is_what_make_docs_writes():
     assert vendor_index.INDEX.read_text() == vendor_index.make_page(), "run make docs"
+
+
+def test_included_files_exist():
+    for page in PAGES:
+        for name in re.findall(r"^```\{(?:literal)?include\} (\S+)$", page.read_text(), re.MULTILINE):
+            assert (page.parent / name).is_file(), f"{page.name}: {name}"
+
+
+def test_each_page_is_in_a_table_of_contents():
+    index = (DOCS / "index.md").read_text()
+    listed = {line for line in index.splitlines() if re.fullmatch(r"[\w/]+", line)}
+    globs = re.findall(r"^\S*[*]\S*$", index, re.MULTILINE)
+    pages = {str(path.relative_to(DOCS).with_suffix("")) for path in PAGES if path.is_relative_to(DOCS)}
+    own = {page for page in pages if not page.startswith("vendors/")} - {"index"}
+    assert {page for page in own - listed if not any(fnmatch(page, pattern) for pattern in globs)} == set()
+
+
+def test_every_argument_of_the_operators_is_described(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+    reference = import_module("reference")
+    page = (DOCS / "reference" / "operators.md").read_text()
+    operators = [reference.load(path) for path in re.findall(r"^```\{operator\} (\S+)$", page, re.MULTILINE)]
+    assert {operator.__module__ for operator in operators} <= public_modules()
+    assert public_modules() <= {operator.__module__ for operator in operators}
+    for operator in operators:
+        assert [name for name, _, _, text in reference.arguments_of(operator) if not text] == [], operator.__name__
+
+
+def public_modules():
+    """Return the modules of operators, sensors and transfers, as the provider info has them."""
+    info = get_provider_info()
+    modules = [
+        module for kind in ("operators", "sensors") for entry in info[kind] for module in entry["python-modules"]
+    ]
+    return {*modules, *(entry["python-module"] for entry in info["transfers"])}
+
+
+def test_the_version_is_in_the_changelog():
+    assert f"\n## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_docs_have_one_address():
+    text = (ROOT / "pyproject.toml").read_text()
+    (address,) = re.findall(r'^Documentation = "(\S+)/"$', text, re.MULTILINE)
+    targets = re.findall(r"^replacement = '\]\((\S+?)/[^/\s]*\)'$", text, re.MULTILINE)
+    assert {target.removesuffix("/_images") for target in targets} == {address}
+    assert len(targets) == text.count("fancy-pypi-readme.substitutions]]")

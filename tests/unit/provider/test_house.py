@@ -14,6 +14,7 @@ from tests.support.vendors import HOOKS
 ROOT = Path(__file__).parents[3]
 PACKAGE = Path(airflow_video_providers.__file__).parent
 FOLDERS = ("airflow_video_providers", "benchmarks", "dags", "docs", "scripts", "tests", ".ci", ".github")
+MADE = {"__pycache__", "_build"}
 TEXTS = {".py", ".md", ".yaml", ".yml", ".toml", ".json", ".txt", ".cfg", ""}
 
 
@@ -31,7 +32,7 @@ def files():
     """Return the project's own texts, as paths below its root."""
     found = [path for path in ROOT.iterdir() if path.is_file()]
     for folder in FOLDERS:
-        found += [path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        found += [path for path in (ROOT / folder).rglob("*") if path.is_file() and not MADE & set(path.parts)]
     return [path.relative_to(ROOT) for path in found if path.suffix in TEXTS]
 
 
