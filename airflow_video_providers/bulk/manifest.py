@@ -27,8 +27,7 @@ def default_manifest(destination: str, *, dag_id: str, run_id: str, task_id: str
 
     :raises VideoConfigurationError: the destination has no fixed part.
     """
-    fixed = destination.partition("{")[0]
-    fixed = fixed[: fixed.rfind("/") + 1]
+    fixed = fixed_folder(destination)
     if fixed.count("/") < 3:
         raise VideoConfigurationError(
             f"destination {destination!r} has no fixed folder for the manifest: give manifest."
@@ -36,6 +35,12 @@ def default_manifest(destination: str, *, dag_id: str, run_id: str, task_id: str
     shard = "" if map_index < 0 else f".{map_index}"
     safe = run_id.replace("/", "_").replace(":", "_").replace("+", "_")
     return f"{fixed}_manifests/{dag_id}/{safe}/{task_id}{shard}.jsonl"
+
+
+def fixed_folder(destination: str) -> str:
+    """Return the part of a destination that is the same for all items, up to its last slash."""
+    fixed = destination.partition("{")[0]
+    return fixed[: fixed.rfind("/") + 1]
 
 
 class Manifest:

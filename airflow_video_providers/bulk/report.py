@@ -64,10 +64,15 @@ class Report:
             "failed": self.count(ItemState.FAILED),
             "ambiguous": self.count(ItemState.AMBIGUOUS),
             "cancelled": self.count(ItemState.CANCELLED),
-            "bytes": sum(int(file.get("size") or 0) for entry in entries for file in entry.files),
+            "bytes": self.delivered()[0],
             "cost": _total(entry.cost for entry in entries),
             "manifest": self._manifest,
         }
+
+    def delivered(self) -> tuple[int, int]:
+        """Return how many bytes, and how many files, were delivered."""
+        sizes = [int(file.get("size") or 0) for entry in self._ledger.entries for file in entry.files]
+        return sum(sizes), len(sizes)
 
     def describe(self) -> str:
         """Return one line: what is done, active and failed, how fast, and how long it still takes."""

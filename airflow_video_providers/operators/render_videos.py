@@ -14,8 +14,9 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferralError, TaskDeferralTimeout
 
+from airflow_video_providers.bulk.manifest import fixed_folder
 from airflow_video_providers.bulk.task import BulkTask, Settings
-from airflow_video_providers.delivery.destination import check_template
+from airflow_video_providers.delivery.destination import check_template, parse_location
 from airflow_video_providers.delivery.selection import check_outputs
 from airflow_video_providers.exceptions import RenderVideosError, VideoConfigurationError
 from airflow_video_providers.operators.arguments import as_seconds, check_conn_id, check_count, check_flag, is_final
@@ -26,6 +27,7 @@ from airflow_video_providers.submission.submit import OnAmbiguous
 from airflow_video_providers.waiting.schedule import DEFAULT_POLL_INTERVAL
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from airflow_video_providers.hooks.base import VideoHook
@@ -265,12 +267,46 @@ class RenderVideosOperator(BaseOperator):
             timeout=timedelta(seconds=max(0.0, latest - time.time()) + DEFERRAL_GRACE),
         )
 
+    # ------------------------------------------------------------------ what others learn of it
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Name the file of requests as input; as output the manifest, and the folder of the videos with its size."""
+        from airflow.providers.common.compat.openlineage.facet import (
+            Dataset,
+            OutputDataset,
+            OutputStatisticsOutputDatasetFacet,
+        )
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        inputs, outputs = [], []
+        if isinstance(self.requests, str):
+            namespace, name = _named(parse_location(self.requests).uri)
+            inputs.append(Dataset(namespace=namespace, name=name))
+        if self._task is not None:
+            report = self._task.report
+            namespace, name = _named(self._task.manifest.uri)
+            outputs.append(OutputDataset(namespace=namespace, name=name))
+            if self.destination is not None:
+                size, count = report.delivered()
+                facet = OutputStatisticsOutputDatasetFacet(size=size, fileCount=count)
+                folder = parse_location(fixed_folder(self.destination) + "x").uri.removesuffix("/x")
+                namespace, name = _named(folder)
+                outputs.append(OutputDataset(namespace=namespace, name=name, outputFacets={"outputStatistics": facet}))
+        return OperatorLineage(inputs=inputs, outputs=outputs)
+
     def _tell_outlets(self, context: Context, summary: dict[str, Any]) -> None:
         from airflow.sdk.definitions.asset import Asset, AssetAlias, AssetRef
 
         for outlet in self.outlets or ():
             if isinstance(outlet, (Asset, AssetAlias, AssetRef)):
                 context["outlet_events"][outlet].extra["videos"] = summary
+
+
+def _named(uri: str) -> tuple[str, str]:
+    """Return a URI as namespace and name, as OpenLineage names the objects of a store."""
+    scheme, _, path = uri.partition("://")
+    bucket, _, key = path.partition("/")
+    return (f"{scheme}://{bucket}", key) if bucket else (scheme, f"/{key}")
 
 
 def check_max_failures(value: Any) -> None:

@@ -27,6 +27,13 @@ def place(tmp_path, monkeypatch, simulator):
     monkeypatch.setenv("AIRFLOW_VAR_VIDEO_SOURCE", source.as_uri())
     catalogue = [{"conn_id": f"{name}_default", "request": vendor.request(name)} for name, vendor in VENDORS.items()]
     monkeypatch.setenv("AIRFLOW_VAR_VIDEO_CATALOGUE", json.dumps(catalogue))
+    batches = []
+    for name, vendor in VENDORS.items():
+        batch = tmp_path / f"{name}.jsonl"
+        lines = [json.dumps({"id": f"clip/{n}", "request": vendor.request(f"{name} {n}")}) for n in range(2)]
+        batch.write_text("\n".join(lines), "utf-8")
+        batches.append({"conn_id": f"{name}_default", "requests": batch.as_uri()})
+    monkeypatch.setenv("AIRFLOW_VAR_VIDEO_BATCHES", json.dumps(batches))
     simulator.settings(render_seconds=2)
     return tmp_path / "videos"
 
