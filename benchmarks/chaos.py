@@ -24,6 +24,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from chaos_bulk import HEAD as BULK_HEAD  # noqa: E402
+from chaos_bulk import BulkPhase, BulkTaskRun, bulk_rows_of, write_bulk_orders  # noqa: E402
+from chaos_bulk_cases import BULK_PHASES  # noqa: E402
 from chaos_cases import CASES, PHASES, Case, orders_of  # noqa: E402
 from chaos_run import Phase, say  # noqa: E402
 from chaos_verdict import Task, faults_of, print_table, rows_of  # noqa: E402
@@ -66,17 +69,20 @@ def main() -> int:
     options = read_options()
     vendors = find_vendors(options.vendors)
     phases = [[case for case in cases if any(part in case.name for part in options.cases)] for cases in PHASES]
+    bulk = [[case for case in cases if any(part in case.name for part in options.cases)] for cases in BULK_PHASES]
     if any(phases):
         phases[0] = PHASES[0]
     if options.list:
-        print("cases:", *(case.name for case in CASES), "vendors:", *vendors, sep="\n  ")
+        names = [case.name for case in CASES] + [case.name for cases in BULK_PHASES for case in cases]
+        print("cases:", *names, "vendors:", *vendors, sep="\n  ")
         return 0
-    if not any(phases) or len(vendors) < len(options.vendors):
+    if not any(phases + bulk) or len(vendors) < len(options.vendors):
         sys.exit("No such case or vendor; --list shows their names.")
     for sig in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sig, stop)
     home = Path(tempfile.mkdtemp(prefix="video-chaos-"))
     tasks: list[Task] = []
+    in_bulk: list[BulkTaskRun] = []
     well = False
     try:
         with contextlib.ExitStack() as started:
@@ -85,6 +91,7 @@ def main() -> int:
             database = started.enter_context(postgres()) if options.postgres else None
             say(f"starting Airflow in {home}, on {'PostgreSQL' if database else 'SQLite'}")
             write_orders(home, [case for cases in phases for case in cases], list(vendors), options.times)
+            write_bulk_orders(home, [case for cases in bulk for case in cases], vendors)
             airflow = start_airflow(home, simulator, database)
             started.callback(airflow.stop)
             well = True
@@ -99,6 +106,12 @@ def main() -> int:
                 tasks += found
                 print_table(rows_of(found, vendors))
                 say(f"{len(found)} tasks in {time.monotonic() - began:.0f} s")
+            for bulk_cases in filter(None, bulk):
+                say(", ".join(case.name for case in bulk_cases))
+                in_bulk += BulkPhase(airflow, simulator, bulk_cases, vendors).run()
+                bulk_rows = bulk_rows_of(in_bulk, home)
+                print_table(bulk_rows, BULK_HEAD)
+                well = well and all(row[-1] == "ok" for row in bulk_rows)
     finally:
         broken = [task for task in tasks if faults_of(task, vendors[task.order.vendor])]
         if well and not broken and not options.keep:
@@ -106,7 +119,10 @@ def main() -> int:
         else:
             say(f"the logs are in {home}")
     print()
-    print_table(rows_of(tasks, vendors))
+    if tasks:
+        print_table(rows_of(tasks, vendors))
+    if in_bulk:
+        print_table(bulk_rows, BULK_HEAD)
     return 0 if well and not broken else 1
 
 

@@ -306,7 +306,12 @@ class Phase:
 def evict(task: Task) -> None:
     """Stop a worker as a cluster does: SIGTERM to the supervisor, which hands it on; soon after, SIGKILL to both."""
     assert task.pid is not None
-    child = psutil.Process(task.pid)
+    evict_pid(task.pid)
+
+
+def evict_pid(pid: int) -> None:
+    """Stop the worker of a task, given the process of the task."""
+    child = psutil.Process(pid)
     supervisor = child.parent()
     assert supervisor is not None
     supervisor.terminate()

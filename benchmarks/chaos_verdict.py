@@ -170,10 +170,10 @@ def rows_of(tasks: list[Task], vendors: dict[str, Vendor]) -> list[list[str]]:
     return [row_of(groups[key], vendors[key[1]]) for key in order if key in groups]
 
 
-def print_table(rows: list[list[str]]) -> None:
+def print_table(rows: list[list[str]], head: list[str] = HEAD) -> None:
     """Print the rows with their columns aligned."""
-    widths = [max(len(row[at]) for row in [HEAD, *rows]) for at in range(len(HEAD))]
-    for row in [HEAD, *rows]:
+    widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
+    for row in [head, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), flush=True)
 
 

@@ -26,5 +26,5 @@ with DAG("bulk_from_jsonl", tags=["video"]):
         destination="{{ var.value.video_destination }}/bulk/{vendor}/{id}/{job_id}.{ext}",
         max_active=10,
         max_failures=0.05,
-        poll_interval=10,
+        poll_interval=5,
     ).expand_kwargs(batches())

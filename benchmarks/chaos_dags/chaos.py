@@ -9,7 +9,6 @@ alone, so that the harness knows nothing of what is inside the package.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ import requests
 from airflow.sdk import DAG, get_parsing_context
 from airflow.sdk.execution_time.context import TaskStateStoreAccessor
 from chaos_cases import CASES, MARK, WAYS
+from chaos_points import kill_worker, wrap
 
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
@@ -45,8 +45,7 @@ def reach(point):
     if case is None or case.strike != point or os.environ.get("AIRFLOW_CTX_TRY_NUMBER") != "1":
         return False
     if case.blow == "kill":
-        os.kill(os.getppid(), signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)
+        kill_worker()
     standing = HOME / "standing" / Try.mark
     if standing.exists():
         return False
@@ -57,28 +56,6 @@ def reach(point):
     while case.blow == "hold" and standing.exists():
         time.sleep(0.2)
     return True
-
-
-def wrap(owner, name, *, before=lambda *_: None, after=lambda *_: None):
-    """
-    Wrap a function of a module or class: ``before`` gets its arguments, ``after`` its result and arguments.
-
-    The function itself is left out where ``before`` returns True.
-    """
-    original = getattr(owner, name)
-    if hasattr(original, "chaos"):
-        return
-
-    @functools.wraps(original)
-    def wrapper(*args, **kwargs):
-        if before(*args):
-            return None
-        result = original(*args, **kwargs)
-        after(result, *args)
-        return result
-
-    wrapper.chaos = True
-    setattr(owner, name, wrapper)
 
 
 def stored(_, store, key, value=None, *rest):

@@ -42,6 +42,7 @@ def test_every_vendor_has_a_dag_of_its_own():
     assert {dag_id.partition("_")[0] for dag_id in DAGS} >= set(VENDORS)
 
 
+@pytest.mark.timeout(900)  # `dags test` runs mapped tasks one after the other
 @pytest.mark.parametrize("dag_id", DAGS)
 def test_the_dag_delivers_whole_videos(dag_id, place, simulator, video_connections, airflow_db):
     done = run_airflow("dags", "test", dag_id)
