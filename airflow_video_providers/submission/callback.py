@@ -61,9 +61,12 @@ def callback_base_url(hook: VideoHook) -> str:
 
     :raises VideoConfigurationError: none is set, or the vendor cannot reach it.
     """
-    url = hook.settings.callback_base_url
-    for section, option in (("video_providers", "callback_base_url"), ("api", "base_url")):
-        url = url or (conf.get(section, option, fallback=None) or "").strip().rstrip("/")
+    url = (
+        hook.settings.callback_base_url
+        or conf.get("video_providers", "callback_base_url", fallback="")
+        or conf.get("api", "base_url", fallback="")
+        or ""
+    ).strip()
     if not url:
         raise VideoConfigurationError(
             "No address for callbacks is known: set the connection's extra 'callback_base_url', or [video_providers] "

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, get_current_context, task
@@ -13,7 +14,9 @@ from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 CONN_ID = os.environ["BENCH_CONN_ID"]
 CONN_TYPE = os.environ["BENCH_CONN_TYPE"]
 
-with DAG("renders", schedule=None, max_active_tasks=1000):
+with DAG(
+    "renders", schedule=None, max_active_tasks=1000, default_args={"retries": 5, "retry_delay": timedelta(seconds=1)}
+):
 
     @task
     def requests() -> list[dict[str, Any]]:
@@ -23,7 +26,12 @@ with DAG("renders", schedule=None, max_active_tasks=1000):
         task_id="render", conn_id=CONN_ID, callback=True, wait_for_completion=True, deferrable=True
     ).expand(request=requests())
 
-with DAG("told", schedule=Asset(name="videos", uri=f"video://{CONN_TYPE}/{CONN_ID}"), max_active_runs=1):
+with DAG(
+    "told",
+    schedule=Asset(name="videos", uri=f"video://{CONN_TYPE}/{CONN_ID}"),
+    max_active_runs=1,
+    default_args={"retries": 5, "retry_delay": timedelta(seconds=1)},
+):
 
     @task
     def told() -> list[dict[str, Any]]:
