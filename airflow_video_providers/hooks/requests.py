@@ -14,6 +14,9 @@ from airflow_video_providers.text.redaction import redact
 
 _MOST_PROBLEMS = 8
 
+Number = int | float
+"""A number that is sent as it is given: a whole one stays whole."""
+
 
 class VendorRequest(BaseModel):
     """

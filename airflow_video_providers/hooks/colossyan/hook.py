@@ -15,6 +15,8 @@ from airflow_video_providers.exceptions import SubmissionKeyConflictError, Video
 from airflow_video_providers.hooks import callbacks, common
 from airflow_video_providers.hooks.base import VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.colossyan import schemas
+from airflow_video_providers.hooks.colossyan.requests import ColossyanDefinitionRequest, ColossyanTemplateRequest
+from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.jobs import CallbackHint, JobState, VideoJob, VideoOutput
 
 KEY_FIELD = "airflow_submission_key"
@@ -58,6 +60,10 @@ class ColossyanHook(VideoHook):
         return common.HeaderAuth("Authorization", f"Bearer {self.secret()}")
 
     # ------------------------------------------------------------------ jobs
+
+    def request_model(self, request: Mapping[str, Any]) -> type[VendorRequest]:
+        """Return the model of the request's form."""
+        return ColossyanTemplateRequest if "templateJobId" in request else ColossyanDefinitionRequest
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """

@@ -18,7 +18,9 @@ from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.common import HeaderAuth, missing_link, state_of
+from airflow_video_providers.hooks.creatomate.requests import CreatomateRequest
 from airflow_video_providers.hooks.creatomate.schemas import CreatomateCheck, CreatomateRender
+from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.jobs import JobError, JobState, OutputKind, VideoJob, VideoOutput
 from airflow_video_providers.text.redaction import clean_label
 
@@ -66,6 +68,10 @@ class CreatomateHook(VideoHook):
         return client
 
     # ------------------------------------------------------------------ jobs
+
+    def request_model(self, request: Mapping[str, Any]) -> type[VendorRequest]:
+        """Return the model of the request's form."""
+        return CreatomateRequest
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """

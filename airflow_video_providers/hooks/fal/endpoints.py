@@ -17,7 +17,7 @@ from airflow_video_providers.api.settings import ClientSettings, HeaderText, Sec
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.common import HeaderAuth
 from airflow_video_providers.hooks.fal.names import app_of
-from airflow_video_providers.hooks.fal.schemas import FalQueued, FalStatus, FalUpload
+from airflow_video_providers.hooks.fal.schemas import FalPrice, FalPrices, FalQueued, FalStatus, FalUpload
 
 PLATFORM_URL, STORAGE_URL = "https://api.fal.ai/v1", "https://rest.fal.ai"
 LIST_PATH = "/models/requests/by-endpoint"
@@ -188,6 +188,11 @@ class FalEndpoints(VideoHook, abstract=True):
     def get_models(self, *, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
         """``GET /models`` of the platform API: a page of the models, as the vendor gives it."""
         return self.platform.fetch(dict[str, Any], "GET", "/models", params={"limit": limit, "cursor": cursor})
+
+    def get_price(self, endpoint: str) -> FalPrice | None:
+        """``GET /models/pricing`` of the platform API: what a unit of one model costs; None: not told."""
+        found = self.platform.fetch(FalPrices, "GET", "/models/pricing", params={"endpoint_id": endpoint})
+        return next((price for price in found.prices if price.endpoint_id == endpoint), None)
 
     def delete_payloads(self, request_id: str) -> None:
         """``DELETE /models/requests/{id}/payloads`` of the platform API, sent once: delete input, result and files."""

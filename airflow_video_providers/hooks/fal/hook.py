@@ -25,10 +25,12 @@ from airflow_video_providers.hooks.common import CLOCK_MARGIN, missing_link, old
 from airflow_video_providers.hooks.fal.endpoints import LIST, parse_fal_error
 from airflow_video_providers.hooks.fal.files import find_outputs
 from airflow_video_providers.hooks.fal.names import make_job_id, parse_job_id, split_request
+from airflow_video_providers.hooks.fal.requests import FalModelRequest
 from airflow_video_providers.hooks.fal.schemas import FalRequest
 from airflow_video_providers.hooks.fal.webhooks import FalWebhooks
+from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.uploads import put_stream
-from airflow_video_providers.jobs import JobError, JobState, VideoJob, VideoOutput
+from airflow_video_providers.jobs import JobCost, JobError, JobState, VideoJob, VideoOutput
 
 STATES = {
     "IN_QUEUE": JobState.QUEUED,
@@ -62,6 +64,26 @@ class FalHook(FalWebhooks):
     key_support: ClassVar[KeySupport] = KeySupport.BEST_EFFORT
 
     # ------------------------------------------------------------------ jobs
+
+    def request_model(self, request: Mapping[str, Any]) -> type[VendorRequest]:
+        """Return the model of the request's form."""
+        return FalModelRequest
+
+    def estimate_cost(self, request: Mapping[str, Any]) -> JobCost | None:
+        """
+        Return what a request will cost: the model's price of a unit, times the units that the request asks for.
+
+        The price comes from fal's platform API and costs nothing. The units are known where the model is priced by the
+        video, or by the second and the request has ``duration`` (``5``, ``"5"`` or ``"8s"``); else None.
+        """
+        endpoint, body = split_request(request)
+        price = self.get_price(endpoint)
+        units = None if price is None else _units(price.unit, body)
+        return (
+            None
+            if price is None or units is None
+            else JobCost(amount=round(price.unit_price * units, 6), unit=price.currency.lower())
+        )
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """
@@ -251,3 +273,18 @@ def _name(body: Mapping[str, Any]) -> str | None:
 def _text(error: Any) -> str | None:
     """Read the error of a completed request: a text, or the list of a model's own checks."""
     return None if error is None else parse_fal_error({"detail": error}).message
+
+
+def _units(unit: str, body: Mapping[str, Any]) -> float | None:
+    """Return how many units of a price a request asks for; None: its fields do not tell."""
+    unit = unit.lower().rstrip("s")
+    if unit in ("video", "request", "generation"):
+        return 1.0
+    if unit != "second":
+        return None
+    text = str(body.get("duration") or "").strip().lower().removesuffix("s")
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < 86400 else None

@@ -41,6 +41,21 @@ class FalRequest(VendorModel):
     json_input: Any = Field(default=None, repr=False)
 
 
+class FalPrice(VendorModel):
+    """What one unit of a model costs: ``unit`` is ``seconds``, ``videos``, ``images``, ``megapixels``, ..."""
+
+    endpoint_id: str
+    unit_price: float
+    unit: str
+    currency: str = "USD"
+
+
+class FalPrices(VendorModel):
+    """The response of ``GET /models/pricing``."""
+
+    prices: tuple[FalPrice, ...]
+
+
 class FalUpload(VendorModel):
     """Where a file goes, and the link by which a request names it."""
 

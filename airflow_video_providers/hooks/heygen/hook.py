@@ -31,7 +31,9 @@ from airflow_video_providers.hooks.common import (
     state_of,
 )
 from airflow_video_providers.hooks.heygen.endpoints import HeyGenEndpoints
+from airflow_video_providers.hooks.heygen.requests import HeyGenAgentRequest, HeyGenTemplateRequest, HeyGenVideoRequest
 from airflow_video_providers.hooks.heygen.schemas import HeyGenVideo, HeyGenVideoStatus
+from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.uploads import put_stream
 from airflow_video_providers.jobs import CallbackHint, JobError, JobState, OutputKind, VideoJob, VideoOutput
 
@@ -46,6 +48,11 @@ STATES = {
 EVENTS = ("avatar_video.success", "avatar_video.fail")
 TYPES = ("avatar", "image", "cinematic_avatar", "studio")
 
+_MODELS: dict[str, type[VendorRequest]] = {
+    "video": HeyGenVideoRequest,
+    "template": HeyGenTemplateRequest,
+    "agent": HeyGenAgentRequest,
+}
 _LIST = "GET /v3/videos"
 _STATUSES_A_REQUEST = 100
 _LONGEST_TITLE_IN_SEARCH = 100
@@ -83,6 +90,10 @@ class HeyGenHook(HeyGenEndpoints):
     def replay_window(self, request: Mapping[str, Any]) -> float | None:
         """Return 24 hours for videos and templates; no idempotency key is documented for the video agent."""
         return None if _form(request) == "agent" else self.replay_seconds
+
+    def request_model(self, request: Mapping[str, Any]) -> type[VendorRequest]:
+        """Return the model of the request's form."""
+        return _MODELS[_form(request)]
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """

@@ -20,6 +20,8 @@ from airflow_video_providers.exceptions import SubmissionKeyConflictError, Video
 from airflow_video_providers.hooks import callbacks, common
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.hourone import schemas
+from airflow_video_providers.hooks.hourone.requests import HourOneVideoRequest
+from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.jobs import CallbackHint, JobState, VideoJob, VideoOutput
 
 LONGEST_CORRELATION_ID = 100
@@ -82,6 +84,10 @@ class HourOneHook(VideoHook):
         return common.HeaderAuth("api-key", self.secret())
 
     # ------------------------------------------------------------------ jobs
+
+    def request_model(self, request: Mapping[str, Any]) -> type[VendorRequest]:
+        """Return the model of the request's form."""
+        return HourOneVideoRequest
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """

@@ -30,7 +30,9 @@ from airflow_video_providers.hooks.common import (
     state_of,
 )
 from airflow_video_providers.hooks.mux.files import MuxFiles
+from airflow_video_providers.hooks.mux.requests import MuxAssetRequest
 from airflow_video_providers.hooks.mux.schemas import MuxAsset, MuxUpload
+from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.uploads import put_stream
 from airflow_video_providers.jobs import CallbackHint, JobError, JobState, VideoJob, VideoOutput
 
@@ -83,6 +85,10 @@ class MuxHook(VideoHook):
         return MuxFiles.of_extras(self.extras)
 
     # ------------------------------------------------------------------ jobs
+
+    def request_model(self, request: Mapping[str, Any]) -> type[VendorRequest]:
+        """Return the model of the request's form."""
+        return MuxAssetRequest
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """

@@ -22,6 +22,8 @@ from airflow_video_providers.exceptions import (
 from airflow_video_providers.hooks import callbacks, common
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.oxolo import schemas
+from airflow_video_providers.hooks.oxolo.requests import OxoloVideoRequest
+from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.uploads import post_form
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 
@@ -58,6 +60,10 @@ class OxoloHook(VideoHook):
         return common.HeaderAuth("authorization", self.secret())
 
     # ------------------------------------------------------------------ jobs
+
+    def request_model(self, request: Mapping[str, Any]) -> type[VendorRequest]:
+        """Return the model of the request's form."""
+        return OxoloVideoRequest
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """

@@ -24,6 +24,8 @@ from airflow_video_providers.hooks.common import (
     share_of,
     state_of,
 )
+from airflow_video_providers.hooks.requests import VendorRequest
+from airflow_video_providers.hooks.runway.requests import RunwayRequest
 from airflow_video_providers.hooks.runway.schemas import (
     RunwayCreated,
     RunwayCredits,
@@ -84,6 +86,10 @@ class RunwayHook(VideoHook):
         return client
 
     # ------------------------------------------------------------------ jobs
+
+    def request_model(self, request: Mapping[str, Any]) -> type[VendorRequest]:
+        """Return the model of the request's form."""
+        return RunwayRequest
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """

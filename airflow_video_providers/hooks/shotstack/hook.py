@@ -26,6 +26,8 @@ from airflow_video_providers.exceptions import (
 from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.common import HeaderAuth, missing_link, state_of
+from airflow_video_providers.hooks.requests import VendorRequest
+from airflow_video_providers.hooks.shotstack.requests import ShotstackEditRequest, ShotstackTemplateRequest
 from airflow_video_providers.hooks.shotstack.schemas import (
     ShotstackAsset,
     ShotstackQueued,
@@ -105,6 +107,10 @@ class ShotstackHook(VideoHook):
         return str(environment)
 
     # ------------------------------------------------------------------ jobs
+
+    def request_model(self, request: Mapping[str, Any]) -> type[VendorRequest]:
+        """Return the model of the request's form."""
+        return ShotstackTemplateRequest if "id" in request else ShotstackEditRequest
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """

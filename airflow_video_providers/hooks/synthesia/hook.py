@@ -30,6 +30,8 @@ from airflow_video_providers.hooks.common import (
     search_list,
     state_of,
 )
+from airflow_video_providers.hooks.requests import VendorRequest
+from airflow_video_providers.hooks.synthesia.requests import SynthesiaTemplateRequest, SynthesiaVideoRequest
 from airflow_video_providers.hooks.synthesia.schemas import SynthesiaVideo, SynthesiaWebhook
 from airflow_video_providers.jobs import CallbackHint, JobError, JobState, VideoJob, VideoOutput
 
@@ -80,6 +82,10 @@ class SynthesiaHook(VideoHook):
         return client
 
     # ------------------------------------------------------------------ jobs
+
+    def request_model(self, request: Mapping[str, Any]) -> type[VendorRequest]:
+        """Return the model of the request's form."""
+        return SynthesiaTemplateRequest if "templateId" in request else SynthesiaVideoRequest
 
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """

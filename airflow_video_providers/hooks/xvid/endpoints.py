@@ -14,9 +14,11 @@ from airflow_video_providers.api.paths import query_of
 from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoApiUnreadableAnswerError
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.common import pages
+from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.schemas import VendorModel
 from airflow_video_providers.hooks.xvid import schemas as schema
 from airflow_video_providers.hooks.xvid.client import decode
+from airflow_video_providers.hooks.xvid.requests import XvidJobRequest, XvidWholeRequest
 from airflow_video_providers.text.redaction import clean_document
 
 Model = TypeVar("Model", bound=VendorModel)
@@ -61,6 +63,10 @@ class XvidEndpoints(VideoHook, abstract=True):
     Every method raises :class:`VideoApiError`, whose subclass is the cause. Reading calls are tried again on 429, 5xx
     and connection errors until the connection's ``retry_deadline``; creating and deleting ones are not.
     """
+
+    def request_model(self, request: Mapping[str, Any]) -> type[VendorRequest]:
+        """Return the model of the request's form."""
+        return XvidWholeRequest if "job" in request else XvidJobRequest
 
     # ------------------------------------------------------------------ jobs
 

@@ -277,6 +277,6 @@ VENDOR = Vendor(
     error_body=error_body,
     notices=notices,
     example={"templateJobId": "onboarding", "dynamicVariables": {"name": "{text}"}},
-    refused={"templateJobId": 7},
+    refused={"templateJobId": "onboarding"},
     connection={"host": "{url}/colossyan/api/v1", "password": KEY},
 )

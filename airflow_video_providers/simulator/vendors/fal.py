@@ -71,6 +71,15 @@ class _Upload(BaseModel):
     content_type: str
 
 
+PRICES = {
+    "fal-ai/kling-video/v2/master/text-to-video": (0.28, "seconds"),
+    "fal-ai/veo3.1": (0.4, "seconds"),
+    "fal-ai/minimax/hailuo-02/standard/text-to-video": (0.27, "videos"),
+    "fal-ai/flux/dev": (0.025, "megapixels"),
+}
+"""Made up in the form of the vendor's: the price of a unit of a model, and what the unit is."""
+
+
 def _authorized(request: Request, authorization: Annotated[str | None, Header()] = None) -> None:
     if authorization != f"Key {KEY}" and not request.url.path.endswith(KEYS_PATH):
         raise RefusedError(401, "Authentication is required to access this application")
@@ -165,6 +174,15 @@ def create_app(world: World, contents: Contents) -> FastAPI:
     async def get_models(limit: int = 50) -> Response:
         models = [{"endpoint_id": "fal-ai/veo3.1"}, {"endpoint_id": "fal-ai/kling-video/v2/master/text-to-video"}]
         return json_answer({"models": models[:limit], "has_more": False, "next_cursor": None})
+
+    @app.get("/platform/models/pricing")
+    async def get_prices(endpoint_id: str) -> Response:
+        prices = [
+            {"endpoint_id": one, "unit_price": price, "unit": unit, "currency": "USD"}
+            for one, (price, unit) in PRICES.items()
+            if one in endpoint_id.split(",")
+        ]
+        return json_answer({"prices": prices, "has_more": False, "next_cursor": None})
 
     @app.get("/platform/models/requests/by-endpoint")
     async def list_requests(
@@ -290,6 +308,7 @@ VENDOR = Vendor(
         ("POST", "/queue/.*", "create"),
         ("GET", "/platform/models/requests/by-endpoint", "list"),
         ("GET", "/platform/models", "catalogue"),
+        ("GET", "/platform/models/pricing", "catalogue"),
         ("DELETE", "/platform/.*", "delete"),
         ("POST", "/rest/.*", "upload"),
         ("GET", f"/rest{KEYS_PATH}", "keys"),

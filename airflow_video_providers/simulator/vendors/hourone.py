@@ -365,5 +365,5 @@ VENDOR = Vendor(
         "name": "{text}",
         "scenes": [{"name": "greeting", "transcript": "Welcome to the team."}],
     },
-    refused={"type": "override", "scenes": "none"},
+    refused={"type": "override"},
 )

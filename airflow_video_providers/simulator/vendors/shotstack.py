@@ -303,7 +303,7 @@ VENDOR = Vendor(
         "output": {"format": "mp4", "resolution": "sd"},
         "merge": [{"find": "NAME", "replace": "{text}"}],
     },
-    refused={"id": "template-1", "merge": "none"},
+    refused={"id": "template-1", "size": "huge"},
     key_headers=("x-api-key",),
     settings=ShotstackSettings,
 )

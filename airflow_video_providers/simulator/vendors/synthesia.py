@@ -271,7 +271,7 @@ VENDOR = Vendor(
         "title": "{text}",
         "test": True,
     },
-    refused={"templateId": "9cd2e5f3-0000-4000-8000-000000000001", "templateData": "none"},
+    refused={"templateId": "9cd2e5f3-0000-4000-8000-000000000001"},
     limit_headers=limit_headers,
     settings=SynthesiaSettings,
 )
