@@ -22,7 +22,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from starlette.applications import Starlette
@@ -32,7 +32,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_video_providers.callbacks import store
-from airflow_video_providers.callbacks.connections import Connections, NotHere, warm_up
+from airflow_video_providers.callbacks.connections import Connections, NotHere, find_hook, warm_up
+from airflow_video_providers.callbacks.events import Teller
 from airflow_video_providers.callbacks.keeper import Keeper
 from airflow_video_providers.callbacks.limits import PerMinute
 from airflow_video_providers.exceptions import VideoCallbackRefusedError
@@ -64,10 +65,11 @@ class Refused(Exception):
 class Receiver:
     """Receives the callbacks of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, teller: Teller | None = None) -> None:
+        self._teller = teller
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="video-callback")
         self._connections = Connections(self._threads)
-        self._keeper = Keeper(store.keep, store.forget_old_news)
+        self._keeper = Keeper(self._keep, store.forget_old_news)
         self._refused, self._logged = PerMinute(MOST_REFUSED), PerMinute(MOST_LOGGED)
 
     async def __call__(self, request: Request) -> Response:
@@ -96,6 +98,10 @@ class Receiver:
         received = store.Received(hook.conn_id, hook.conn_type, hint.job_id, hint.key, time.time())
         if hint.job_id is not None or hint.key is not None:
             await self._keeper.keep(received)
+
+    def _keep(self, batch: Sequence[store.Received]) -> None:
+        if store.keep(batch) and self._teller is not None:
+            self._teller.wake()
 
     async def _verify(self, hook: VideoHook, headers: Mapping[str, str], body: bytes) -> CallbackHint:
         loop = asyncio.get_running_loop()
@@ -144,9 +150,13 @@ def _named(error: Exception) -> str:
     return type(error).__name__
 
 
-def make_app() -> Starlette:
-    """Return the app, with a state of its own."""
-    receiver = Receiver()
+def make_app(teller: Teller | None = None) -> Starlette:
+    """
+    Return the app, with a state of its own.
+
+    :param teller: tells asset events; None: another server does.
+    """
+    receiver = Receiver(teller)
 
     async def receive(request: Request) -> Response:
         return await receiver(request)
@@ -154,7 +164,9 @@ def make_app() -> Starlette:
     return Starlette(routes=[Route("/{conn_id:path}", receive, methods=["POST"])])
 
 
-app = make_app()
+_teller = Teller(find_hook)
+app = make_app(_teller)
 warm_up()
 with contextlib.suppress(Exception):  # a database that is away now; what matters is that its models are read
     store.forget_old_news()
+_teller.start()

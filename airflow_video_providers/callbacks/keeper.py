@@ -27,7 +27,7 @@ class Keeper:
     :param tidy: removes what is outdated; called about once a minute while there is something to keep.
     """
 
-    def __init__(self, keep: Callable[[Sequence[Any]], None], tidy: Callable[[], None]) -> None:
+    def __init__(self, keep: Callable[[Sequence[Any]], object], tidy: Callable[[], None]) -> None:
         self._keep = keep
         self._tidy = tidy
         self._waiting: list[tuple[Any, asyncio.Future[None]]] = []

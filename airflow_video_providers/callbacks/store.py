@@ -20,6 +20,7 @@ from sqlalchemy import delete, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from airflow_video_providers.callbacks.events import keep_pending
 from airflow_video_providers.callbacks.inbox import (
     NEWS_PREFIX,
     digest_of,
@@ -57,10 +58,11 @@ class Received:
         return found if self.key is None else [*found, digest_of(self.conn_id, key=self.key)]
 
 
-def keep(batch: Sequence[Received]) -> None:
+def keep(batch: Sequence[Received]) -> bool:
     """
     Keep callbacks, all or none of them, in one transaction. One that is kept already changes nothing.
 
+    :return: whether there is an asset event to tell.
     :raises sqlalchemy.exc.SQLAlchemyError: the database does not take them now.
     """
     for left in reversed(range(_ATTEMPTS)):
@@ -68,10 +70,20 @@ def keep(batch: Sequence[Received]) -> None:
             with create_session() as session:
                 _keep_news(session, batch)
                 _settle_doubts(session, batch)
-            return
+                return _note_events(session, batch)
         except IntegrityError:  # another API server has just kept the same callback
             if not left:
                 raise
+    raise AssertionError("the last attempt raises")
+
+
+def _note_events(session: Session, batch: Sequence[Received]) -> bool:
+    jobs: dict[tuple[str, str], list[str]] = {}
+    for each in batch:
+        if each.job_id is not None:
+            jobs.setdefault((each.conn_type, each.conn_id), []).append(each.job_id)
+    noted = [keep_pending(session, *of, job_ids) for of, job_ids in jobs.items()]
+    return any(noted)
 
 
 def _keep_news(session: Session, batch: Sequence[Received]) -> None:
