@@ -182,7 +182,11 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {
                 "integration-name": "Video jobs",
-                "python-modules": [f"{_PACKAGE}.triggers.video_job", f"{_PACKAGE}.triggers.video_jobs"],
+                "python-modules": [
+                    f"{_PACKAGE}.triggers.finished_videos",
+                    f"{_PACKAGE}.triggers.video_job",
+                    f"{_PACKAGE}.triggers.video_jobs",
+                ],
             }
         ],
         "transfers": [

@@ -26,10 +26,9 @@ from airflow_video_providers.exceptions import (
     VideoJobError,
     VideoJobFailedError,
 )
-from airflow_video_providers.hooks import callbacks
-from airflow_video_providers.hooks.connection import ConnectedHook
+from airflow_video_providers.hooks.callback_hook import CallbackHook
 from airflow_video_providers.hooks.requests import RequestChecks
-from airflow_video_providers.jobs import CallbackHint, JobState, VideoJob, VideoOutput
+from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -41,6 +40,7 @@ _OFFERS = {
     "can_find": "find_job",
     "can_cancel": "cancel_job",
     "can_upload": "upload_media",
+    "can_watch": "get_recent_jobs",
     "takes_callback": "callback_request",
     "can_register_callback": "register_callback",
     "can_check": "check_request",
@@ -59,7 +59,7 @@ class KeySupport(str, Enum):
     """The vendor offers no way to search."""
 
 
-class VideoHook(RequestChecks, ConnectedHook):
+class VideoHook(RequestChecks, CallbackHook):
     """
     One video API behind one Airflow connection: what operators, sensors, triggers and transfers ask of a vendor.
 
@@ -82,16 +82,10 @@ class VideoHook(RequestChecks, ConnectedHook):
     submits_by_client: ClassVar[bool] = True
     """Whether :meth:`submit_job` sends through :attr:`client`, where a dry run stops it; False: a dry run does not call
     it, and shows the request as it is given."""
-    signs_callbacks: ClassVar[bool] = False
-    """Whether the vendor signs what it posts to the webhook of an account, so that its address needs no token."""
-    callback_window: ClassVar[float | None] = None
-    """
-    How old, or how far ahead, a callback may be by the time that the vendor sends with it, in seconds.
-
-    None: it sends no time, so that a callback that someone has heard can be sent again at any time.
-    """
     can_list: ClassVar[bool]
     """Whether :meth:`get_jobs` polls many jobs in one request."""
+    can_watch: ClassVar[bool]
+    """Whether :meth:`get_recent_jobs` lists the account's jobs, whoever made them."""
     can_find: ClassVar[bool]
     """Whether :meth:`find_job` can find a job by its submission key."""
     can_cancel: ClassVar[bool]
@@ -102,10 +96,6 @@ class VideoHook(RequestChecks, ConnectedHook):
     """Whether :meth:`check_request` has the vendor check a request for free."""
     can_estimate: ClassVar[bool]
     """Whether :meth:`estimate_cost` tells what a request will cost before it is submitted."""
-    takes_callback: ClassVar[bool]
-    """Whether a request can name the address of its callback: :meth:`callback_request`."""
-    can_register_callback: ClassVar[bool]
-    """Whether :meth:`register_callback` registers the webhook of an account."""
 
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs: Any) -> None:
         """
@@ -163,6 +153,17 @@ class VideoHook(RequestChecks, ConnectedHook):
             except VideoApiNotFoundError:
                 continue
         return found
+
+    def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
+        """
+        List the jobs of the account, whoever made them, in a few requests: those that were created since a time.
+
+        Jobs that cannot be read are left out. A list that is longer than 500 jobs may be cut at its older end.
+
+        :param since: aware. Where the vendor gives no time of creation, older jobs may be among them.
+        :raises VideoConfigurationError: the vendor documents no list of an account's jobs.
+        """
+        raise VideoConfigurationError(f"{self.hook_name} documents no list of the jobs of an account.")
 
     def replay_window(self, request: Mapping[str, Any]) -> float | None:
         """
@@ -239,106 +240,6 @@ class VideoHook(RequestChecks, ConnectedHook):
         :return: the id (or path) that a job request needs.
         """
         raise VideoConfigurationError(f"{self.hook_name} documents no upload of source media.")
-
-    # ------------------------------------------------------------------ callbacks
-
-    def callback_url(self, base_url: str, key: str | None = None) -> str:
-        """
-        Return the address for callbacks to this connection: ``{base_url}/video-callbacks/{conn_id}``.
-
-        It is a credential where it has a query: never log it.
-
-        :param base_url: the public address of Airflow's API server.
-        :param key: the submission key of one job, which goes into the query with a token that is bound to it; None:
-            the address of an account's webhook, whose token, needed where the vendor does not sign, is bound to the
-            connection alone.
-        :raises VideoConfigurationError: the base URL is none, or the connection has no ``callback_secret``.
-        """
-        token = None
-        if key is not None or not self.signs_callbacks:
-            token = callbacks.make_token(self.callback_secret(), conn_id=self.conn_id, key=key)
-        return callbacks.make_address(base_url, conn_id=self.conn_id, key=key, token=token)
-
-    def callback_secret(self) -> str:
-        """
-        Return the connection's extra ``callback_secret``.
-
-        :raises VideoConfigurationError: it is not set.
-        """
-        secret = self.settings.callback_secret
-        if secret is None:
-            raise VideoConfigurationError(
-                f"Connection {self.conn_id!r} has no callback secret: put a random text of 16 characters or more, or "
-                "the secret of the vendor's webhook, into its extra 'callback_secret'."
-            )
-        return secret
-
-    def callback_request(self, request: Mapping[str, Any], *, url: str, key: str) -> dict[str, Any]:
-        """
-        Return a new request whose callback goes to Airflow; the one given is left as it is.
-
-        :param url: what :meth:`callback_url` returned for this key.
-        :raises VideoConfigurationError: the vendor takes no callback in this request, or the request fills the field
-            already. Nothing was sent.
-        """
-        how = " Register the webhook of the account instead." if self.can_register_callback else ""
-        raise VideoConfigurationError(f"{self.hook_name} documents no callback of a single job.{how} Nothing was sent.")
-
-    def register_callback(self, url: str) -> str | None:
-        """
-        Register an address as the webhook of the account; the vendor's API must offer it.
-
-        :param url: what :meth:`callback_url` returned without a key.
-        :return: the secret that the vendor signs with, for the connection's extra ``callback_secret``; None where it
-            gives none.
-        :raises VideoConfigurationError: the vendor documents no such call.
-        """
-        raise VideoConfigurationError(f"{self.hook_name} documents no call by which a webhook can be registered.")
-
-    def verify_callback(self, headers: Mapping[str, str], body: bytes) -> CallbackHint:
-        """
-        Check that a callback is genuine, and return what it names. It is a hint: poll the job before you act on it.
-
-        Default, for vendors that do not sign: the token of the address, which a server hands in as the header
-        ``X-Video-Callback-Token``, must be the one of this connection and of the key in ``X-Video-Callback-Key``; the
-        job id is what :meth:`callback_job_id` reads.
-
-        :param headers: of the request; their names are read in any case.
-        :param body: as it came, byte for byte.
-        :raises VideoCallbackRefusedError: it is forged, stale, too long or cannot be read; its ``status`` is that of
-            the response.
-        """
-        callbacks.check_size(body)
-        key, _ = callbacks.check_address_token(self.verifying_secret(), headers, conn_id=self.conn_id)
-        document = callbacks.read_document(headers, body)
-        return callbacks.make_hint(job_id=self.callback_job_id(document), key=key)
-
-    def verifying_secret(self) -> str:
-        """
-        Return the connection's ``callback_secret``, to verify a callback with.
-
-        :raises VideoCallbackRefusedError: it is not set, so that no callback is expected: 401.
-        """
-        secret = self.settings.callback_secret
-        if secret is None:
-            raise callbacks.forged()
-        return secret
-
-    def callback_job_id(self, document: Mapping[str, Any]) -> Any:
-        """
-        Return the id of the job that the body of a callback names, as it stands there.
-
-        Default: None, the key alone tells the job. What is no text or number names no job.
-        """
-        return None
-
-    def callback_event_id(self, headers: Mapping[str, str], body: bytes) -> str | None:
-        """
-        Return the vendor's id of a verified event, the same in each repetition; None: the vendor gives none.
-
-        It may stand outside of what is signed: drop repeats by it, prove nothing with it.
-        """
-        return None
 
 
 def _is_overridden(kind: type[VideoHook], method: str) -> bool:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 __all__ = [
     "HeaderAuth",
     "cancel_by_deleting",
+    "created_since",
     "id_in_path",
     "missing_link",
     "not_surely_absent",
@@ -120,6 +122,25 @@ def pages(
     raise VideoApiUnreadableAnswerError(
         f"the list does not end: {count} items on {len(seen) + 1} pages were read", vendor=vendor, endpoint=endpoint
     )
+
+
+def created_since(
+    items: Iterable[Item | None], *, created: Callable[[Item], datetime | None], since: datetime, most: int
+) -> list[Item]:
+    """
+    Return the items of a list that were created since a time, those without a time among them.
+
+    As in :func:`search_list` a list that begins with the newest is read down to that time, and no order is trusted.
+
+    :param most: how many items are read at the most.
+    """
+    found, _ = search_list(
+        islice(items, most),
+        matches=lambda item: (at := created(item)) is None or at >= since - CLOCK_MARGIN,
+        created=created,
+        since=since,
+    )
+    return found
 
 
 def search_list(

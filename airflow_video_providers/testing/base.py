@@ -64,6 +64,11 @@ def can_list(hook: type[VideoHook]) -> bool:
     return hook.can_list
 
 
+def can_watch(hook: type[VideoHook]) -> bool:
+    """Tell whether the jobs of the account are listed."""
+    return hook.can_watch
+
+
 def takes_callback(hook: type[VideoHook]) -> bool:
     """Tell whether a request can name the address of its callback."""
     return hook.takes_callback

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -18,6 +19,7 @@ from airflow_video_providers.testing.base import (
     ConformanceBase,
     can_cancel,
     can_list,
+    can_watch,
     where,
 )
 from airflow_video_providers.testing.control import VendorControl
@@ -73,6 +75,23 @@ class JobTests(ConformanceBase):
             assert fresh.identity == output.identity
             assert len(tap.requests) > before, "a fresh link is asked for, not remembered"
             assert fresh.content is not None or download(fresh)
+
+    @where(can_watch)
+    def test_the_jobs_of_the_account_are_listed_whoever_made_them(
+        self, hook: VideoHook, control: VendorControl
+    ) -> None:
+        since = now()
+        assert hook.get_recent_jobs(since=since) == []
+        running, ended = hook.submit_job(control.request("running")), self.make_finished_job(hook, control)
+        failed = hook.submit_job(control.request("failing"))
+        control.fail(failed.job_id)
+        listed = {job.job_id: job for job in hook.get_recent_jobs(since=since)}
+        assert set(listed) == {running.job_id, ended.job_id, failed.job_id}
+        assert listed[ended.job_id].state is JobState.SUCCEEDED
+        assert listed[failed.job_id].state is JobState.FAILED
+        assert not listed[running.job_id].state.is_terminal
+        if all(job.created_at for job in listed.values()):
+            assert hook.get_recent_jobs(since=now() + timedelta(hours=1)) == []
 
     def test_a_failed_job_has_no_outputs(self, hook: VideoHook, control: VendorControl) -> None:
         key, request, since = new_key(), control.request("failing"), now()

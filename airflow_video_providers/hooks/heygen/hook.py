@@ -23,6 +23,7 @@ from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
 from airflow_video_providers.hooks.common import (
     CLOCK_MARGIN,
     HeaderAuth,
+    created_since,
     missing_link,
     oldest_usable,
     pages,
@@ -56,6 +57,7 @@ _MODELS: dict[str, type[VendorRequest]] = {
 _LIST = "GET /v3/videos"
 _STATUSES_A_REQUEST = 100
 _LONGEST_TITLE_IN_SEARCH = 100
+_MOST_RECENT = 500
 
 
 class HeyGenHook(HeyGenEndpoints):
@@ -154,6 +156,13 @@ class HeyGenHook(HeyGenEndpoints):
                     found[line.video_id] = self._to_polled(line.video_id, line)
         return found
 
+    def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
+        """List the videos that were created since then, those of HeyGen's app too: one request for each 100."""
+        videos = created_since(
+            self._listed(None), created=lambda video: video.created_at, since=since, most=_MOST_RECENT
+        )
+        return [self._to_job(video) for video in videos]
+
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """
         Find the video by its title, among those created since then: the key itself where the request has no title.
@@ -240,7 +249,7 @@ class HeyGenHook(HeyGenEndpoints):
 
     # ------------------------------------------------------------------ from the vendor's words to ours
 
-    def _listed(self, title: str) -> Iterator[HeyGenVideo | None]:
+    def _listed(self, title: str | None) -> Iterator[HeyGenVideo | None]:
         def read(token: str | None) -> tuple[list[HeyGenVideo | None], str | None]:
             items, after = self.read_videos({"limit": 100, "token": token, "title": title})
             videos: list[HeyGenVideo | None] = []

@@ -119,6 +119,11 @@ class HourOneHook(VideoHook):
         wanted = set(job_ids)
         return {video.id: self._to_job(video) for video in self.get_videos() if video.id in wanted} if wanted else {}
 
+    def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
+        """List the videos in one request. The vendor gives no time of creation, so ``since`` leaves none out."""
+        videos, _ = common.readable(schemas.HourOneVideo, self._list_videos(), vendor=self.vendor, endpoint=_LIST)
+        return [self._to_job(video) for video in videos]
+
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """
         Search the list for a ``correlation_id`` that ends in the key.

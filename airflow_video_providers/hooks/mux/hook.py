@@ -22,6 +22,7 @@ from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.common import (
     cancel_by_deleting,
+    created_since,
     oldest_usable,
     pages,
     readable,
@@ -124,6 +125,12 @@ class MuxHook(VideoHook):
             if len(found) == len(wanted) or number + 1 >= _PAGES_FOR_ALL * _PAGE:
                 break
         return found
+
+    def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
+        """List the assets that were created since then, whoever uploaded them: one request for each 100."""
+        most = _PAGES_FOR_ALL * _PAGE
+        assets = created_since(self._listed(), created=lambda asset: asset.created_at, since=since, most=most)
+        return [self._to_job(asset) for asset in assets]
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """

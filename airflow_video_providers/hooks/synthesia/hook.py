@@ -23,6 +23,7 @@ from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.common import (
     HeaderAuth,
+    created_since,
     missing_link,
     oldest_usable,
     pages,
@@ -133,6 +134,12 @@ class SynthesiaHook(VideoHook):
             if len(found) == len(wanted) or number + 1 >= _PAGES_FOR_ALL * _PAGE:
                 break
         return found
+
+    def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
+        """List the videos that were created since then, those of Synthesia's app too: one request for each 100."""
+        most = _PAGES_FOR_ALL * _PAGE
+        videos = created_since(self._listed(), created=lambda video: video.createdAt, since=since, most=most)
+        return [self._to_job(video) for video in videos]
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """

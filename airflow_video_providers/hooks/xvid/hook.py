@@ -7,8 +7,7 @@ Facts come from the manual (``mediahub.xvid.com/manual``) and its older wiki (``
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import Any, BinaryIO, ClassVar
@@ -27,9 +26,10 @@ from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
 from airflow_video_providers.hooks.xvid.auth import XvidTokenAuth
 from airflow_video_providers.hooks.xvid.client import XvidClient, missing_rights
 from airflow_video_providers.hooks.xvid.endpoints import XvidEndpoints
-from airflow_video_providers.hooks.xvid.schemas import CreatedJob, FileReference, Job
+from airflow_video_providers.hooks.xvid.outputs import files_of, to_outputs
+from airflow_video_providers.hooks.xvid.schemas import CreatedJob, Job
 from airflow_video_providers.hooks.xvid.settings import XvidSettings
-from airflow_video_providers.jobs import JobError, JobState, OutputKind, VideoJob, VideoOutput
+from airflow_video_providers.jobs import JobError, JobState, VideoJob, VideoOutput
 
 STATES = {
     "QUEUED": JobState.QUEUED,
@@ -38,8 +38,8 @@ STATES = {
     "FAILURE": JobState.FAILED,
 }
 
-_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
 _SEPARATOR = " | "
+_MOST_RECENT = 500
 _LONGEST_USER_DATA = 4000  # in a query, percent-encoded; servers commonly refuse a request line above 8 KB
 
 
@@ -158,6 +158,12 @@ class XvidHook(XvidEndpoints):
                     break
         return found
 
+    def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
+        """Ask for the 500 jobs that were created last, in one request, and return those since then."""
+        jobs = self.list_jobs(limit=_MOST_RECENT, sort="created_at", direction=-1).jobs
+        recent = common.created_since(jobs, created=lambda job: job.created_at, since=since, most=_MOST_RECENT)
+        return [self._to_job(job) for job in recent]
+
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """
         Ask for the jobs with the ``user_data`` that :meth:`submit_job` makes of the same request and key.
@@ -207,13 +213,13 @@ class XvidHook(XvidEndpoints):
         """
         job = self.read_job(job_id, expand=("file",))
         raise_if_unfinished(self._to_job(job))
-        files = list(_files_of(job))
+        files = list(files_of(job))
         if not files:
             raise VideoApiNotFoundError(f"job {job_id} offers no file", vendor=self.vendor, endpoint="GET /jobs/{id}")
         if any(file.is_bare for _, file, _ in files):  # the answer did not put the files in place of their pointers
             known = {file.id: file for file in self.list_files(job_id=job_id).files}
             files = [(kind, known.get(file.id or "", file), name) for kind, file, name in files]
-        return _to_outputs(files)
+        return to_outputs(files)
 
     def refresh_output(self, job_id: str, output: VideoOutput) -> VideoOutput:
         """
@@ -360,44 +366,3 @@ def _may_carry(item: Any, key: str) -> bool:
     if isinstance(user_data, (str, int)):
         return _key_of(str(user_data)) == key
     return user_data is not None
-
-
-def _files_of(job: Job) -> Iterator[tuple[OutputKind, FileReference, str | None]]:
-    """Yield what a job made: kind, file, name of the output; a file sent to the user's own target has no id."""
-    for output in job.outputs or ():
-        if output.file is not None and output.file.id:
-            yield "video", output.file, output.output_name
-        for thumbnails in output.thumbnails or ():
-            if thumbnails.file is not None and thumbnails.file.id:
-                yield "thumbnail", thumbnails.file, thumbnails.thumbnail_names
-        if output.thumbnail_zip is not None and output.thumbnail_zip.file and output.thumbnail_zip.file.id:
-            yield "archive", output.thumbnail_zip.file, output.output_name
-
-
-def _to_outputs(files: list[tuple[OutputKind, FileReference, str | None]]) -> list[VideoOutput]:
-    """Return outputs; several of one kind are told apart by the job's own names for them, or numbered."""
-    files = [("archive" if file.type == "archive" else kind, file, name) for kind, file, name in files]
-    names: dict[OutputKind, list[str | None]] = {}
-    for kind, _, name in files:
-        names.setdefault(kind, []).append(name)
-    outputs = []
-    numbers = dict.fromkeys(names, 0)
-    for kind, file, name in files:
-        numbers[kind] += 1
-        told_apart = None not in names[kind] and len(set(names[kind])) == len(names[kind])
-        label = None if len(names[kind]) == 1 else name if told_apart else str(numbers[kind])
-        outputs.append(
-            VideoOutput(
-                kind=kind,
-                label=label,
-                output_id=file.id,
-                name=file.name or name,
-                # The vendor's own example holds words of GStreamer there: "video/quicktime, variant=(string)iso".
-                media_type=file.mime_type if _MEDIA_TYPE.fullmatch(file.mime_type or "") else None,
-                size=file.size,
-                # With AutoGraph each download is another copy, of the same size; the digest is of the master.
-                md5=None if file.autograph else file.md5_checksum,
-                duration_seconds=None if file.duration is None else file.duration / 1000,
-            )
-        )
-    return outputs
