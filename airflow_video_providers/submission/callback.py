@@ -10,13 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from airflow.sdk.configuration import conf
-
-from airflow_video_providers.api.links import is_local
+from airflow_video_providers.callbacks.addresses import callback_base_url
 from airflow_video_providers.callbacks.doubts import close_doubt, open_doubt
-from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.submission.record import SubmissionRecord
 
@@ -53,29 +49,3 @@ class CallbackPlan:
         """Say that the outcome is known."""
         if self._hook.key_support is not KeySupport.EXACT and record.replay_seconds is None:
             close_doubt(record.key)
-
-
-def callback_base_url(hook: VideoHook) -> str:
-    """
-    Return the public address of the API server: of the connection, else of ``[video_providers]``, else of ``[api]``.
-
-    :raises VideoConfigurationError: none is set, or the vendor cannot reach it.
-    """
-    url = (
-        hook.settings.callback_base_url
-        or conf.get("video_providers", "callback_base_url", fallback="")
-        or conf.get("api", "base_url", fallback="")
-        or ""
-    ).strip()
-    if not url:
-        raise VideoConfigurationError(
-            "No address for callbacks is known: set the connection's extra 'callback_base_url', or [video_providers] "
-            "callback_base_url, to the public address of Airflow's API server. Nothing was sent."
-        )
-    if is_local(url) and not is_local(hook.base_url):
-        raise VideoConfigurationError(
-            f"The address for callbacks is on {urlsplit(url).hostname}, which {hook.hook_name} cannot reach: set the "
-            "connection's extra 'callback_base_url', or [video_providers] callback_base_url, to the public address of "
-            "Airflow's API server. Nothing was sent."
-        )
-    return url
