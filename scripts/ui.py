@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -85,6 +87,7 @@ def airflow_environment(port: int) -> dict[str, str]:
     address = f"http://127.0.0.1:{port}"
     return {
         **clean_environment(),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),  # finds `airflow`
         "AIRFLOW_HOME": str(WORK / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
