@@ -121,24 +121,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _connection_type(vendor: dict[str, Any], package: str) -> dict[str, Any]:
     form = vendor.get("ui-field-behaviour", {})
+    # The form marks no standard field as required by itself: the label does, with the sign that it uses for others.
+    relabeling = {"host": "Base URL (empty: the vendor's)", **form.get("relabeling", {})}
+    relabeling |= {name: f"{relabeling[name]} *" for name in ("login", "password") if name in relabeling}
     return {
         "connection-type": vendor["connection-type"],
         "hook-class-name": f"{package}.{vendor['hook-class']}",
         "hook-name": vendor["hook-name"],
         "ui-field-behaviour": {
-            "hidden-fields": ["schema", "extra", *form.get("hidden-fields", [])],
-            # No vendor needs a port. It is shown because the test icon of Airflow 3.3.2 refuses a saved connection
-            # without one (apache/airflow#73298, fixed after that release): its page sends 0 for a port that is empty.
-            "relabeling": {
-                "host": "Base URL (empty: the vendor's)",
-                "port": "Port (unused)",
-                **form.get("relabeling", {}),
-            },
-            "placeholders": {
-                "host": vendor["base-url"],
-                "port": "0 lets the test icon of Airflow 3.3.2 work",
-                **form.get("placeholders", {}),
-            },
+            "hidden-fields": ["schema", "extra", "port", *form.get("hidden-fields", [])],
+            "relabeling": relabeling,
+            "placeholders": {"host": vendor["base-url"], **form.get("placeholders", {})},
         },
         "conn-fields": {**vendor.get("conn-fields", {}), **_common_fields()},
     }

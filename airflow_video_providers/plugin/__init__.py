@@ -71,8 +71,11 @@ class VideoProvidersPlugin(AirflowPlugin):
 
     @classmethod
     def on_load(cls, *args: Any, **kwargs: Any) -> None:
-        """Begin to import the apps where they are served: in the processes of the API server."""
+        """In the processes of the API server: begin to import the apps, and let the test icon work without a port."""
         if "airflow.api_fastapi.app" in sys.modules:
+            from airflow_video_providers.plugin.unused_port import mend_test_icon
+
+            mend_test_icon()
             for each in cls.fastapi_apps:
                 if isinstance(each["app"], LazyApp):
                     each["app"].start_loading()

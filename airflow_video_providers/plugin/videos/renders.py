@@ -20,7 +20,7 @@ from typing import Any
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import ColumnElement, String, and_, case, cast, func, literal, or_, select
+from sqlalchemy import ColumnElement, String, and_, case, cast, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from airflow_video_providers.exceptions import VideoApiError
@@ -31,7 +31,9 @@ JOB_KEY = "video_job"
 MANIFEST_KEY = "manifest"
 MOST = 100
 """How many renders a page has at most."""
+BULK_OPERATOR = "RenderVideosOperator"
 _FAILED = ("failed", "upstream_failed", "removed")
+_Place = tuple[datetime, int, str, int]
 
 
 class BadCursorError(ValueError):
@@ -62,53 +64,86 @@ def find_renders(session: Session, wanted: Filter, *, cursor: str | None, limit:
     :param cursor: ``next`` of the page before.
     :raises BadCursorError: it is not one.
     """
-    newest = _newest(wanted)
-    rows = select(newest.c.dag_run_id, newest.c.task_id, newest.c.map_index, newest.c.key, newest.c.timestamp)
+    place = _read_cursor(cursor) if cursor else None
+    records = _newest(wanted) if wanted.state else _records(wanted)
+    # Most renders have two records, one of the task that submitted it and one of the task that waited for it.
+    rows = _read(session, records, wanted, place, limit * (1 if wanted.state else 2) + 1)
+    newer = set() if wanted.state else _superseded(session, rows)
+    renders: list[dict[str, Any]] = []
+    for number, row in enumerate(rows):
+        if len(renders) == limit:
+            return _page(session, renders, _cursor(rows[number - 1]))
+        shown = None if _place(row) in newer else _shown(row)
+        if shown is not None:
+            renders.append(shown)
+    more = len(rows) > limit * (1 if wanted.state else 2)
+    return _page(session, renders, _cursor(rows[-1]) if more else None)
+
+
+def _page(session: Session, renders: list[dict[str, Any]], cursor: str | None) -> dict[str, Any]:
+    _add_files(session, renders)
+    for render in renders:
+        del render["dag_run_id"]
+    return {"renders": renders, "next": cursor}
+
+
+def _read(session: Session, records: Any, wanted: Filter, place: _Place | None, most: int) -> Sequence[Any]:
+    """Return the newest records from a place on, with their values and what their tasks and runs have come to."""
+    page = select(records.c.dag_run_id, records.c.task_id, records.c.map_index, records.c.key)
     if wanted.state:
-        rows = rows.where(newest.c.state == wanted.state)
+        page = page.where(records.c.state == wanted.state)
     if wanted.vendor:
-        rows = rows.where(newest.c.vendor == wanted.vendor)
-    if cursor:
-        rows = rows.where(_after(newest, *_read_cursor(cursor)))
-    rows = rows.order_by(
-        newest.c.timestamp.desc(), newest.c.dag_run_id.desc(), newest.c.task_id.desc(), newest.c.map_index.desc()
-    ).limit(limit + 1)
-    page = rows.subquery()
+        page = page.where(records.c.vendor == wanted.vendor)
+    if place is not None:
+        page = page.where(_after(records.c, *place))
+    found = page.order_by(*_order(records.c)).limit(most).subquery()
     columns: list[Any] = [
         *(getattr(XComModel, name) for name in ("dag_run_id", "dag_id", "run_id", "task_id", "map_index", "key")),
         XComModel.timestamp,
         XComModel.value,
         TaskInstance.state.label("task_state"),
+        TaskInstance.operator,
         TaskInstance.rendered_map_index,
         DagRun.state.label("run_state"),
     ]
-    found = session.execute(
+    names = ("dag_run_id", "task_id", "map_index", "key")
+    return session.execute(
         select(*columns)
-        .join(
-            page,
-            and_(
-                XComModel.dag_run_id == page.c.dag_run_id,
-                XComModel.task_id == page.c.task_id,
-                XComModel.map_index == page.c.map_index,
-                XComModel.key == page.c.key,
-            ),
-        )
+        .join(found, and_(*(getattr(XComModel, name) == found.c[name] for name in names)))
         .join(TaskInstance, _same_task(XComModel, TaskInstance))
         .join(DagRun, DagRun.id == XComModel.dag_run_id)
-        .order_by(
-            XComModel.timestamp.desc(),
-            XComModel.dag_run_id.desc(),
-            XComModel.task_id.desc(),
-            XComModel.map_index.desc(),
-        )
+        .order_by(*_order(XComModel))
     ).all()
-    more = len(found) > limit
-    found = found[:limit]
-    renders = [shown for row in found if (shown := _shown(row)) is not None]
-    _add_files(session, renders)
-    for render in renders:
-        del render["dag_run_id"]
-    return {"renders": renders, "next": _cursor(found[-1]) if more else None}
+
+
+def _superseded(session: Session, rows: Sequence[Any]) -> set[tuple[Any, ...]]:
+    """Return the places of records of which another task of the run has a newer one of the same render."""
+    jobs = {_render_of(row): row for row in reversed(rows) if row.key == JOB_KEY and isinstance(row.value, dict)}
+    if not jobs:
+        return set()
+    newest = {}
+    found = session.execute(
+        select(XComModel.dag_run_id, XComModel.task_id, XComModel.map_index, XComModel.key, XComModel.timestamp,
+               XComModel.value["vendor"].as_string().label("vendor"),
+               XComModel.value["job_id"].as_string().label("job_id"))
+        .where(
+            XComModel.key == JOB_KEY,
+            XComModel.dag_run_id.in_(sorted({row.dag_run_id for row in rows})),
+            XComModel.value["job_id"].as_string().in_(sorted({str(row.value.get("job_id")) for row in jobs.values()})),
+        )
+    )  # fmt: skip
+    everything = sorted(found, key=lambda record: (record.timestamp, record.task_id))
+    for record in everything:
+        newest[record.dag_run_id, record.vendor, record.job_id] = _place(record)
+    return {_place(record) for record in everything} - set(newest.values())
+
+
+def _render_of(row: Any) -> tuple[Any, ...]:
+    return (row.dag_run_id, str(row.value.get("vendor")), str(row.value.get("job_id")))
+
+
+def _place(row: Any) -> tuple[Any, ...]:
+    return (row.dag_run_id, row.task_id, row.map_index, row.key)
 
 
 def count_renders(session: Session, wanted: Filter) -> dict[str, dict[str, int]]:
@@ -127,48 +162,56 @@ def count_renders(session: Session, wanted: Filter) -> dict[str, dict[str, int]]
     return counts
 
 
+def _columns(*more: Any) -> list[Any]:
+    names = ("dag_run_id", "dag_id", "task_id", "map_index", "key", "timestamp")
+    return [*(getattr(XComModel, name) for name in names), *more]
+
+
+def _wanted(wanted: Filter) -> list[Any]:
+    conditions: list[Any] = [XComModel.dag_id.in_(wanted.dag_ids)]
+    if wanted.dag_id:
+        conditions.append(XComModel.dag_id == wanted.dag_id)
+    if wanted.run_id:
+        conditions.append(XComModel.run_id == wanted.run_id)
+    return conditions
+
+
+_VENDOR = XComModel.value["vendor"].as_string()
+
+
+def _records(wanted: Filter) -> Any:
+    """Return a subquery with all records, also older ones of the same render: cheap, since no value is looked into."""
+    # The XCom of a bulk task is a text, in which no database looks for a vendor.
+    vendor = case((XComModel.key == JOB_KEY, _VENDOR), else_=None).label("vendor")
+    return select(*_columns(vendor)).where(XComModel.key.in_([JOB_KEY, MANIFEST_KEY]), *_wanted(wanted)).subquery()
+
+
 def _newest(wanted: Filter) -> Any:
-    """Return a subquery with the last record of each render."""
-    is_bulk = XComModel.key == MANIFEST_KEY
+    """Return a subquery with the last record of each render, and its state."""
+    rank = func.row_number().over(
+        partition_by=(XComModel.dag_run_id, XComModel.value["job_id"].as_string(), _VENDOR),
+        order_by=(XComModel.timestamp.desc(), XComModel.task_id.desc()),
+    )
+    ranked = (
+        select(
+            *_columns(XComModel.value["state"].as_string().label("state"), _VENDOR.label("vendor")), rank.label("rank")
+        )
+        .where(XComModel.key == JOB_KEY, XComModel.value["job_id"].as_string().is_not(None), *_wanted(wanted))
+        .subquery()
+    )
     task = TaskInstance.state
-    bulk_state = case(
+    state = case(
         (task == "success", literal(JobState.SUCCEEDED.value)),
         (task.in_(_FAILED), literal(JobState.FAILED.value)),
         else_=literal(JobState.RUNNING.value),
     )
-    vendor, job_id = XComModel.value["vendor"].as_string(), XComModel.value["job_id"].as_string()
-    # One manifest stands for a whole task, so that each is of its own.
-    whose = case((is_bulk, XComModel.task_id), else_=vendor)
-    which = case((is_bulk, cast(XComModel.map_index, String)), else_=job_id)
-    columns = select(
-        XComModel.dag_run_id,
-        XComModel.dag_id,
-        XComModel.task_id,
-        XComModel.map_index,
-        XComModel.key,
-        XComModel.timestamp,
-        case((is_bulk, bulk_state), else_=XComModel.value["state"].as_string()).label("state"),
-        case((is_bulk, None), else_=vendor).label("vendor"),
-        func.row_number()
-        .over(
-            partition_by=(XComModel.dag_run_id, XComModel.key, whose, which),
-            order_by=(XComModel.timestamp.desc(), XComModel.task_id.desc()),
-        )
-        .label("rank"),
-    ).join(TaskInstance, _same_task(XComModel, TaskInstance))
-    columns = columns.where(
-        or_(
-            and_(XComModel.key == JOB_KEY, job_id.is_not(None)),
-            and_(is_bulk, TaskInstance.operator == "RenderVideosOperator"),
-        ),
-        XComModel.dag_id.in_(wanted.dag_ids),
+    bulks = (
+        select(*_columns(state.label("state"), cast(None, String).label("vendor")))
+        .join(TaskInstance, _same_task(XComModel, TaskInstance))
+        .where(XComModel.key == MANIFEST_KEY, TaskInstance.operator == BULK_OPERATOR, *_wanted(wanted))
     )
-    if wanted.dag_id:
-        columns = columns.where(XComModel.dag_id == wanted.dag_id)
-    if wanted.run_id:
-        columns = columns.where(XComModel.run_id == wanted.run_id)
-    ranked = columns.subquery()
-    return select(ranked).where(ranked.c.rank == 1).subquery()
+    jobs = select(*(column for column in ranked.c if column.name != "rank")).where(ranked.c.rank == 1)
+    return union_all(jobs, bulks).subquery()
 
 
 def _same_task(one: Any, other: Any) -> ColumnElement[bool]:
@@ -193,7 +236,7 @@ def _shown(row: Any) -> dict[str, Any] | None:
         files=[],
     )
     if row.key == MANIFEST_KEY:
-        if not isinstance(row.value, str):
+        if not isinstance(row.value, str) or row.operator != BULK_OPERATOR:
             return None
         state = {"success": "succeeded", **dict.fromkeys(_FAILED, "failed")}.get(row.task_state, "running")
         return {**render, "kind": "bulk", "state": state, "manifest": row.value, "summary": None}
@@ -251,7 +294,7 @@ def _cursor(row: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
 
 
-def _read_cursor(cursor: str) -> tuple[datetime, int, str, int]:
+def _read_cursor(cursor: str) -> _Place:
     try:
         time, dag_run_id, task_id, map_index = json.loads(base64.urlsafe_b64decode(cursor))
         at = datetime.fromisoformat(time)
@@ -265,8 +308,11 @@ def _read_cursor(cursor: str) -> tuple[datetime, int, str, int]:
         raise BadCursorError("The cursor is not one of this page.") from None
 
 
-def _after(newest: Any, time: datetime, dag_run_id: int, task_id: str, map_index: int) -> ColumnElement[bool]:
-    at = newest.c
+def _order(at: Any) -> list[Any]:
+    return [at.timestamp.desc(), at.dag_run_id.desc(), at.task_id.desc(), at.map_index.desc()]
+
+
+def _after(at: Any, time: datetime, dag_run_id: int, task_id: str, map_index: int) -> ColumnElement[bool]:
     return or_(
         at.timestamp < time,
         and_(at.timestamp == time, at.dag_run_id < dag_run_id),

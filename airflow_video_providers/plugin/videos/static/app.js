@@ -18,6 +18,7 @@ let loading = false;
 let generation = 0;
 let timer = null;
 let counts = null;
+let counted = 0;
 
 // ---------------------------------------------------------------- what Airflow's API server tells
 
@@ -56,11 +57,10 @@ async function refresh() {
     const mine = generation;
     try {
       const limit = Math.min(MOST, Math.max(FIRST, cards.size));
-      const [page, fresh] = await Promise.all([
-        ask("api/renders", { ...wanted, limit }), ask("api/counts", { dag_id: wanted.dag_id, run_id: wanted.run_id }),
-      ]);
+      const page = await ask("api/renders", { ...wanted, limit });
+      const more = Date.now() - counted >= LATER ? await count() : null;
       if (mine !== generation) return;
-      counts = fresh;
+      counts = more || counts;
       for (const render of page.renders.reverse()) put(render, true);
       if (wanted.state) dropWhatLeft(page);
       complain(null);
@@ -70,6 +70,11 @@ async function refresh() {
     }
   }
   schedule();
+}
+
+function count() {
+  counted = Date.now();
+  return ask("api/counts", { dag_id: wanted.dag_id, run_id: wanted.run_id });
 }
 
 function schedule() {
@@ -190,7 +195,7 @@ async function start() {
   await loadMore();
   const mine = generation;
   try {
-    const fresh = await ask("api/counts", { dag_id: wanted.dag_id, run_id: wanted.run_id });
+    const fresh = await count();
     if (mine !== generation) return;
     counts = fresh;
     report();

@@ -56,8 +56,7 @@ export class Card {
   pictures() {
     const render = this.render;
     const film = filmOf(render);
-    const sign = { queued: "⏳", running: "⏵", succeeded: "✓", failed: "!", cancelled: "✕" }[render.state] || "";
-    const blank = element("div", { class: "blank", "aria-hidden": "true" }, render.kind === "bulk" ? "▦" : sign);
+    const blank = element("div", { class: "blank", "aria-hidden": "true" }, sign(render));
     const picture = render.files.find((file) => file.kind === "thumbnail" || file.kind === "image");
     showThumbnail(this.media, picture ? fileUrl(render, picture) : null, film ? fileUrl(render, film) : null);
     if (!film) return [blank];
@@ -123,6 +122,25 @@ export class Card {
   }
 }
 
+/** The lines of the sign that stands for a state until there is a picture: no font has to have it. */
+const SIGNS = {
+  queued: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18M12 7v5l3 3",
+  running: "M3 5h18v14H3zM7 5v14M17 5v14M3 9.5h4M3 14.5h4M17 9.5h4M17 14.5h4",
+  succeeded: "M4 12.5l5 5L20 6.5",
+  failed: "M12 3.5L22 20H2zM12 10v4.5M12 17.3v.2",
+  cancelled: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18M8.5 8.5l7 7M15.5 8.5l-7 7",
+  bulk: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
+};
+
+function sign(render) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  path.setAttribute("d", SIGNS[render.kind === "bulk" ? "bulk" : render.state] || "");
+  svg.append(path);
+  return svg;
+}
+
 async function copy(text, button) {
   try {
     await navigator.clipboard.writeText(text);
@@ -159,6 +177,7 @@ export function leftSeconds(render, now = Date.now()) {
 }
 
 function tookText(render) {
+  if (!TERMINAL.includes(render.state)) return `seen ${ago(render.seen_at, Date.now()) || "just now"}`;
   if (!render.finished_at || !render.created_at) return ago(render.seen_at, Date.now());
   const seconds = (Date.parse(render.finished_at) - Date.parse(render.created_at)) / 1000;
   const took = duration(seconds);
