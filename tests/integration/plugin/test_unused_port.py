@@ -25,7 +25,9 @@ def test_a_port_that_is_not_set_reads_as_the_page_sends_it_and_stays_unset(airfl
             for conn_id, conn_type, port in [("a", ours, None), ("b", ours, 8443), ("c", "http", None)]:
                 session.add(Connection(conn_id=conn_id, conn_type=conn_type, host="h", port=port))
         with create_session() as session:
-            read = {conn.conn_id: conn for conn in session.query(Connection).filter(Connection.conn_id.in_("abc"))}
+            read = {
+                conn.conn_id: conn for conn in session.query(Connection).filter(Connection.conn_id.in_(["a", "b", "c"]))
+            }
             assert {conn_id: conn.port for conn_id, conn in read.items()} == {"a": 0, "b": 8443, "c": None}
             assert read["a"].get_uri() == Connection(conn_id="a", conn_type=ours, host="h").get_uri()
             read["a"].description = "changed"
@@ -36,4 +38,4 @@ def test_a_port_that_is_not_set_reads_as_the_page_sends_it_and_stays_unset(airfl
         assert stored == {"a": None, "b": 8443, "c": None}
     finally:
         with create_session() as session:
-            session.query(Connection).filter(Connection.conn_id.in_("abc")).delete()
+            session.query(Connection).filter(Connection.conn_id.in_(["a", "b", "c"])).delete()
