@@ -18,6 +18,10 @@ from airflow_video_providers.exceptions import VideoConfigurationError
 
 _METADATA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _METADATA_VALUE = re.compile(r"[ -~]*")
+_MOST_BITS = 3000  # of a number that is an id: about 900 digits
+
+DEEPEST = 100
+TOO_DEEP = f"an argument is nested deeper than {DEEPEST} levels, or holds itself"
 
 
 def is_jinja(text: str) -> bool:
@@ -25,14 +29,19 @@ def is_jinja(text: str) -> bool:
     return "{{" in text or "{%" in text
 
 
-def is_final(value: Any) -> bool:
-    """Tell whether a value is what the task will see: no template, no reference to another task's output."""
+def is_final(value: Any, *, depth: int = 0) -> bool:
+    """
+    Tell whether a value is what the task will see: no template, no reference to another task's output.
+
+    :raises VideoConfigurationError: it is nested deeper than 100 levels, or holds itself.
+    """
     if isinstance(value, str):
         return not is_jinja(value)
-    if isinstance(value, Mapping):
-        return all(is_final(item) for item in value.values())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return all(is_final(item) for item in value)
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        if depth >= DEEPEST:
+            raise VideoConfigurationError(TOO_DEEP)
+        items = value.values() if isinstance(value, Mapping) else value
+        return all(is_final(item, depth=depth + 1) for item in items)
     return value is None or isinstance(value, (int, float, bytes))
 
 
@@ -51,16 +60,23 @@ def job_id_of(value: Any) -> str:
     :raises VideoConfigurationError: it is neither; a number with a fraction or exponent cannot be told from its text.
     """
     job_id = value.get("job_id") if isinstance(value, Mapping) else value
-    if isinstance(job_id, int) and not isinstance(job_id, bool):
+    if isinstance(job_id, int) and not isinstance(job_id, bool) and job_id.bit_length() <= _MOST_BITS:
         return str(job_id)
     if not isinstance(job_id, str) or job_id.strip() in ("", "None"):  # "None": a template wrote it
-        shown = "a mapping without `job_id`" if isinstance(value, Mapping) else repr(value)
+        shown = "a mapping without `job_id`" if isinstance(value, Mapping) else _shown(value)
         raise VideoConfigurationError(
             f"job_id must be the id of a job, or the XCom `video_job` of the task that submitted it, not {shown}. If "
             "that task was marked as success by hand, give it the XCom `return_value` with the job id, or see 'When "
             "the user decides' in the provider's documentation of submissions; then clear this task."
         )
     return job_id
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or a list of lists
+        return f"this {type(value).__name__}"
 
 
 def as_seconds(name: str, value: Any) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_video_providers.exceptions import VideoConfigurationError
-from airflow_video_providers.operators.arguments import is_final
+from airflow_video_providers.operators.arguments import TOO_DEEP, is_final
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -79,10 +79,12 @@ def as_request(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not value:
         what = "an empty one" if isinstance(value, Mapping) else type(value).__name__
         raise VideoConfigurationError(f"request must be the vendor's JSON body as a mapping, not {what}")
+    is_final(value)  # raises where it is nested too deep
     try:
-        json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError) as error:
-        raise VideoConfigurationError(f"request{_place_of_fault(value)} holds what JSON cannot: {error}") from None
+        said = "its keys must be texts" if "not supported between" in str(error) else error
+        raise VideoConfigurationError(f"request{_place_of_fault(value)} holds what JSON cannot: {said}") from None
     return dict(value)
 
 
@@ -97,6 +99,8 @@ def _without_model(value: Any) -> Any:
 def _parse(text: str) -> Any:
     try:
         return json.loads(text)
+    except RecursionError:
+        raise VideoConfigurationError(TOO_DEEP) from None
     except ValueError as error:
         if text.lstrip().startswith(("{", "[")):
             raise VideoConfigurationError(f"request is text, but not JSON: {error}") from None
@@ -105,6 +109,8 @@ def _parse(text: str) -> Any:
 
     try:
         value = yaml.safe_load(text)
+    except RecursionError:
+        raise VideoConfigurationError(TOO_DEEP) from None
     except yaml.YAMLError as error:
         raise VideoConfigurationError(f"request is text, but neither JSON nor YAML: {error}") from None
     if not isinstance(value, Mapping):
@@ -119,7 +125,7 @@ def _place_of_fault(value: Any, place: str = "") -> str:
         named = enumerate(value)
     for name, item in named:
         try:
-            json.dumps(item, allow_nan=False)
+            json.dumps(item, allow_nan=False, sort_keys=True)
         except (TypeError, ValueError):
             return _place_of_fault(item, f"{place}.{name}")
     return place

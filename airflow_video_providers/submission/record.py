@@ -77,7 +77,7 @@ def fingerprint_of(conn_id: str, request: Mapping[str, Any]) -> str:
     """
     try:
         text = json.dumps([conn_id, request], sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise VideoConfigurationError(f"The request must be plain JSON: {error}") from None
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -85,6 +85,36 @@ def test_what_json_cannot_hold_is_named_by_its_path_when_the_dag_is_parsed():
         SubmitVideoJobOperator(task_id="t", conn_id="c", request={"scenes": [{}, {"at": b"x"}]})
 
 
+def nested(levels):
+    value = leaf = {}
+    for _ in range(levels):
+        leaf["a"] = [{}]
+        leaf = leaf["a"][0]
+    return value
+
+
+def within_itself():
+    value = {"a": []}
+    value["a"].append(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [nested(2000), within_itself(), '{"a":' * 5000, "[" * 5000, "{a: " * 5000],
+    ids=["deep", "within itself", "JSON", "list", "YAML"],
+)
+def test_what_is_nested_too_deep_is_refused_when_the_dag_is_parsed(request_):
+    with pytest.raises(VideoConfigurationError, match=r"deeper than 100 levels|neither JSON nor YAML|not JSON"):
+        SubmitVideoJobOperator(task_id="t", conn_id="c", request=request_)
+    assert as_request(nested(45)) == nested(45)
+
+
+def test_keys_that_are_no_texts_are_named():
+    with pytest.raises(VideoConfigurationError, match=r"request\.scenes\.0 holds .* its keys must be texts"):
+        SubmitVideoJobOperator(task_id="t", conn_id="c", request={"scenes": [{1: "a", "b": 2}]})
+
+
 def test_a_function_may_be_given_a_text_that_looks_like_a_file():
     with DAG("d", schedule=None, start_date=BEGAN):
 

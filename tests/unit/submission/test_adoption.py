@@ -226,8 +226,12 @@ def test_a_record_that_cannot_be_read_stops_before_money_is_spent(world):
 
 
 def test_a_request_that_is_not_json_stops_before_money_is_spent(world):
-    with pytest.raises(VideoConfigurationError, match="plain JSON"):
-        submit(world, a_try(1), request={"when": datetime.now(timezone.utc)})
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (datetime.now(timezone.utc), deep):
+        with pytest.raises(VideoConfigurationError, match="plain JSON"):
+            submit(world, a_try(1), request={"when": value})
     assert not world.jobs
     assert not world.stored
 
