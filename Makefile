@@ -7,11 +7,12 @@ RUN_STAMP := $(VENV)/.run-stamp
 DEV_STAMP := $(VENV)/.dev-stamp
 PEERS_STAMP := $(VENV)/.peers-stamp
 SDKS_STAMP := $(VENV)/.sdks-stamp
+DISTRIBUTED_STAMP := $(VENV)/.distributed-stamp
 DOCS_STAMP := $(VENV)/.docs-stamp
 AZURITE := $(VENV)/azurite/node_modules/.bin/azurite-blob
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui simulator test lint format chaos bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks bench-callbacks bench-by-hand docs docs-linkcheck build release-check clean
+.PHONY: help demo ui simulator test test-distributed lint format chaos bench-bulk bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks bench-callbacks bench-by-hand docs docs-linkcheck build release-check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -40,6 +41,10 @@ $(AZURITE): | $(VENV)/bin/python
 
 $(PEERS_STAMP): $(DEV_STAMP)
 	$(PIP) --group bench
+	@touch $@
+
+$(DISTRIBUTED_STAMP): $(DEV_STAMP)
+	$(PIP) --group distributed
 	@touch $@
 
 $(SDKS_STAMP): $(DEV_STAMP)
@@ -74,6 +79,12 @@ format: $(DEV_STAMP)  ## let ruff mend what it can
 
 chaos: $(DEV_STAMP)  ## disturb a real Airflow at every point of a task's life, and count the renders (ARGS="--help")
 	@exec $(BIN)/python benchmarks/chaos.py $(ARGS)
+
+test-distributed: $(DISTRIBUTED_STAMP)  ## bulk tasks on PostgreSQL, Redis and Celery, while all parts are killed (ARGS="--help"; an hour)
+	@exec $(BIN)/python benchmarks/distributed.py $(ARGS)
+
+bench-bulk: $(DEV_STAMP)  ## what a render costs in a bulk task, and as mapped tasks, on a live Airflow (ARGS="--help"; an hour)
+	@exec $(BIN)/python benchmarks/bench_bulk.py $(ARGS)
 
 bench-import: $(DEV_STAMP)  ## what importing the package adds to importing airflow.sdk
 	$(BIN)/python benchmarks/bench_import.py

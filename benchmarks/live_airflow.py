@@ -163,7 +163,7 @@ def postgres() -> Iterator[str]:
     with (folder / "postgres.log").open("ab") as output:
         server = subprocess.Popen(command, user=user, cwd=folder, stdout=output, stderr=output, start_new_session=True)
     try:
-        _wait_for_port(port, server)
+        wait_for_port(port, server, "PostgreSQL")
         yield f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres"
     finally:
         server.send_signal(signal.SIGINT)  # a fast shutdown: connections are closed
@@ -171,7 +171,8 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
+def wait_for_port(port: int, server: subprocess.Popen[bytes], name: str) -> None:
+    """Wait until a server listens."""
     end = time.monotonic() + 60
     while True:
         try:
@@ -179,17 +180,20 @@ def _wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
             return
         except OSError:
             if server.poll() is not None or time.monotonic() > end:
-                raise RuntimeError("PostgreSQL did not start") from None
+                raise RuntimeError(f"{name} did not start") from None
             time.sleep(0.2)
 
 
-def make_airflow(home: Path, dags_folder: Path, settings: Mapping[str, str], *, triggerers: int = 1) -> Airflow:
+def make_airflow(
+    home: Path, dags_folder: Path, settings: Mapping[str, str], *, triggerers: int = 1, kind: type[Airflow] = Airflow
+) -> Airflow:
     """
     Make a metadata database and start all parts.
 
     :param home: a new folder for the logs and, unless ``settings`` name another database, for SQLite's file.
     :param settings: further environment variables, which win over the ones here.
     :param triggerers: how many triggerers share the triggers.
+    :param kind: a subclass that knows further parts.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -217,7 +221,7 @@ def make_airflow(home: Path, dags_folder: Path, settings: Mapping[str, str], *, 
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "3",
         **settings,
     }
-    airflow = Airflow(home, env, url)
+    airflow = kind(home, env, url)
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=env, check=True, capture_output=True)
     try:
         airflow.start("api-server")

@@ -56,6 +56,11 @@ class S3Server:
         """Return the keys of all objects in the bucket."""
         return [item["Key"] for item in self.client.list_objects_v2(Bucket=self.bucket).get("Contents", ())]
 
+    def list_keys_all(self) -> list[str]:
+        """Return the keys of all objects, also of more than one page."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        return [item["Key"] for page in pages for item in page.get("Contents", ())]
+
     def body(self, key: str) -> bytes:
         """Return an object's bytes."""
         return bytes(self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read())

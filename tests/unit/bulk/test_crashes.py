@@ -179,17 +179,18 @@ def test_a_retry_submits_again_what_failed_and_nothing_else(tmp_path: Path) -> N
     world = BulkWorld()
     world.fails = {"i2", "i4"}
     first = task_of(world, new_hook(world, KeySupport.EXACT, False), tmp_path, 1)
-    summary = run(first)
-    assert (summary["succeeded"] + summary["failed"], first.report.failed_too_many(), first.report.could_retry()) == (
-        summary["requested"] - len([line for line in manifest(tmp_path) if line["state"] in ("pending", "cancelled")]),
-        True,
-        True,
-    )
+    run(first)
+    assert first.report.failed_too_many()
+    assert first.report.could_retry()
+    # What still ran when the first one failed was cancelled; a retry submits that again, too.
+    again = {line["id"] for line in manifest(tmp_path) if line["job_id"] and line["state"] in ("failed", "cancelled")}
+    assert again & world.fails
     world.fails = set()
     world.renew()
     summary = run(task_of(world, new_hook(world, KeySupport.EXACT, False), tmp_path, 2))
     assert summary["succeeded"] == COUNT
-    assert sum(paid(world).values()) - COUNT == len([n for n in ("i2", "i4") if paid(world)[n] == 2])
+    assert {name for name, count in paid(world).items() if count == 2} == again
+    assert max(paid(world).values()) <= 2
 
 
 def test_above_max_failures_nothing_new_is_submitted(tmp_path: Path) -> None:
