@@ -60,17 +60,26 @@ class Manifest:
         """Its URI, without the connection's id."""
         return self.location.uri
 
+    @property
+    def console_url(self) -> str | None:
+        """Its page in the web console of its cloud; None where there is none."""
+        return self._open().console_url(self.location.key)
+
     def write(self, entries: Iterable[Entry]) -> None:
         """
         Replace the manifest: readers see the old one or the new one, whole.
 
         :raises DestinationError: the store refused.
         """
+        store = self._open()
+        data = "".join(f"{json.dumps(manifest_line(entry), ensure_ascii=False)}\n" for entry in entries).encode()
+        store.put(self.location.key, data, ObjectAttributes(content_type=_MEDIA_TYPE), replace=True)
+        self._written_at = time.monotonic()
+
+    def _open(self) -> ObjectStore:
         if self._store is None:
             self._store = open_store(self.location)
-        data = "".join(f"{json.dumps(manifest_line(entry), ensure_ascii=False)}\n" for entry in entries).encode()
-        self._store.put(self.location.key, data, ObjectAttributes(content_type=_MEDIA_TYPE), replace=True)
-        self._written_at = time.monotonic()
+        return self._store
 
     def is_due(self) -> bool:
         """Tell whether a minute has passed since it was written."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,8 +19,10 @@ from airflow_video_providers.bulk.task import BulkTask, Settings
 from airflow_video_providers.delivery.destination import check_template, parse_location
 from airflow_video_providers.delivery.selection import check_outputs
 from airflow_video_providers.exceptions import RenderVideosError, VideoConfigurationError
+from airflow_video_providers.links import VideoManifestLink, videos_page
 from airflow_video_providers.operators.arguments import as_seconds, check_conn_id, check_count, check_flag, is_final
 from airflow_video_providers.operators.errors import fail_briefly
+from airflow_video_providers.operators.labels import LabelledTask
 from airflow_video_providers.operators.video_job import DEFAULT_TIMEOUT
 from airflow_video_providers.submission.cancel import CancelPolicy
 from airflow_video_providers.submission.submit import OnAmbiguous
@@ -28,7 +30,7 @@ from airflow_video_providers.waiting.schedule import DEFAULT_POLL_INTERVAL
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperatorLink, Context
 
     from airflow_video_providers.hooks.base import VideoHook
 
@@ -41,7 +43,7 @@ class FinalRenderVideosError(RenderVideosError, AirflowFailException):
     """The same, where a retry could not change anything."""
 
 
-class RenderVideosOperator(BaseOperator):
+class RenderVideosOperator(LabelledTask, BaseOperator):
     """
     Render many videos at one vendor, a rolling window of them at a time, and deliver each as it is done.
 
@@ -86,6 +88,7 @@ class RenderVideosOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("conn_id", "requests", "destination", "manifest")
     template_fields_renderers: ClassVar[dict[str, str]] = {"requests": "json"}
+    operator_extra_links: Collection[BaseOperatorLink] = (VideoManifestLink(),)
     ui_color = "#e0e4f7"
 
     def __init__(
@@ -141,6 +144,7 @@ class RenderVideosOperator(BaseOperator):
             raise VideoConfigurationError(f'on_ambiguous must be "fail" or "resubmit", not {on_ambiguous!r}')
         check_outputs(outputs)
         self._check(rendered=False)
+        self.manifest_url: str | None = None
         self._task: BulkTask | None = None
 
     def _check(self, *, rendered: bool) -> None:
@@ -196,6 +200,8 @@ class RenderVideosOperator(BaseOperator):
         self._check(rendered=True)
         task = self._task = BulkTask(self.hook, context, self._settings(), render=self._renderer(context))
         context["ti"].xcom_push(key="manifest", value=task.manifest.uri)
+        self.manifest_url = task.manifest.console_url or videos_page()
+        context["ti"].xcom_push(key=VideoManifestLink.xcom_key, value=self.manifest_url)
         self.log.info("Manifest: %s", task.manifest.uri)
         try:
             done = task.run(event, may_leave=self.deferrable)
@@ -211,6 +217,10 @@ class RenderVideosOperator(BaseOperator):
             raise kind(f"{report.describe()}. The manifest names each: {task.manifest.uri}", summary=summary)
         self._tell_outlets(context, summary)
         return summary
+
+    def _first_label(self) -> tuple[str | None, str | None]:
+        """Label a mapped shard with the name of its list."""
+        return (self.requests.rpartition("/")[2] or None, None) if isinstance(self.requests, str) else (None, None)
 
     def _settings(self) -> Settings:
         return Settings(

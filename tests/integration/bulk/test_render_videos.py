@@ -14,6 +14,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.module_loading import import_string
 
+from airflow_video_providers.bulk.manifest import Manifest
 from airflow_video_providers.exceptions import RenderVideosError, VideoConfigurationError
 from airflow_video_providers.get_provider_info import get_provider_info
 from airflow_video_providers.hooks.base import VideoHook
@@ -123,6 +124,26 @@ def test_failures_are_named_and_above_the_limit_the_task_fails(
     ti = run(**arguments, max_failures=0.2)
     assert ti.state == "failed"
     assert ti.xcom_pull(task_ids="render", key="manifest") == arguments["manifest"]
+
+
+def test_a_task_has_its_button_from_the_start(run: Any, video_connections: Any, tmp_path: Path) -> None:
+    from airflow_video_providers.links import VideoManifestLink, videos_page
+
+    video_connections.settings(render_seconds=1)
+    for times, state in ((1, "success"), (2, "failed")):  # the second list has one id twice
+        manifest = (tmp_path / "m.jsonl").as_uri()
+        ti = run(conn_id=f"{SINGLE}_default", requests=requests_of(SINGLE, 1) * times, manifest=manifest)
+        assert ti.state == state
+        assert ti.xcom_pull(task_ids="render", key=VideoManifestLink.xcom_key) == videos_page()
+        assert ti.xcom_pull(task_ids="render", key="manifest") == manifest
+
+
+def test_the_button_leads_to_the_console_of_the_cloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = {"region_name": "eu-west-1"}
+    connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_REAL_AWS", json.dumps(connection))
+    url = Manifest("s3://real_aws@clips/m/a.jsonl").console_url
+    assert url == "https://console.aws.amazon.com/s3/object/clips?region=eu-west-1&prefix=m/a.jsonl"
 
 
 def test_a_bad_line_buys_nothing(run: Any, video_connections: Any, tmp_path: Path) -> None:
