@@ -37,8 +37,8 @@ class FinishedVideosTrigger(BaseEventTrigger):
 
     It is for an :class:`~airflow.sdk.AssetWatcher`, where the vendor cannot call Airflow. All such triggers of a
     connection and interval in a triggerer share one poll of the vendor's list. The payload of an event stands in the
-    extra of the asset event under ``payload``: ``conn_id``, ``conn_type``, ``job_id``, ``state``, ``name``,
-    ``duration`` (seconds from its creation to its end), ``key``, ``page_url``; each None where the vendor does not say.
+    extra of the asset event under ``payload``, and is the extra of a callback's event: ``conn_id``, ``vendor``,
+    ``job_id``, ``state``, ``name``, and ``duration`` of the render in seconds; None where the vendor does not say.
 
     A video that has ended before the first poll is not announced. What was announced is kept in the state of the asset,
     so that a restart of the triggerer leaves nothing out; what was announced in the last interval before it is
@@ -188,18 +188,19 @@ def _ended(hook: VideoHook, conn_id: str, lookback: float) -> list[dict[str, Any
     since = datetime.now(timezone.utc) - timedelta(seconds=lookback)
     jobs = {job.job_id: job for job in hook.get_recent_jobs(since=since) if job.state.is_terminal}
     ordered = sorted(jobs.values(), key=lambda job: (job.finished_at or job.created_at or since, job.job_id))
-    return [_payload(job, conn_id) for job in ordered]
+    return [payload_of(job, conn_id) for job in ordered]
 
 
-def _payload(job: VideoJob, conn_id: str) -> dict[str, Any]:
-    seconds = (job.finished_at - job.created_at).total_seconds() if job.finished_at and job.created_at else None
+def payload_of(job: VideoJob, conn_id: str) -> dict[str, Any]:
+    """Return what an event says, the same as that of a callback; ``duration`` is that of the render, in seconds."""
+    duration = None
+    if job.created_at is not None and job.finished_at is not None:
+        duration = round((job.finished_at - job.created_at).total_seconds(), 3)
     return {
         "conn_id": conn_id,
-        "conn_type": job.vendor,
+        "vendor": job.vendor,
         "job_id": job.job_id,
         "state": job.state.value,
         "name": job.name,
-        "duration": seconds,
-        "key": job.key,
-        "page_url": job.page_url,
+        "duration": duration,
     }

@@ -130,7 +130,7 @@ def test_a_video_that_somebody_made_is_announced_once(airflow: Simulator, vendor
             await until(lambda: bool(events))
             await polls(airflow, vendor, 3)
             (event,) = events
-        assert (event["conn_id"], event["conn_type"]) == (f"{vendor}_default", vendor)
+        assert (event["conn_id"], event["vendor"]) == (f"{vendor}_default", vendor)
         assert (event["job_id"], event["state"]) == (good, "succeeded")
         json.dumps(event, allow_nan=False)
 
@@ -243,6 +243,15 @@ def test_without_a_triggerer_that_shares_it_polls_by_itself(airflow: Simulator) 
         return event
 
     assert asyncio.run(run()).payload["state"] == "succeeded"
+
+
+def test_an_event_says_what_that_of_a_callback_says(airflow: Simulator) -> None:
+    from airflow_video_providers.callbacks.events import extra_of
+
+    job_id = make_job(ONE, "Same")
+    airflow.move(job_id, finish=True)
+    job = get_video_hook(CONN_ID).get_job(job_id)
+    assert finished_videos.payload_of(job, CONN_ID) == extra_of(job, {"conn_id": CONN_ID})
 
 
 def test_airflow_takes_it_as_a_watcher() -> None:
