@@ -28,7 +28,7 @@ from chaos_bulk import HEAD as BULK_HEAD  # noqa: E402
 from chaos_bulk import BulkPhase, BulkTaskRun, bulk_rows_of, write_bulk_orders  # noqa: E402
 from chaos_bulk_cases import BULK_PHASES  # noqa: E402
 from chaos_cases import CASES, PHASES, Case, orders_of  # noqa: E402
-from chaos_run import Phase, say  # noqa: E402
+from chaos_run import Phase, say, taking_part  # noqa: E402
 from chaos_verdict import Task, faults_of, print_table, rows_of  # noqa: E402
 from known_vendors import Vendor, find_vendors  # noqa: E402
 from live_airflow import Airflow, make_airflow, postgres  # noqa: E402
@@ -69,6 +69,7 @@ def main() -> int:
     options = read_options()
     vendors = find_vendors(options.vendors)
     phases = [[case for case in cases if any(part in case.name for part in options.cases)] for cases in PHASES]
+    phases = [[case for case in cases if taking_part(case, vendors)] for cases in phases]
     bulk = [[case for case in cases if any(part in case.name for part in options.cases)] for cases in BULK_PHASES]
     if any(phases):
         phases[0] = PHASES[0]
@@ -90,7 +91,7 @@ def main() -> int:
             started.callback(simulator.stop)
             database = started.enter_context(postgres()) if options.postgres else None
             say(f"starting Airflow in {home}, on {'PostgreSQL' if database else 'SQLite'}")
-            write_orders(home, [case for cases in phases for case in cases], list(vendors), options.times)
+            write_orders(home, [case for cases in phases for case in cases], vendors, options.times)
             write_bulk_orders(home, [case for cases in bulk for case in cases], vendors)
             airflow = start_airflow(home, simulator, database)
             started.callback(airflow.stop)
@@ -133,11 +134,11 @@ def stop(*_: object) -> None:
     sys.exit(143)
 
 
-def write_orders(home: Path, cases: list[Case], vendors: list[str], times: int) -> None:
+def write_orders(home: Path, cases: list[Case], vendors: dict[str, Vendor], times: int) -> None:
     """Write what the DAG file maps each task of each case over: the connection and the request of each order."""
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for case in cases:
-        for order in orders_of(case, vendors, times):
+        for order in orders_of(case, taking_part(case, vendors), times):
             request = SIMULATED[order.vendor].request(order.content)
             ways = found.setdefault(case.dag_id, {})
             ways.setdefault(order.way, []).append({"conn_id": order.conn_id, "request": request})
@@ -155,7 +156,18 @@ def start_airflow(home: Path, simulator: Simulator, database: str | None) -> Air
         **({"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database} if database else {}),
     }
     dags = ROOT / "benchmarks" / "chaos_dags"
-    return make_airflow(home, dags, settings | simulator.connection_env(), triggerers=2)
+    return make_airflow(home, dags, settings | connections(simulator), triggerers=2)
+
+
+def connections(simulator: Simulator) -> dict[str, str]:
+    """Return connections to the simulator; those whose outcomes only a callback tells take callbacks."""
+    found = simulator.connection_env()
+    for name, vendor in find_vendors().items():
+        if vendor.calls_back:
+            fields = simulator.connection(name)
+            fields["extra"] = {**fields.get("extra", {}), "callback_secret": "the-secret-of-this-run-only"}
+            found[f"AIRFLOW_CONN_{name.upper()}_DEFAULT"] = json.dumps(fields)
+    return found
 
 
 def run_phase(

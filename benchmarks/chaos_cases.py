@@ -35,6 +35,8 @@ class Case:
     :param ends: the state of the task at the end, where nothing is doubtful.
     :param cancelled: how many of the renders were cancelled, where the vendor can cancel.
     :param tries: how many tries the task takes at most; None: as many as it needs.
+    :param callback: only vendors take part of which nothing but their callback tells what became of a lost response.
+    :param retry_seconds: the pause before a retry: long enough for a callback to come.
     :param most: how many repetitions with each vendor are enough.
     """
 
@@ -51,6 +53,8 @@ class Case:
     ends: str = "success"
     cancelled: int = 0
     tries: int | None = None
+    callback: bool = False
+    retry_seconds: float = 1
     most: int = 100
 
     @property
@@ -129,6 +133,15 @@ FAULTS = [
     Case("response lost", ALL, fault={"lose_answer": True}, doubtful=True),
     Case("answered 502 after the job was made", ALL, fault={"answer_status_after_effect": 502}, doubtful=True),
     Case("response lost, list lags", ALL, fault={"lose_answer": True}, doubtful=True),
+    Case(
+        "response lost, the vendor calls back",
+        ALL,
+        fault={"lose_answer": True},
+        doubtful=True,
+        arguments={"callback": True},
+        callback=True,
+        retry_seconds=30,
+    ),
 ]
 SUSPENDED = [
     Case(

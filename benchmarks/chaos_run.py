@@ -40,6 +40,11 @@ def say(text: str) -> None:
     print(f"[chaos {time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
+def taking_part(case: Case, vendors: dict[str, Vendor]) -> list[str]:
+    """Return the names of the vendors that a case is tried with."""
+    return [name for name, vendor in vendors.items() if vendor.calls_back or not case.callback]
+
+
 class Phase:
     """Some cases, run at the same time until each of their tasks has come to its end."""
 
@@ -51,7 +56,7 @@ class Phase:
         self.standing = airflow.home / "standing"
         self.tasks: list[Task] = []
         for case in cases:
-            found = orders_of(case, list(vendors), times)
+            found = orders_of(case, taking_part(case, vendors), times)
             for way in case.ways:
                 mapped = [order for order in found if order.way == way]
                 self.tasks += [Task(order, at) for at, order in enumerate(mapped)]
@@ -97,6 +102,8 @@ class Phase:
             for vendor in self.vendors:
                 # A response is lost once a task, so that a vendor which replays keys can tell; a refusal stands.
                 creates = sum(task.order.vendor == vendor for task in self.tasks)
+                if not creates:
+                    continue
                 times = creates if self.cases[0].doubtful else None
                 self.simulator.fault(vendor, "create", times=times, **fault)
         # A worker that stands still keeps its slot until the next try has taken its place.

@@ -111,7 +111,7 @@ for case in CASES:
             SubmitVideoJobOperator.partial(
                 task_id=way.replace(" ", "_"),
                 retries=retries,
-                retry_delay=timedelta(seconds=1),
+                retry_delay=timedelta(seconds=case.retry_seconds),
                 retry_policy=VideoRetryPolicy(),
                 poll_interval=2,
                 find_wait=15,
