@@ -33,6 +33,7 @@ from airflow_video_providers.metrics import count_adopted, count_ambiguous, coun
 from airflow_video_providers.retry_policy import is_hopeless
 from airflow_video_providers.submission.callback import CallbackPlan
 from airflow_video_providers.submission.decisions import ambiguous_submission
+from airflow_video_providers.submission.preflight import check_request
 from airflow_video_providers.submission.purchase import Purchase
 from airflow_video_providers.submission.record import SubmissionRecord, bounded_terms, submission_key
 from airflow_video_providers.submission.resolve import Outcome, Resolver
@@ -132,7 +133,9 @@ class Submitter:
         if self.callback is not None:
             self.callback.open(entry.record)
         try:
-            job = purchase.send(self._outgoing(number, entry.record))
+            request = self._outgoing(number, entry.record)
+            check_request(self.hook, request, max_cost=None)
+            job = purchase.send(request)
         except (SubmissionSupersededError, VideoApiAuthenticationError, VideoApiPermissionError):
             raise
         except VideoApiError as error:
@@ -141,6 +144,7 @@ class Submitter:
             self._close_doubt(purchase.record)
             return self._refused(number, error)
         except VideoProviderError as error:
+            purchase.record_refusal()
             self._close_doubt(purchase.record)
             self._fail(number, error)
             return None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -219,8 +220,13 @@ class RenderVideosOperator(LabelledTask, BaseOperator):
         return summary
 
     def _first_label(self) -> tuple[str | None, str | None]:
-        """Label a mapped shard with the name of its list."""
-        return (self.requests.rpartition("/")[2] or None, None) if isinstance(self.requests, str) else (None, None)
+        """Label a mapped shard with the name of its list, or with how many videos it has, and the vendor."""
+        name = f"{len(self.requests)} videos" if isinstance(self.requests, (list, tuple)) else None
+        if isinstance(self.requests, str):
+            name = self.requests.rpartition("/")[2] or None
+        with suppress(Exception):  # execute tells of it
+            return (name, self.hook.vendor)
+        return (name, None)
 
     def _settings(self) -> Settings:
         return Settings(

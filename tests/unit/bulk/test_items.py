@@ -11,6 +11,10 @@ import pytest
 
 from airflow_video_providers.bulk.items import read_items
 from airflow_video_providers.exceptions import VideoConfigurationError
+from airflow_video_providers.hooks.base import KeySupport
+from airflow_video_providers.hooks.requests import VendorRequest
+from airflow_video_providers.operators.render_videos import RenderVideosOperator
+from tests.unit.bulk.test_crashes import BulkWorld, manifest, new_hook, paid, task_of
 
 
 def test_bare_requests_and_items_get_ids_that_are_their_own() -> None:
@@ -77,3 +81,36 @@ def test_a_bad_line_names_itself(tmp_path: Path, name: str, text: str, match: st
     render = (lambda row: json.dumps({"t": row["a"]})) if name.endswith("csv") else None
     with pytest.raises(VideoConfigurationError, match=match):
         read_items((tmp_path / name).as_uri(), conn_id="c", render=render)
+
+
+class Typed(VendorRequest):
+    """A request whose title is a text."""
+
+    title: str
+
+
+def test_an_item_of_a_wrong_type_fails_alone_before_it_is_sent(tmp_path: Path) -> None:
+    world = BulkWorld()
+    hook = new_hook(world, KeySupport.EXACT, False)
+    hook.request_model = lambda request: Typed  # type: ignore[method-assign]
+    requests = [{"title": "good"}, {"title": ["bad"]}]
+    task = task_of(world, hook, tmp_path, 1, requests=requests, max_failures=1)
+    assert task.run(None, may_leave=False)
+    good, bad = sorted(manifest(tmp_path), key=lambda line: line["state"], reverse=True)
+    assert (good["state"], bad["state"]) == ("succeeded", "failed")
+    assert "request.title" in bad["error"]
+    assert sum(paid(world).values()) == 1
+    task.close()
+
+
+def test_a_bulk_task_is_labelled_and_its_button_leads_to_the_manifest(tmp_path: Path) -> None:
+    operator = RenderVideosOperator(
+        task_id="t", conn_id="c", requests=[{"a": 1}, {"a": 2}], manifest=f"{tmp_path.as_uri()}/m.jsonl"
+    )
+    operator.__dict__["hook"] = new_hook(BulkWorld(), KeySupport.EXACT, False)
+    assert operator._first_label() == ("2 videos", "fake")
+    operator.requests = "s3://c@bucket/batches/today.jsonl"
+    assert operator._first_label() == ("today.jsonl", "fake")
+    (link,) = operator.operator_extra_links
+    operator.manifest_url = "https://console.example/m"
+    assert link.get_link(operator, ti_key=None) == "https://console.example/m"
