@@ -32,6 +32,7 @@ class ReleaseError(Exception):
 
 def main() -> int:
     """Check a release; return the exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="release-") as folder:
@@ -122,7 +123,7 @@ def follow_readme(wheel: Path, folder: Path) -> None:
         start_new_session=True,
     )  # fmt: skip
     try:
-        printed = process.communicate(timeout=900)[0]
+        printed = process.communicate(timeout=1800)[0]
     finally:
         stop_group(process.pid)
     if process.returncode:
