@@ -106,9 +106,10 @@ def test_every_example_is_run():
 
 
 @pytest.mark.airflow
+@pytest.mark.timeout(900)  # two runs of a DAG within another run of pytest
 def test_the_tests_of_the_page_pass(airflow_db, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(ROOT / "dags"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_renders.py"]
-    done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, timeout=850, check=False)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
     assert "2 passed" in done.stdout
