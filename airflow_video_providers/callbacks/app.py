@@ -11,6 +11,7 @@ never called, so that its state has no part in how soon the response comes.
 | 400 | malformed: no JSON object, a parameter or header that is there twice |
 | 401 | forged or stale |
 | 404 | no such connection, not a video API, or one without ``callback_secret`` |
+| 204 | to OPTIONS, by which a vendor asks whether somebody is there; whatever the connection |
 | 405, 408, 413, 415 | not a POST; the body comes too slowly; it is above 1 MiB; it is no JSON |
 | 429 | refused, as too many others in this minute |
 | 503 | not stored: the database is away, or too slow. The vendor should come again |
@@ -161,7 +162,12 @@ def make_app(teller: Teller | None = None) -> Starlette:
     async def receive(request: Request) -> Response:
         return await receiver(request)
 
-    return Starlette(routes=[Route("/{conn_id:path}", receive, methods=["POST"])])
+    async def describe(request: Request) -> Response:
+        return Response(status_code=204, headers={"Allow": "OPTIONS, POST"})
+
+    # A vendor may ask with OPTIONS, before it registers an address, whether somebody is there.
+    routes = [Route("/{conn_id:path}", receive, methods=["POST"])]
+    return Starlette(routes=[*routes, Route("/{conn_id:path}", describe, methods=["OPTIONS"])])
 
 
 _teller = Teller(find_hook)

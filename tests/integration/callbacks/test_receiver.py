@@ -192,6 +192,15 @@ def test_another_method_is_refused(calls):
     assert calls(scene) == 405
 
 
+def test_a_vendor_that_asks_whether_somebody_is_there_gets_an_answer_that_tells_nothing(calls):
+    async def scene(caller):
+        return [await caller.client.options(path) for path in (f"/{CONN_ID}", "/nobody")]
+
+    known, unknown = calls(scene)
+    assert (known.status_code, known.content, known.headers["allow"]) == (204, b"", "OPTIONS, POST")
+    assert (unknown.status_code, unknown.content, dict(unknown.headers)) == (204, b"", dict(known.headers))
+
+
 def test_a_connection_without_a_secret_takes_none(calls, monkeypatch):
     async def scene(caller):
         url = caller.hook.callback_url("http://a", KEY)
