@@ -69,7 +69,8 @@ def signature_of(operator: type) -> dict[str, inspect.Parameter]:
 def show_default(value: Any) -> str:
     """Return a default as code."""
     if isinstance(value, timedelta):
-        return f"`timedelta(seconds={value.total_seconds():.0f})`"
+        hours, rest = divmod(value.total_seconds(), 3600)
+        return f"`timedelta(seconds={value.total_seconds():.0f})`" if rest else f"`timedelta(hours={hours:.0f})`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value!r}`"
 
 
@@ -116,7 +117,7 @@ class Operator(MarkdownDirective):
             for name, default, jinja, text in arguments_of(operator)
         )
         lines = [f"`from {operator.__module__} import {operator.__name__}`", "", *body.splitlines(), ""]
-        lines += table(("argument", "default", "templated", "meaning"), rows)
+        lines += table(("argument", "default", "meaning"), rows)
         for kind, title in (("return", "Returns"), ("raises", "Raises")):
             for _, name, text in (field for field in fields if field[0] == kind):
                 lines += ["", f"**{title}** {f'`{name}`: ' if name else ''}{text}"]
