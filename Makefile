@@ -12,7 +12,7 @@ DOCS_STAMP := $(VENV)/.docs-stamp
 AZURITE := $(VENV)/azurite/node_modules/.bin/azurite-blob
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui simulator test test-distributed lint format chaos bench-bulk bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks bench-callbacks bench-by-hand docs docs-linkcheck build release-check clean
+.PHONY: help demo ui simulator test test-ui test-distributed lint format chaos bench-bulk bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks bench-callbacks bench-by-hand docs docs-linkcheck build release-check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ simulator: $(RUN_STAMP)  ## serve the APIs of all vendors on port 8099
 
 test: $(DEV_STAMP) $(AZURITE)  ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-ui: $(DEV_STAMP)  ## a user's way through Airflow's UI in Chromium (5 minutes)
+	$(BIN)/python -m pytest tests/integration/ui -m ui
 
 lint: $(DEV_STAMP)  ## ruff, mypy strict, and the arrows of the house
 	$(BIN)/ruff check .

@@ -124,6 +124,56 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
 
 
+def standalone_environment(work: Path, port: int, dags: Path) -> dict[str, str]:
+    """
+    Return the settings of an ``airflow standalone`` that listens on this machine alone: no login, every DAG unpaused.
+
+    :param work: a folder for its files.
+    """
+    address = f"http://127.0.0.1:{port}"
+    return {
+        **clean_environment(),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),  # finds `airflow`
+        "AIRFLOW_HOME": str(work / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__CORE__PARALLELISM": "4",  # SQLite has one writer
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{work / 'airflow' / 'airflow.db'}?timeout=60",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+    }
+
+
+def wait_for_url(url: str, server: subprocess.Popen[str], *, seconds: float, **request: Any) -> Any:
+    """
+    Ask until the answer is good, and return its JSON; with ``json=``, by POST.
+
+    :raises RunError: the server ended, or the time is over.
+    """
+    session = requests.Session()
+    session.trust_env = False
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if server.poll() is not None:
+            raise RunError("Airflow did not start; see airflow.log")
+        try:
+            response = session.request("POST" if "json" in request else "GET", url, timeout=30, **request)
+            if response.ok:
+                return response.json()
+        except (requests.RequestException, ValueError):
+            pass
+        time.sleep(1)
+    raise RunError(f"{url} did not answer within {seconds:g} s; see airflow.log")
+
+
 def catalogue(url: str, text: str) -> list[dict[str, Any]]:
     """Return an example render for each vendor of the simulator, as the variable ``video_catalogue`` holds it."""
     examples = control(url, f"examples?text={text}")

@@ -13,17 +13,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
-import time
-from pathlib import Path
-from typing import Any
 
 import requests
-from local_run import ROOT, LocalRun, RunError, catalogue, clean_environment, control, free_port
+from local_run import (
+    ROOT,
+    LocalRun,
+    RunError,
+    catalogue,
+    control,
+    free_port,
+    standalone_environment,
+    wait_for_url,
+)
 
 from airflow_video_providers.simulator.media import render_video
 
@@ -48,14 +54,13 @@ def main(arguments: list[str] | None = None) -> int:
         VIDEOS.mkdir(parents=True)
         simulator = RUN.start_simulator(render_seconds=options.render_seconds)
         port = options.port or (8080 if is_free(8080) else free_port())
-        env, address = airflow_environment(port), f"http://127.0.0.1:{port}"
+        env, address = standalone_environment(WORK, port, ROOT / "dags"), f"http://127.0.0.1:{port}"
         prepare(env, simulator)
         server = RUN.airflow(["standalone"], env, WORK / "airflow.log")
         RUN.say("starting Airflow (about a minute)")
-        api = Api(address)
-        api.wait(server)
+        headers = wait_until_ready(address, server)
         if not options.no_run:
-            api.trigger(FIRST_DAG)
+            trigger(address, headers)
         RUN.say(f"Airflow's UI:    {address}")
         RUN.say(f"the Videos page: {address}/plugin/videos")
         RUN.say(f"the vendors:     {simulator}")
@@ -82,30 +87,6 @@ def is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def airflow_environment(port: int) -> dict[str, str]:
-    """Return Airflow's settings: on this machine alone, no login, every DAG unpaused."""
-    address = f"http://127.0.0.1:{port}"
-    return {
-        **clean_environment(),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),  # finds `airflow`
-        "AIRFLOW_HOME": str(WORK / "airflow"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        "AIRFLOW__CORE__PARALLELISM": "4",  # SQLite has one writer
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{WORK / 'airflow' / 'airflow.db'}?timeout=60",
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": address,
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
-    }
-
-
 def prepare(env: dict[str, str], simulator: str) -> None:
     """Make Airflow's database, with a connection to each vendor and the variables of the example DAGs."""
     RUN.say("preparing Airflow's database")
@@ -123,46 +104,22 @@ def prepare(env: dict[str, str], simulator: str) -> None:
         RUN.run_airflow([command, "import", str(path)], env, command)
 
 
-class Api:
-    """
-    Airflow's REST API, asked as the user that needs no login.
+def wait_until_ready(address: str, server: subprocess.Popen[str]) -> dict[str, str]:
+    """Wait until the first DAG can be run; return the headers of a user."""
+    token = wait_for_url(f"{address}/auth/token", server, seconds=START_SECONDS)
+    headers = {"Authorization": f"Bearer {token['access_token']}"}
+    wait_for_url(f"{address}/api/v2/dags/{FIRST_DAG}", server, headers=headers, seconds=START_SECONDS)
+    return headers
 
-    :param address: of the API server.
-    """
 
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.session = requests.Session()
-        self.session.trust_env = False
-
-    def wait(self, server: Any) -> None:
-        """
-        Wait until the first DAG can be run.
-
-        :raises RunError: Airflow ended, or needs too long.
-        """
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
-            if server.poll() is not None:
-                raise RunError(f"Airflow did not start; see {WORK / 'airflow.log'}")
-            try:
-                token = self.session.get(f"{self.address}/auth/token", timeout=10).json()["access_token"]
-                self.session.headers["Authorization"] = f"Bearer {token}"
-                if self.session.get(f"{self.address}/api/v2/dags/{FIRST_DAG}", timeout=10).ok:
-                    return
-            except (requests.RequestException, ValueError, KeyError):
-                pass
-            time.sleep(1)
-        raise RunError(f"Airflow was not ready after {START_SECONDS} s; see {WORK / 'airflow.log'}")
-
-    def trigger(self, dag_id: str) -> None:
-        """Start a run of a DAG."""
-        response = self.session.post(
-            f"{self.address}/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None}, timeout=30
-        )
-        if not response.ok:
-            raise RunError(f"{dag_id} could not be triggered: {response.status_code} {response.text[:300]}")
-        RUN.say(f"a first run of {dag_id} has begun: one video with each vendor")
+def trigger(address: str, headers: dict[str, str]) -> None:
+    """Start a run of the first DAG."""
+    response = requests.post(
+        f"{address}/api/v2/dags/{FIRST_DAG}/dagRuns", json={"logical_date": None}, headers=headers, timeout=60
+    )
+    if not response.ok:
+        raise RunError(f"{FIRST_DAG} could not be triggered: {response.status_code} {response.text[:300]}")
+    RUN.say(f"a first run of {FIRST_DAG} has begun: one video with each vendor")
 
 
 if __name__ == "__main__":
