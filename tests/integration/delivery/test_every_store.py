@@ -150,3 +150,18 @@ def test_a_list_that_is_not_there(place: Place) -> None:
 def test_a_store_that_has_no_console(place: Place) -> None:
     store, key = place("v.mp4")
     assert store.console_url(key) is None, "the tests' stores are no clouds"
+
+
+def test_a_reader_goes_to_any_byte(place: Place) -> None:
+    store, key = place("v.mp4")
+    data = bytes(number % 251 for number in range(3_000_000))
+    store.put(key, data, PLAIN, replace=True)
+    stream, stored = store.open(key)
+    with stream:
+        assert stream.seekable()
+        assert stream.read(10) == data[:10]
+        for start in (2_500_000, 0, 7, 1_500_000, stored.size - 3):
+            assert stream.seek(start) == start
+            assert stream.read(5) == data[start : start + 5]
+        assert stream.seek(stored.size) == stored.size
+        assert stream.read(5) == b""

@@ -89,10 +89,11 @@ class AzureStore(ObjectStore):
         """Open the present version of a blob for reading."""
         uri = f"abfs://{self.container}/{key}"
         try:
-            download = self._client.get_blob_client(key).download_blob()
+            blob = self._client.get_blob_client(key)
+            download = blob.download_blob()
         except (AzureError, DestinationError) as error:
             raise SourceError(f"{uri} cannot be read: {_reason(error)}") from None
-        return io.BufferedReader(_AzureReader(download, uri), 1024 * 1024), _stored(download.properties)
+        return io.BufferedReader(_AzureReader(blob, download, uri), 1024 * 1024), _stored(download.properties)
 
     def console_url(self, key: str) -> str | None:
         """
@@ -134,21 +135,40 @@ class _AzureWriter(ObjectWriter):
 
 
 class _AzureReader(io.RawIOBase):
-    def __init__(self, download: Any, uri: str) -> None:
-        self._download, self._uri = download, uri
+    def __init__(self, blob: Any, download: Any, uri: str) -> None:
+        self._blob, self._uri, self._position = blob, uri, 0
+        self._download: Any = download
+        self._size, self._etag = int(download.properties.size), download.properties.etag
 
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        position = max(0, start + offset)
+        if position != self._position:
+            self._position, self._download = position, None  # nothing is sent before the next read
+        return position
+
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         try:
+            if self._position >= self._size:
+                return 0
+            if self._download is None:
+                self._download = self._blob.download_blob(
+                    offset=self._position, etag=self._etag, match_condition=MatchConditions.IfNotModified
+                )
             data = self._download.read(len(view))  # of the version that was opened: the client asks with its ETag
         except AzureError as error:
             if getattr(error, "status_code", None) in (404, 412):
                 raise SourceError(f"{self._uri} was changed or deleted while it was read") from None
             raise SourceError(f"{self._uri} cannot be read: {_reason(error)}") from None
         view[: len(data)] = data
+        self._position += len(data)
         return len(data)
 
 

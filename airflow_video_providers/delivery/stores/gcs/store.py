@@ -153,6 +153,12 @@ class _GcsReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         try:

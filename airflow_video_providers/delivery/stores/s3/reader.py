@@ -34,6 +34,21 @@ class S3Reader(io.RawIOBase):
         """Return True."""
         return True
 
+    def seekable(self) -> bool:
+        """Return True: a read after a seek asks for the range that begins there."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a byte; nothing is sent before the next read."""
+        position = max(
+            0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._stored.size}[whence]
+        )
+        if position != self._position and self._body is not None:
+            self._body.close()
+            self._body = None
+        self._position = position
+        return position
+
     def readinto(self, buffer: Any) -> int:
         """
         Fill a part of the buffer; return the number of bytes, 0 at the end of the object.
