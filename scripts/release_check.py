@@ -111,7 +111,7 @@ def follow_readme(wheel: Path, folder: Path) -> None:
     script = script.replace(INSTALL, f"pip install --quiet '{wheel}[simulator]'").replace("8099", str(free_port()))
     folder.mkdir()
     (found,) = re.findall(r"`dags/(\w+\.py)`", section)
-    (folder / "dags").mkdir()
+    (folder / "dags").mkdir()  # the commands make it, too
     (folder / "dags" / found).write_text(dag)
     env = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON", "VIRTUAL_ENV"))
