@@ -205,10 +205,17 @@ def _variables(airflow: Airflow) -> list[dict[str, Any]]:
 
 def _wait_for(condition: Any, most: float = 180.0) -> None:
     end = time.monotonic() + most
-    while not condition():
+    while not _holds(condition):
         if time.monotonic() > end:
             raise RuntimeError("it takes too long")
         time.sleep(1)
+
+
+def _holds(condition: Any) -> bool:
+    try:
+        return bool(condition())
+    except requests.Timeout:  # a machine that is busy with other things
+        return False
 
 
 def bench_fuzz() -> None:
