@@ -12,9 +12,9 @@ never called, so that its state has no part in how soon the response comes.
 | 401 | forged or stale |
 | 404 | no such connection, not a video API, or one without ``callback_secret`` |
 | 204 | to OPTIONS, by which a vendor asks whether somebody is there; whatever the connection |
-| 405, 408, 413, 415 | not a POST; the body comes too slowly; it is above 1 MiB; it is no JSON |
+| 405, 413, 415 | not a POST; the body is above 1 MiB; it is no JSON |
 | 429 | refused, as too many others in this minute |
-| 503 | not stored: the database is away, or too slow. The vendor should come again |
+| 503 | not stored in time: the database is away, or something is too slow. The vendor should come again |
 """
 
 from __future__ import annotations
@@ -136,13 +136,10 @@ async def _body(request: Request) -> bytes:
     if length.isdecimal() and int(length[:20]) > LONGEST_CALLBACK:
         raise Refused(413, "the body is too long")
     body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LONGEST_CALLBACK:
-                raise Refused(413, "the body is too long")
-    except asyncio.CancelledError:
-        raise Refused(408, "the body comes too slowly") from None
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LONGEST_CALLBACK:
+            raise Refused(413, "the body is too long")
     return bytes(body)
 
 
