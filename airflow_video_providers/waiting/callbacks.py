@@ -23,6 +23,8 @@ from airflow_video_providers.waiting.waiter import Waiter
 log = logging.getLogger(__name__)
 
 _LOOK_UP_SECONDS = 30.0
+_ASK_AGAIN_SECONDS = 120.0
+"""How often a connection that takes no callbacks, or could not be looked up, is looked up again, in seconds."""
 _OLD_NEWS = 60.0
 """How long before the last poll a callback may have come and still call for another one, in seconds: clocks differ."""
 
@@ -40,6 +42,7 @@ class Callbacks:
         self._waiters = waiters
         self._poll_now = poll_now
         self._feed: Feed | None = None
+        self._stopped = False
         # In an empty context: otherwise its log lines would go to the log of the wait that came first.
         loop = asyncio.get_running_loop()
         self._subscribing = contextvars.Context().run(loop.create_task, self._subscribe())
@@ -57,20 +60,27 @@ class Callbacks:
 
     def stop(self) -> None:
         """Begin to listen no more."""
+        self._stopped = True
         self._subscribing.cancel()
 
     async def _subscribe(self) -> None:
         """Listen, if the connection takes callbacks."""
-        try:
-            connection = await asyncio.wait_for(BaseHook.aget_connection(self._conn_id), _LOOK_UP_SECONDS)
-            takes_callbacks = bool(connection.extra_dejson.get("callback_secret"))
-        except Exception as error:
-            log.warning("Callbacks of connection %s are not heard, polling goes on: %s", self._conn_id, error)
-            return
-        if takes_callbacks and self._waiters:
+        # Python 3.11's wait_for swallows a cancel that comes together with what it waits for.
+        while not await self._takes_callbacks() and not self._stopped:
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        if not self._stopped:
             self._feed = feed()
             for waiter in list(self._waiters):
                 self.join(waiter)
+
+    async def _takes_callbacks(self) -> bool:
+        try:
+            connection = await asyncio.wait_for(BaseHook.aget_connection(self._conn_id), _LOOK_UP_SECONDS)
+            return bool(connection.extra_dejson.get("callback_secret"))
+        except Exception as error:
+            said = str(error) or type(error).__name__
+            log.warning("Callbacks of connection %s are not heard yet, polling goes on: %s", self._conn_id, said)
+            return False
 
     def _digests(self, waiter: Waiter) -> list[str]:
         digests = [digest_of(self._conn_id, job_id=waiter.wait.job.job_id)]

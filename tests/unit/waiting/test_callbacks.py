@@ -194,6 +194,26 @@ def test_nothing_is_listed_for_a_connection_that_takes_no_callbacks(monkeypatch)
     assert scene.listed == 0
 
 
+def test_a_connection_that_was_not_to_be_had_is_looked_up_again(scene, monkeypatch):
+    monkeypatch.setattr(callbacks, "_ASK_AGAIN_SECONDS", 0.05)
+    given = callbacks.BaseHook.aget_connection
+    failures = iter([ConnectionError("no answer")])
+
+    async def late(conn_id):
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return await given(conn_id)
+
+    monkeypatch.setattr(callbacks, "BaseHook", SimpleNamespace(aget_connection=late))
+
+    async def play():
+        scene.vendor.done.add("1")
+        scene.news(job_id="1")
+        return await scene.wait()
+
+    assert scene.play(play) is JobState.SUCCEEDED
+
+
 def test_the_listing_ends_with_the_last_wait_and_survives_failures(scene, monkeypatch):
     monkeypatch.setattr(feeding, "_PAUSE_AFTER_FAILURE", 0.01)
     names = scene._list
