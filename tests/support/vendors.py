@@ -30,3 +30,17 @@ def vendors_that(**facts: object) -> list[str]:
 
 ONE = vendors_that(key_support=KeySupport.EXACT, can_list=True, can_cancel=True)[0]
 """A vendor that can do most, for tests of what does not depend on the vendor."""
+
+LISTED = vendors_that(can_list=True)
+"""The vendors that tell of many jobs in one request."""
+
+LONE = vendors_that(can_list=False, requests_per_second=None)
+"""The vendors that are asked for each job by itself, and document no rate of requests."""
+
+
+def one_of_each_kind(*facts: str) -> list[str]:
+    """Return a vendor for each combination of these class attributes that there is."""
+    kinds: dict[tuple[object, ...], str] = {}
+    for name, hook in HOOKS.items():
+        kinds.setdefault(tuple(getattr(hook, fact) for fact in facts), name)
+    return list(kinds.values())

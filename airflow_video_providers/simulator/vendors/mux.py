@@ -266,7 +266,9 @@ def create_app(world: World, contents: Contents) -> FastAPI:
             jobs = [job for job in jobs if job.extra.get("upload_id") == upload_id]
         if world.settings.own(NAME, MuxSettings).newest_first:
             jobs.reverse()
-        return json_answer({"data": [await full(job) for job in jobs[(page - 1) * limit : page * limit]]})
+        # Without the sizes of files: each of them would have to be made for that. One asset tells its own.
+        page_ = jobs[(page - 1) * limit : page * limit]
+        return json_answer({"data": [shown(world, contents, job, now) for job in page_]})
 
     @app.get(f"{ASSETS}/{{asset_id}}", dependencies=api)
     async def get_asset(asset_id: str) -> Response:

@@ -22,6 +22,8 @@ from airflow_video_providers.exceptions import (
 from airflow_video_providers.hooks.base import VideoHook, get_video_hook
 from airflow_video_providers.sensors.video_job import WAIT_KEY, VideoJobSensor, WaitRecord
 from airflow_video_providers.waiting.wait import Limits, Wait
+from tests.support.simulator import VENDORS
+from tests.support.vendors import LONE, one_of_each_kind
 
 pytestmark = [pytest.mark.airflow, pytest.mark.usefixtures("airflow_db")]
 
@@ -30,12 +32,9 @@ WAYS = {
     "poke": {"mode": "poke", "deferrable": False},
     "deferrable": {"mode": "reschedule", "deferrable": True},
 }
-REQUESTS = {
-    "colossyan": {"templateJobId": "t", "dynamicVariables": {}},
-    "hourone": {"type": "override", "source_draft_id": "d", "scenes": [{"name": "s"}], "name": "v"},
-    "oxolo": {"mode": "url", "url": "https://shop.example/p/1", "template_id": "t-1"},
-    "xvid": {"pipeline": {"id": "p"}, "input": {"input_name": "a.mp4"}, "outputs": [{"preset": {"id": "s"}}]},
-}
+SINGLE = LONE[0]
+"""A vendor that is asked for each job by itself."""
+CONN_ID = f"{SINGLE}_default"
 
 
 @pytest.fixture(params=WAYS)
@@ -45,8 +44,8 @@ def way(request):
 
 @pytest.fixture
 def submit(video_connections):
-    def submit(vendor: str = "xvid", **move):
-        job = get_video_hook(f"{vendor}_default").submit_job(REQUESTS[vendor])
+    def submit(vendor: str = SINGLE, **move):
+        job = get_video_hook(f"{vendor}_default").submit_job(VENDORS[vendor].request("Wait"))
         if move:
             video_connections.move(job.job_id, **move)
         return job.job_id
@@ -154,7 +153,7 @@ def once_polled(simulator):
         thread.join(5)
 
 
-@pytest.mark.parametrize("vendor", REQUESTS)
+@pytest.mark.parametrize("vendor", one_of_each_kind("can_list", "key_support", "requests_per_second"))
 def test_a_render_is_waited_for(vendor, way, submit, once_polled, simulator, run):
     job_id = submit(vendor)
     once_polled(vendor, job_id, finish=True)
@@ -163,32 +162,32 @@ def test_a_render_is_waited_for(vendor, way, submit, once_polled, simulator, run
     assert xcom(dag_run, "return_value") == job_id
     seen = xcom(dag_run, "video_job")
     assert (seen["job_id"], seen["state"], seen["vendor"]) == (job_id, "succeeded", vendor)
-    assert 2 <= simulator.counts(vendor)["polls"] <= 4
-    assert simulator.counts(vendor)["cancels"] == 0
+    counts = simulator.counts(vendor)
+    assert 2 <= counts["polls"] + counts["lists"] <= 5
+    assert counts["cancels"] == 0
 
 
 @pytest.mark.parametrize("soft_fail", [False, True])
 def test_a_failed_render_fails_the_task_softened_or_not(soft_fail, way, submit, once_polled, run, errors):
     job_id = submit()
-    once_polled("xvid", job_id, fail="codec not supported")
+    once_polled(SINGLE, job_id, fail="codec not supported")
     dag_run = run(
-        lambda: VideoJobSensor(
-            task_id="wait", conn_id="xvid_default", job_id=job_id, soft_fail=soft_fail, retries=2, **way
-        )
+        lambda: VideoJobSensor(task_id="wait", conn_id=CONN_ID, job_id=job_id, soft_fail=soft_fail, retries=2, **way)
     )
     assert states(dag_run) == ["failed"]
     (error,) = errors  # once: a failed render is not waited for again
     assert isinstance(error, VideoJobFailedError)
     assert not isinstance(error, VideoJobCancelledError)
-    assert "codec not supported" in str(error)
+    said = get_video_hook(CONN_ID).get_job(job_id).error
+    assert ((said and said.message) or "") in str(error)
     assert error.job.job_id == job_id
     assert xcom(dag_run, "video_job")["state"] == "failed"
 
 
 def test_a_cancelled_render_fails_the_task(way, submit, once_polled, run, errors):
-    job_id = submit("hourone")
-    once_polled("hourone", job_id, status="cancelled")
-    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="hourone_default", job_id=job_id, retries=2, **way))
+    job_id = submit()
+    once_polled(SINGLE, job_id, status="cancelled")
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id=CONN_ID, job_id=job_id, retries=2, **way))
     assert states(dag_run) == ["failed"]
     (error,) = errors
     assert isinstance(error, VideoJobCancelledError)
@@ -197,10 +196,10 @@ def test_a_cancelled_render_fails_the_task(way, submit, once_polled, run, errors
 
 @pytest.mark.parametrize(("soft_fail", "state"), [(False, "failed"), (True, "skipped")])
 def test_a_timeout_is_the_same_everywhere_and_alone_is_softened(soft_fail, state, way, submit, simulator, run, errors):
-    job_id = submit("xvid", status="running")
+    job_id = submit(status="running")
     dag_run = run(
         lambda: VideoJobSensor(
-            task_id="wait", conn_id="xvid_default", job_id=job_id, timeout=2, soft_fail=soft_fail, retries=2, **way
+            task_id="wait", conn_id=CONN_ID, job_id=job_id, timeout=2, soft_fail=soft_fail, retries=2, **way
         )
     )
     assert states(dag_run) == [state]
@@ -208,7 +207,7 @@ def test_a_timeout_is_the_same_everywhere_and_alone_is_softened(soft_fail, state
         (error,) = errors  # once: a timeout is not retried
         assert type(error) is AirflowSensorTimeout
         assert job_id in str(error)
-    (job,) = simulator.jobs("xvid")
+    (job,) = simulator.jobs(SINGLE)
     assert job["state"] == "running"
     assert xcom(dag_run, "video_job")["state"] == "running"
 
@@ -221,20 +220,20 @@ class Store(dict):
 def deferred(submit):
     """A sensor whose deferral has just ended, with the context in which a worker resumes it."""
     sensor = VideoJobSensor(
-        task_id="wait", conn_id="xvid_default", job_id=submit("xvid", status="running"), deferrable=True, soft_fail=True
+        task_id="wait", conn_id=CONN_ID, job_id=submit(status="running"), deferrable=True, soft_fail=True
     )
     pushed = {}
     names = {"dag_id": "d", "run_id": "r", "task_id": "wait", "map_index": -1, "try_number": 1, "max_tries": 0}
     ti = SimpleNamespace(xcom_push=lambda *, key, value: pushed.update({key: value}), **names)
-    job = get_video_hook("xvid_default").get_job(sensor.job_id)
+    job = get_video_hook(CONN_ID).get_job(sensor.job_id)
     now = time.time()
     context = {"ti": ti, "task": sensor, "dag_run": SimpleNamespace(start_date=None), "task_state_store": Store()}
-    WaitRecord.save(context, Wait.begin_unseen("xvid", job.job_id, now, Limits()).saw(job, now))
+    WaitRecord.save(context, Wait.begin_unseen(SINGLE, job.job_id, now, Limits()).saw(job, now))
     return sensor, context, pushed
 
 
 def ends_of_time(sensor):
-    job = get_video_hook("xvid_default").get_job(sensor.job_id)
+    job = get_video_hook(CONN_ID).get_job(sensor.job_id)
     yield "__fail__", {"error": "Trigger timeout"}
     yield "execute_complete", {"event": {"status": "timeout", "job": job.to_xcom(), "message": "Time is over."}}
 
@@ -249,7 +248,7 @@ def test_a_deferred_wait_ends_with_a_last_poll(deferred, simulator):
     for method, arguments in ends:
         assert sensor.resume_execution(method, arguments, context) == sensor.job_id
         assert pushed.pop("video_job")["state"] == "succeeded"
-    simulator.fault("xvid", "status", status=404, times=None)
+    simulator.fault(SINGLE, "status", status=404, times=None)
     for method, arguments in ends:
         with pytest.raises(AirflowSkipException):
             sensor.resume_execution(method, arguments, context)
@@ -259,7 +258,7 @@ def test_without_xcoms_none_is_pushed(deferred, simulator):
     sensor, context, pushed = deferred
     simulator.move(sensor.job_id, finish=True)
     sensor.do_xcom_push = False
-    job = get_video_hook("xvid_default").get_job(sensor.job_id)
+    job = get_video_hook(CONN_ID).get_job(sensor.job_id)
     event = {"status": "success", "job": job.to_xcom(), "message": None}
     assert sensor.execute_complete(context, event) == sensor.job_id
     assert pushed == {}
@@ -275,13 +274,11 @@ def consistent(monkeypatch):
 def test_a_job_that_is_deleted_while_it_is_waited_for_was_cancelled(
     unreadable, kind, way, submit, simulator, run, errors, consistent
 ):
-    job_id = submit("xvid", status="running")
+    job_id = submit(status="running")
     if unreadable:
-        simulator.fault("xvid", "status", html=True, after=1, times=unreadable)
-    simulator.fault("xvid", "status", status=404, after=1, times=None)
-    dag_run = run(
-        lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id=job_id, max_poll_failures=3, **way)
-    )
+        simulator.fault(SINGLE, "status", html=True, after=1, times=unreadable)
+    simulator.fault(SINGLE, "status", status=404, after=1, times=None)
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id=CONN_ID, job_id=job_id, max_poll_failures=3, **way))
     assert states(dag_run) == ["failed"]
     (error,) = errors
     assert isinstance(error, kind)
@@ -291,34 +288,32 @@ def test_a_job_that_is_deleted_while_it_is_waited_for_was_cancelled(
 
 
 def test_a_job_that_is_not_shown_in_its_first_seconds_is_waited_for(way, submit, simulator, run):
-    job_id = submit("xvid", finish=True)
-    simulator.fault("xvid", "status", status=404, times=2)
-    dag_run = run(
-        lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id=job_id, max_poll_failures=0, **way)
-    )
+    job_id = submit(finish=True)
+    simulator.fault(SINGLE, "status", status=404, times=2)
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id=CONN_ID, job_id=job_id, max_poll_failures=0, **way))
     assert states(dag_run) == ["success"]
-    assert simulator.counts("xvid")["polls"] == 3
+    assert simulator.counts(SINGLE)["polls"] == 3
 
 
 def test_an_unknown_job_fails_when_the_vendor_must_know_it(way, video_connections, simulator, run, errors, monkeypatch):
     monkeypatch.setattr(VideoHook, "find_wait", 1.5)
-    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id="no-such-job", **way))
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id=CONN_ID, job_id="no-such-job", **way))
     assert states(dag_run) == ["failed"]
     assert [type(error) for error in errors] == [VideoApiNotFoundError]
-    assert simulator.counts("xvid")["polls"] >= 2
+    assert simulator.counts(SINGLE)["polls"] >= 2
 
 
 def test_an_unknown_job_fails_at_the_first_poll(way, video_connections, simulator, run, errors, consistent):
-    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id="no-such-job", **way))
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id=CONN_ID, job_id="no-such-job", **way))
     assert states(dag_run) == ["failed"]
     (error,) = errors
     assert type(error) is VideoApiNotFoundError
-    assert simulator.counts("xvid")["polls"] == 1
+    assert simulator.counts(SINGLE)["polls"] == 1
 
 
 def test_a_connection_that_cannot_work_any_more_ends_the_wait_at_once(way, submit, simulator, run, errors, monkeypatch):
-    job_id = submit("colossyan", status="running")
-    kind, polls = type(get_video_hook("colossyan_default")), []
+    job_id = submit(status="running")
+    kind, polls = type(get_video_hook(CONN_ID)), []
     get_job = kind.get_job
 
     def once(hook, job_id):
@@ -328,7 +323,7 @@ def test_a_connection_that_cannot_work_any_more_ends_the_wait_at_once(way, submi
         return get_job(hook, job_id)
 
     monkeypatch.setattr(kind, "get_job", once)
-    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="colossyan_default", job_id=job_id, **way))
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id=CONN_ID, job_id=job_id, **way))
     assert states(dag_run) == ["failed"]
     assert [type(error) for error in errors] == [VideoConfigurationError]
     assert len(polls) == 2
@@ -336,46 +331,44 @@ def test_a_connection_that_cannot_work_any_more_ends_the_wait_at_once(way, submi
 
 
 def test_a_first_poll_that_fails_is_followed_by_the_same_in_each_way(way, submit, simulator, run, errors, consistent):
-    job_id = submit("colossyan", status="running")
-    simulator.fault("colossyan", "status", html=True, times=1)
-    simulator.fault("colossyan", "status", status=404, times=None)
-    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="colossyan_default", job_id=job_id, **way))
+    job_id = submit(status="running")
+    simulator.fault(SINGLE, "status", html=True, times=1)
+    simulator.fault(SINGLE, "status", status=404, times=None)
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id=CONN_ID, job_id=job_id, **way))
     assert states(dag_run) == ["failed"]
     (error,) = errors
     assert type(error) is VideoApiNotFoundError
-    assert simulator.counts("colossyan")["polls"] == 2
+    assert simulator.counts(SINGLE)["polls"] == 2
     assert xcom(dag_run, "video_job") is None  # nobody has seen it
 
 
 def test_passing_faults_are_tolerated(way, submit, once_polled, simulator, run):
-    job_id = submit("colossyan")
-    once_polled("colossyan", job_id, polls=3, finish=True)
-    simulator.fault("colossyan", "status", status=503, after=1, times=1)
-    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id="colossyan_default", job_id=job_id, **way))
+    job_id = submit()
+    once_polled(SINGLE, job_id, polls=3, finish=True)
+    simulator.fault(SINGLE, "status", status=503, after=1, times=1)
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id=CONN_ID, job_id=job_id, **way))
     assert states(dag_run) == ["success"]
 
 
 def test_faults_that_do_not_pass_end_the_wait_and_leave_the_job(way, submit, simulator, run, errors):
-    job_id = submit("colossyan", status="running")
-    simulator.fault("colossyan", "status", html=True, after=1, times=None)
-    dag_run = run(
-        lambda: VideoJobSensor(task_id="wait", conn_id="colossyan_default", job_id=job_id, max_poll_failures=1, **way)
-    )
+    job_id = submit(status="running")
+    simulator.fault(SINGLE, "status", html=True, after=1, times=None)
+    dag_run = run(lambda: VideoJobSensor(task_id="wait", conn_id=CONN_ID, job_id=job_id, max_poll_failures=1, **way))
     assert states(dag_run) == ["failed"]
     (error,) = errors
     assert type(error) is VideoPollingError
     assert job_id in str(error)
-    assert simulator.counts("colossyan")["polls"] == 3
-    assert simulator.jobs("colossyan")[0]["state"] == "running"
+    assert simulator.counts(SINGLE)["polls"] == 3
+    assert simulator.jobs(SINGLE)[0]["state"] == "running"
     assert xcom(dag_run, "video_job")["state"] == "running"
 
 
 def test_the_mapping_of_the_submitting_task_is_taken_too_and_expands(way, submit, simulator, run):
-    jobs = [get_video_hook("xvid_default").get_job(submit("xvid", finish=True)).to_xcom() for _ in range(2)]
+    jobs = [get_video_hook(CONN_ID).get_job(submit(finish=True)).to_xcom() for _ in range(2)]
 
     def fill():
         give = GiveJobs(task_id="give", jobs=jobs)
-        VideoJobSensor.partial(task_id="wait", conn_id="xvid_default", **way).expand(job_id=give.output)
+        VideoJobSensor.partial(task_id="wait", conn_id=CONN_ID, **way).expand(job_id=give.output)
 
     dag_run = run(fill)
     assert states(dag_run) == ["success"] * 3
@@ -383,12 +376,12 @@ def test_the_mapping_of_the_submitting_task_is_taken_too_and_expands(way, submit
 
 
 def test_the_timeout_counts_across_retries(submit, simulator, run, errors):
-    job_id = submit("colossyan", status="running")
-    simulator.fault("colossyan", "status", html=True, after=1, times=2)
+    job_id = submit(status="running")
+    simulator.fault(SINGLE, "status", html=True, after=1, times=2)
     dag_run = run(
         lambda: VideoJobSensor(
             task_id="wait",
-            conn_id="colossyan_default",
+            conn_id=CONN_ID,
             job_id=job_id,
             poll_interval=1,
             max_poll_failures=0,
@@ -403,9 +396,9 @@ def test_the_timeout_counts_across_retries(submit, simulator, run, errors):
 
 
 def test_what_was_seen_last_can_be_read_while_the_task_waits(submit, once_polled, simulator, run, stored):
-    job_id = submit("xvid")
-    once_polled("xvid", job_id, polls=2, finish=True)
-    run(lambda: VideoJobSensor(task_id="wait", conn_id="xvid_default", job_id=job_id, poll_interval=1))
+    job_id = submit()
+    once_polled(SINGLE, job_id, polls=2, finish=True)
+    run(lambda: VideoJobSensor(task_id="wait", conn_id=CONN_ID, job_id=job_id, poll_interval=1))
     first = stored[0]
     assert first["job"]["job_id"] == job_id
     assert job_id in first["last_poll"]

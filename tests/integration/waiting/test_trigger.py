@@ -26,13 +26,11 @@ from airflow_video_providers.submission import cancel_in_triggerer as cancelling
 from airflow_video_providers.triggers import video_job
 from airflow_video_providers.triggers.video_job import VideoJobTrigger, job_from_event
 from airflow_video_providers.waiting import in_triggerer as shared_poller
+from tests.support.simulator import VENDORS
+from tests.support.vendors import HOOKS, LISTED, LONE, ONE, vendors_that
 
-REQUESTS = {
-    "colossyan": {"templateJobId": "t", "dynamicVariables": {}},
-    "hourone": {"type": "override", "source_draft_id": "d", "scenes": [{"name": "s"}], "name": "v"},
-    "oxolo": {"mode": "url", "url": "https://shop.example/p/1", "template_id": "t-1"},
-    "xvid": {"pipeline": {"id": "p"}, "input": {"input_name": "a.mp4"}, "outputs": [{"preset": {"id": "s"}}]},
-}
+SINGLE = LONE[0]
+"""A vendor that is asked for each job by itself."""
 
 
 @pytest.fixture
@@ -41,7 +39,7 @@ def triggers(video_connections):
 
     def triggers(vendor, count=1, move=None, **arguments):
         hook = get_video_hook(f"{vendor}_default")
-        jobs = [hook.submit_job(REQUESTS[vendor]) for _ in range(count)]
+        jobs = [hook.submit_job(VENDORS[vendor].request("Wait")) for _ in range(count)]
         for job in jobs:
             if move:
                 video_connections.move(job.job_id, **move)
@@ -78,7 +76,7 @@ def ids(triggers):
     return [trigger.job["job_id"] for trigger in triggers]
 
 
-@pytest.mark.parametrize("vendor", ["xvid", "hourone"])
+@pytest.mark.parametrize("vendor", LISTED)
 def test_one_list_tells_all_waits_of_a_connection(vendor, triggers, simulator):
     simulator.settings(render_seconds=4)
     many = triggers(vendor, 100)
@@ -88,7 +86,7 @@ def test_one_list_tells_all_waits_of_a_connection(vendor, triggers, simulator):
     assert counts["polls"] <= 100
 
 
-@pytest.mark.parametrize("vendor", ["colossyan", "oxolo"])
+@pytest.mark.parametrize("vendor", LONE)
 def test_a_vendor_without_a_list_gets_eight_requests_at_a_time(vendor, triggers, simulator):
     simulator.settings(render_seconds=2)
     simulator.fault(vendor, "status", delay=0.1, times=None)
@@ -99,19 +97,20 @@ def test_a_vendor_without_a_list_gets_eight_requests_at_a_time(vendor, triggers,
 
 def test_a_job_that_the_list_does_not_show_is_asked_for_by_its_id(triggers, simulator):
     simulator.settings(render_seconds=2, list_lag_seconds=600)
-    many = triggers("xvid", 5)
+    many = triggers(ONE, 5)
     assert {payload["status"] for payload in payloads(many)} == {"success"}
-    assert simulator.counts("xvid")["polls"] >= 5
+    assert simulator.counts(ONE)["polls"] >= 5
 
 
-def test_a_list_that_cannot_be_read_fails_nobody(triggers, simulator):
+@pytest.mark.parametrize("vendor", LISTED)
+def test_a_list_that_cannot_be_read_fails_nobody(vendor, triggers, simulator):
     simulator.settings(render_seconds=2)
-    simulator.fault("hourone", "list", html=True, times=None)
-    many = triggers("hourone", 5, max_poll_failures=0)
+    simulator.fault(vendor, "list", html=True, times=None)
+    many = triggers(vendor, 5, max_poll_failures=0)
     assert {payload["status"] for payload in payloads(many)} == {"success"}
 
 
-@pytest.mark.parametrize(("vendor", "operation"), [("xvid", "list"), ("colossyan", "status")])
+@pytest.mark.parametrize(("vendor", "operation"), [(ONE, "list"), (SINGLE, "status")])
 def test_a_bad_answer_fails_nobody(vendor, operation, triggers, simulator):
     simulator.settings(render_seconds=2)
     many = triggers(vendor, 5)
@@ -121,7 +120,7 @@ def test_a_bad_answer_fails_nobody(vendor, operation, triggers, simulator):
 
 def test_jobs_that_are_purged_cost_no_other_wait_a_poll(triggers, simulator, monkeypatch):
     monkeypatch.setattr(VideoHook, "find_wait", 0.0)
-    many = triggers("colossyan", 40, move={"status": "running"}, max_poll_failures=5)
+    many = triggers(SINGLE, 40, move={"status": "running"}, max_poll_failures=5)
     kept = many[36:]
     for trigger in many[:36]:
         trigger.job["job_id"] += "-purged"  # the vendor answers 404
@@ -136,7 +135,7 @@ def test_jobs_that_are_purged_cost_no_other_wait_a_poll(triggers, simulator, mon
     assert asyncio.run(finish_the_kept()) == ["cancelled"] * 36 + ["success"] * 4
 
 
-@pytest.mark.parametrize("vendor", REQUESTS)
+@pytest.mark.parametrize("vendor", HOOKS)
 def test_a_vendor_that_is_down_ends_the_waits_and_leaves_the_jobs(vendor, triggers, simulator):
     many = triggers(vendor, 3, move={"status": "running"}, max_poll_failures=1)
     for operation in ("list", "status", "video"):
@@ -150,12 +149,12 @@ def test_a_vendor_that_is_down_ends_the_waits_and_leaves_the_jobs(vendor, trigge
 
 
 def test_retry_after_holds_for_the_whole_connection(triggers, simulator):
-    many = triggers("colossyan", 40, move={"status": "running"})
-    simulator.fault("colossyan", "status", status=429, retry_after=600, times=None)
+    many = triggers(SINGLE, 40, move={"status": "running"})
+    simulator.fault(SINGLE, "status", status=429, retry_after=600, times=None)
 
     async def for_a_while():
         tasks = [asyncio.create_task(event_of(trigger)) for trigger in many]
-        while simulator.counts("colossyan")["polls"] == 0:
+        while simulator.counts(SINGLE)["polls"] == 0:
             await asyncio.sleep(0.1)
         await asyncio.sleep(3)
         for task in tasks:
@@ -163,12 +162,12 @@ def test_retry_after_holds_for_the_whole_connection(triggers, simulator):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     asyncio.run(for_a_while())
-    assert simulator.counts("colossyan")["polls"] <= 8
+    assert simulator.counts(SINGLE)["polls"] <= 8
 
 
 def test_the_vendors_retry_after_reaches_the_retry_of_the_task(triggers, simulator):
-    (trigger,) = triggers("colossyan", max_poll_failures=0)
-    simulator.fault("colossyan", "status", status=429, retry_after=600, times=None)
+    (trigger,) = triggers(SINGLE, max_poll_failures=0)
+    simulator.fault(SINGLE, "status", status=429, retry_after=600, times=None)
     (payload,) = payloads([trigger])
     with pytest.raises(VideoPollingError) as caught:
         job_from_event(json.loads(json.dumps(payload)))
@@ -176,40 +175,45 @@ def test_the_vendors_retry_after_reaches_the_retry_of_the_task(triggers, simulat
 
 
 def test_a_job_that_has_ended_before_is_not_asked_for(triggers, simulator):
-    (trigger,) = triggers("xvid")
+    (trigger,) = triggers(ONE)
     trigger.job["state"] = "succeeded"
     assert payloads([trigger])[0]["status"] == "success"
-    assert simulator.counts("xvid")["polls"] == 0
+    counts = simulator.counts(ONE)
+    assert (counts["polls"], counts["lists"]) == (0, 0)
 
 
-def test_a_failed_render_is_told_with_its_reason(triggers):
-    (trigger,) = triggers("xvid", move={"fail": "no such codec"})
+@pytest.mark.parametrize("vendor", HOOKS)
+def test_a_failed_render_is_told_with_the_reason_that_the_vendor_gives(vendor, triggers):
+    (trigger,) = triggers(vendor, move={"fail": "no such codec"})
     (payload,) = payloads([trigger])
     assert json.loads(json.dumps(payload)) == payload
-    with pytest.raises(VideoJobFailedError, match="no such codec"):
+    said = get_video_hook(f"{vendor}_default").get_job(trigger.job["job_id"]).error
+    with pytest.raises(VideoJobFailedError) as caught:
         job_from_event(payload)
+    assert ((said and said.message) or "") in str(caught.value)
+    assert caught.value.job.job_id == trigger.job["job_id"]
 
 
 def test_the_deadline_is_kept_even_if_the_vendor_is_down(triggers, simulator):
-    many = triggers("hourone", 2, move={"status": "processing"}, deadline=time.time() + 3)
-    simulator.fault("hourone", "*", status=503, times=None)
+    many = triggers(ONE, 2, move={"status": "processing"}, deadline=time.time() + 3)
+    simulator.fault(ONE, "*", status=503, times=None)
     for payload in payloads(many):
         with pytest.raises(VideoJobTimeoutError):
             job_from_event(payload)
-    assert simulator.counts("hourone")["cancels"] == 0
+    assert simulator.counts(ONE)["cancels"] == 0
 
 
 def test_the_deadline_is_kept_even_if_nobody_may_be_asked(triggers, simulator, monkeypatch):
     monkeypatch.setattr(shared_poller, "_CHECK_DEADLINES", 1.0)
     monkeypatch.setattr(shared_poller, "_LAST_POLL_SECONDS", 1.0)
-    many = triggers("colossyan", 2, move={"status": "running"}, deadline=time.time() + 4)
-    simulator.fault("colossyan", "status", status=429, retry_after=600, times=None)
+    many = triggers(SINGLE, 2, move={"status": "running"}, deadline=time.time() + 4)
+    simulator.fault(SINGLE, "status", status=429, retry_after=600, times=None)
     assert {payload["status"] for payload in payloads(many)} == {"timeout"}
-    assert simulator.counts("colossyan")["polls"] <= 2
+    assert simulator.counts(SINGLE)["polls"] <= 2
 
 
 def test_a_trigger_made_again_goes_on_with_the_same_wait(triggers):
-    (trigger,) = triggers("xvid", deadline=time.time() + 3, move={"status": "running"})
+    (trigger,) = triggers(ONE, deadline=time.time() + 3, move={"status": "running"})
     path, arguments = trigger.serialize()
     assert path == "airflow_video_providers.triggers.video_job.VideoJobTrigger"
     again = VideoJobTrigger(**json.loads(json.dumps(arguments)))
@@ -253,8 +257,9 @@ def xcoms(monkeypatch):
     return xcoms
 
 
-def test_success_ends_the_task_from_the_triggerer_with_all_its_xcoms(triggers, xcoms):
-    (trigger,) = triggers("hourone")
+@pytest.mark.parametrize("vendor", HOOKS)
+def test_success_ends_the_task_from_the_triggerer_with_all_its_xcoms(vendor, triggers, xcoms):
+    (trigger,) = triggers(vendor)
     xcoms.defer(trigger)
     (event,) = events_of([trigger])
     assert type(event) is TaskSuccessEvent
@@ -262,13 +267,13 @@ def test_success_ends_the_task_from_the_triggerer_with_all_its_xcoms(triggers, x
     pushed = dict(xcoms.pushed)
     seen = pushed.pop("video_job")
     assert seen["state"] == "succeeded"
-    assert seen["page_url"]
-    assert pushed == {"return_value": trigger.job["job_id"], "video_job_link": seen["page_url"]}
+    link = {"video_job_link": seen["page_url"]} if seen.get("page_url") else {}
+    assert pushed == {"return_value": trigger.job["job_id"], **link}
 
 
 @pytest.mark.parametrize("left", [None, {"job_id": "of the next try"}, "unreadable"])
 def test_a_task_that_was_cleared_meanwhile_is_not_ended_by_the_trigger_of_the_try_before(left, triggers, xcoms):
-    (trigger,) = triggers("xvid")
+    (trigger,) = triggers(ONE)
     xcoms.defer(trigger)
     xcoms[3, "video_job"] = left
     trigger.pace["polled"] -= 60
@@ -278,7 +283,7 @@ def test_a_task_that_was_cleared_meanwhile_is_not_ended_by_the_trigger_of_the_tr
 
 
 def test_a_task_whose_xcoms_cannot_be_pushed_is_resumed(triggers):
-    (trigger,) = triggers("xvid")
+    (trigger,) = triggers(ONE)
     trigger.task_instance = SimpleNamespace(**WHERE, map_index=3)  # and no supervisor to push them to
     trigger.pace["polled"] -= 60
     (payload,) = payloads([trigger])
@@ -286,7 +291,7 @@ def test_a_task_whose_xcoms_cannot_be_pushed_is_resumed(triggers):
 
 
 def test_a_task_without_xcoms_gets_none(triggers, xcoms):
-    (trigger,) = triggers("xvid", do_xcom_push=False)
+    (trigger,) = triggers(ONE, do_xcom_push=False)
     xcoms.defer(trigger)
     trigger.pace["polled"] -= 60
     (payload,) = payloads([trigger])
@@ -297,12 +302,12 @@ def test_a_task_without_xcoms_gets_none(triggers, xcoms):
 def test_many_deferred_tasks_seldom_show_their_jobs(triggers, simulator, xcoms, monkeypatch):
     monkeypatch.setattr(video_job, "_SHOW_INTERVAL", 0)
     monkeypatch.setattr(video_job, "_MOST_SHOWS", 0.01)
-    many = triggers("xvid", 3, move={"status": "running", "progress": 50})
+    many = triggers(ONE, 3, move={"status": "running", "progress": 50})
     for number, trigger in enumerate(many):
         xcoms.defer(trigger, number)
 
     async def finish():
-        while simulator.counts("xvid")["lists"] < 2:
+        while simulator.counts(ONE)["lists"] < 2:
             await asyncio.sleep(0.1)
         for job_id in ids(many):
             await asyncio.to_thread(simulator.move, job_id, finish=True)
@@ -316,13 +321,14 @@ def test_many_deferred_tasks_seldom_show_their_jobs(triggers, simulator, xcoms, 
 
 def test_a_move_that_was_not_shown_is_shown_later(triggers, simulator, xcoms, monkeypatch):
     monkeypatch.setattr(video_job, "_MOST_SHOWS", 0.25)
-    (trigger,) = triggers("xvid", move={"status": "running", "progress": 50})
+    (trigger,) = triggers(ONE, move={"status": "running", "progress": 50})
     xcoms.defer(trigger)
 
     async def finish():
         while not xcoms.pushed:
             await asyncio.sleep(0.1)
-        assert simulator.counts("xvid")["polls"] > 2  # it did not move in all but the first of these polls
+        counts = simulator.counts(ONE)
+        assert counts["polls"] + counts["lists"] > 2  # it did not move in all but the first of these polls
         await asyncio.to_thread(simulator.move, trigger.job["job_id"], finish=True)
 
     async def both():
@@ -335,7 +341,7 @@ def test_a_move_that_was_not_shown_is_shown_later(triggers, simulator, xcoms, mo
 def test_the_xcom_of_a_deferred_task_follows_its_job(triggers, simulator, xcoms, monkeypatch):
     monkeypatch.setattr(video_job, "_SHOW_INTERVAL", 0)
     monkeypatch.setattr(video_job, "_MOST_SHOWS", 1000)
-    (trigger,) = triggers("xvid", move={"status": "running", "progress": 50})
+    (trigger,) = triggers(ONE, move={"status": "running", "progress": 50})
     xcoms.defer(trigger)
 
     async def finish():
@@ -351,21 +357,21 @@ def test_the_xcom_of_a_deferred_task_follows_its_job(triggers, simulator, xcoms,
 
 
 def test_a_task_that_needs_a_worker_is_resumed(triggers):
-    (trigger,) = triggers("xvid", end_from_trigger=False)
+    (trigger,) = triggers(ONE, end_from_trigger=False)
     (payload,) = payloads([trigger])
     assert job_from_event(payload).job_id == trigger.job["job_id"]
 
 
-@pytest.mark.parametrize("wrong", [{"password": "expired"}, {"host": "http://127.0.0.1:9/colossyan/api/v1"}])
+@pytest.mark.parametrize("wrong", [{"password": "expired"}, {"host": "http://127.0.0.1:9"}])
 def test_a_connection_that_is_set_right_is_taken_up(wrong, triggers, simulator, monkeypatch):
-    right = simulator.connection_env()["AIRFLOW_CONN_COLOSSYAN_DEFAULT"]
-    many = triggers("colossyan", 3)
-    monkeypatch.setenv("AIRFLOW_CONN_COLOSSYAN_DEFAULT", json.dumps({**json.loads(right), **wrong}))
+    right = simulator.connection_env()[f"AIRFLOW_CONN_{SINGLE.upper()}_DEFAULT"]
+    many = triggers(SINGLE, 3)
+    monkeypatch.setenv(f"AIRFLOW_CONN_{SINGLE.upper()}_DEFAULT", json.dumps({**json.loads(right), **wrong}))
     look_up, lookups = shared_poller.aget_video_hook, []
 
     async def set_right_later(conn_id):
         if lookups:
-            monkeypatch.setenv("AIRFLOW_CONN_COLOSSYAN_DEFAULT", right)
+            monkeypatch.setenv(f"AIRFLOW_CONN_{SINGLE.upper()}_DEFAULT", right)
         lookups.append(conn_id)
         return await look_up(conn_id)
 
@@ -376,8 +382,8 @@ def test_a_connection_that_is_set_right_is_taken_up(wrong, triggers, simulator, 
 
 def test_jobs_that_no_list_showed_share_the_failures_of_the_look_up(triggers, simulator, monkeypatch):
     simulator.settings(list_lag_seconds=600)
-    simulator.fault("xvid", "status", status=401, times=None)
-    many = triggers("xvid", 20, move={"status": "running"}, max_poll_failures=1)
+    simulator.fault(ONE, "status", status=401, times=None)
+    many = triggers(ONE, 20, move={"status": "running"}, max_poll_failures=1)
     look_up, lookups = shared_poller.aget_video_hook, []
 
     async def once(conn_id):
@@ -388,11 +394,11 @@ def test_jobs_that_no_list_showed_share_the_failures_of_the_look_up(triggers, si
 
     monkeypatch.setattr(shared_poller, "aget_video_hook", once)
     assert {payload["status"] for payload in payloads(many)} == {"polling_failed"}
-    assert simulator.counts("xvid")["polls"] <= 16  # eight jobs, each once more with a new token
+    assert simulator.counts(ONE)["polls"] <= 16  # eight jobs; a vendor with tokens renews them once each
 
 
 def test_waits_that_are_cancelled_leave_nothing_behind(triggers):
-    many = triggers("xvid", 20, move={"status": "running"})
+    many = triggers(ONE, 20, move={"status": "running"})
 
     async def cancel():
         tasks = [asyncio.create_task(event_of(trigger)) for trigger in many]
@@ -414,6 +420,7 @@ def failed_by_a_user(monkeypatch):
     return SimpleNamespace(**WHERE, map_index=3)
 
 
+@pytest.mark.parametrize("vendor", vendors_that(can_cancel=True))
 @pytest.mark.parametrize(
     ("cancel_on_kill", "move", "state"),
     [
@@ -423,18 +430,18 @@ def failed_by_a_user(monkeypatch):
     ],
 )
 def test_a_kill_cancels_only_what_runs_and_only_for_the_task_that_submitted_it(
-    cancel_on_kill, move, state, triggers, simulator, failed_by_a_user
+    vendor, cancel_on_kill, move, state, triggers, simulator, failed_by_a_user
 ):
-    (trigger,) = triggers("xvid", move=move, cancel_on_kill=cancel_on_kill)
+    (trigger,) = triggers(vendor, move=move, cancel_on_kill=cancel_on_kill)
     trigger.task_instance = failed_by_a_user
     asyncio.run(trigger.on_kill())
-    assert [job["state"] for job in simulator.jobs("xvid")] == [state]
-    assert simulator.counts("xvid")["finished_deletes"] == 0
+    assert [job["state"] for job in simulator.jobs(vendor)] == [state]
+    assert simulator.counts(vendor)["finished_deletes"] == 0
 
 
 def test_many_waits_killed_at_once_are_all_cancelled_by_one_hook(triggers, simulator, monkeypatch, failed_by_a_user):
     """Airflow gives each killed trigger so many seconds; those that got no turn within them get it afterwards."""
-    many = triggers("xvid", 60, move={"status": "running"}, cancel_on_kill=True)
+    many = triggers(ONE, 60, move={"status": "running"}, cancel_on_kill=True)
     for trigger in many:
         trigger.task_instance = failed_by_a_user
     look_up, lookups = cancelling.aget_video_hook, []
@@ -455,5 +462,5 @@ def test_many_waits_killed_at_once_are_all_cancelled_by_one_hook(triggers, simul
             await asyncio.sleep(0.05)
 
     asyncio.run(asyncio.wait_for(kill(), 120))
-    assert [job["state"] for job in simulator.jobs("xvid")] == ["cancelled"] * 60
+    assert [job["state"] for job in simulator.jobs(ONE)] == ["cancelled"] * 60
     assert len(lookups) == 1

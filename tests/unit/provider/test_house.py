@@ -43,8 +43,6 @@ ALLOWED = {
     "benchmarks/bench_vendor_sdks.py": "measures the SDKs that these vendors publish",
     "constraints.txt": "pins the names of their SDKs",
     "pyproject.toml": "has them as keywords, and their SDKs",
-    "tests/integration/waiting/test_sensor_in_airflow.py": "tries the ways to wait with vendors of each kind",
-    "tests/integration/waiting/test_trigger.py": "tries the ways to wait with vendors of each kind",
 }
 
 
