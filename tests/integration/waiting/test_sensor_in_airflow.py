@@ -153,7 +153,7 @@ def once_polled(simulator):
         thread.join(5)
 
 
-@pytest.mark.parametrize("vendor", one_of_each_kind("can_list", "key_support", "requests_per_second"))
+@pytest.mark.parametrize("vendor", one_of_each_kind("can_list", "key_support"))
 def test_a_render_is_waited_for(vendor, way, submit, once_polled, simulator, run):
     job_id = submit(vendor)
     once_polled(vendor, job_id, finish=True)
