@@ -41,11 +41,13 @@ __all__ = [
     "HeaderAuth",
     "cancel_by_deleting",
     "created_since",
+    "each_readable",
     "id_in_path",
     "missing_link",
     "not_surely_absent",
     "oldest_usable",
     "pages",
+    "poll_by_list",
     "readable",
     "running_statuses",
     "search_list",
@@ -91,6 +93,32 @@ def readable(model: type[Model], items: Iterable[Any], *, vendor: str, endpoint:
             log.warning("%s: %s: an item of the list cannot be read (%s); it is passed over", vendor, endpoint, wrong)
             bad.append(item)
     return good, bad
+
+
+def each_readable(model: type[Model], items: Iterable[Any], *, vendor: str, endpoint: str) -> list[Model | None]:
+    """Read the items of a list in their order, as :func:`readable` does; None stands for one that cannot be read."""
+    read: list[Model | None] = []
+    for item in items:
+        read += readable(model, [item], vendor=vendor, endpoint=endpoint)[0] or [None]
+    return read
+
+
+def poll_by_list(
+    items: Iterable[Item | None], wanted: Iterable[str], *, id_of: Callable[[Item], str], most: int
+) -> dict[str, Item]:
+    """
+    Return the wanted items of a list by their ids; the list is read until all are found.
+
+    :param most: how many items are read at most: what is not among them is left out.
+    """
+    missing, found = set(wanted), dict[str, Item]()
+    for item in islice(items, most if missing else 0):
+        if item is not None and (name := id_of(item)) in missing:
+            missing.remove(name)
+            found[name] = item
+            if not missing:
+                break
+    return found
 
 
 def pages(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from requests.auth import AuthBase
 
     from airflow_video_providers.api.client import VideoApiClient
+    from airflow_video_providers.api.errors import VendorError
+    from airflow_video_providers.exceptions import VideoApiError
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +78,9 @@ class ConnectedHook(BaseHook):
 
     After a 429 that names no time to wait, a call waits this long: then another window has begun.
     """
+
+    error_causes: ClassVar[Mapping[int, type[VideoApiError]]] = {}
+    """What a status means for the vendor, where that is not the usual: e.g. 403 for a wrong key."""
 
     def __init__(self, conn_id: str | None = None, *, retry_deadline: float | None = None) -> None:
         super().__init__()
@@ -132,6 +137,7 @@ class ConnectedHook(BaseHook):
     def _make_paced_client(self) -> VideoApiClient:
         client = self.make_client()
         client.rate_window = self.rate_window
+        client.causes |= self.error_causes
         rate = self.request_rate()
         if rate is not None:
             client.pacer = shared_pacer(
@@ -203,7 +209,7 @@ class ConnectedHook(BaseHook):
         raise NotImplementedError
 
     def make_client(self) -> VideoApiClient:
-        """Build the HTTP session; a vendor with its own headers or error form overrides this."""
+        """Build the HTTP session; a vendor with its own headers overrides this."""
         # Imported here, so that a DAG file does not pay for the import of requests.
         from airflow_video_providers.api.client import VideoApiClient
 
@@ -213,7 +219,18 @@ class ConnectedHook(BaseHook):
             auth=self.make_auth(),
             settings=self.settings,
             secrets=[(self.connection.password or "").strip()],
+            error_parser=self.parse_error,
         )
+
+    def parse_error(self, body: Any) -> VendorError:
+        """
+        Return what the decoded body of an error response says; a vendor with a form of its own overrides this.
+
+        Default: the forms in common use. The status decides the class of the error, unless ``cause`` is set.
+        """
+        from airflow_video_providers.api.errors import parse_error
+
+        return parse_error(body)
 
     @overload
     def fetch(self, model: type[T], method: str, path: str, /, **options: Any) -> T: ...

@@ -121,3 +121,13 @@ def put_stream(
 def _refuse_plain_http(client: VideoApiClient, url: str) -> None:
     if client.base_url.startswith("https:") and url.lower().startswith("http:"):
         raise DestinationError(f"{client.vendor}: the upload asks for the file over an unencrypted connection")
+
+
+def refuse_options(hook_name: str, options: Mapping[str, Any]) -> None:
+    """
+    Refuse what an upload does not know, before anything is sent.
+
+    :raises VideoConfigurationError: there is such an option.
+    """
+    if options:
+        raise VideoConfigurationError(f"The upload of {hook_name} knows no option {', '.join(sorted(options))}.")

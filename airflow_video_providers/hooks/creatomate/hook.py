@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.hooks import callbacks
@@ -61,11 +60,11 @@ class CreatomateHook(VideoHook):
         """Return what adds the key to a request."""
         return HeaderAuth("Authorization", f"Bearer {self.secret()}")
 
-    def make_client(self) -> VideoApiClient:
-        """Return a session that reads the vendor's errors, whose text is in ``hint``."""
-        client = super().make_client()
-        client.error_parser = parse_creatomate_error
-        return client
+    def parse_error(self, body: Any) -> VendorError:
+        """Read Creatomate's error form: every failure has a ``hint``."""
+        error = parse_error(body)
+        hint = body.get("hint") if isinstance(body, Mapping) else None
+        return replace(error, message=hint) if isinstance(hint, str) else error
 
     # ------------------------------------------------------------------ jobs
 
@@ -201,13 +200,6 @@ class CreatomateHook(VideoHook):
             key=key or render.metadata or None,
             error=JobError(message=render.error_message) if state is JobState.FAILED else None,
         )
-
-
-def parse_creatomate_error(body: Any) -> VendorError:
-    """Read Creatomate's error form: every failure has a ``hint``."""
-    error = parse_error(body)
-    hint = body.get("hint") if isinstance(body, Mapping) else None
-    return replace(error, message=hint) if isinstance(hint, str) else error
 
 
 def _said(problem: Any) -> str:

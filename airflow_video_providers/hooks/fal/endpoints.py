@@ -92,11 +92,16 @@ class FalEndpoints(VideoHook, abstract=True):
         """Return what adds the key to a request."""
         return HeaderAuth("Authorization", f"Key {self.secret()}")
 
-    def make_client(self) -> VideoApiClient:
-        """Return the session of the queue."""
-        client = super().make_client()
-        client.error_parser = parse_fal_error
-        return client
+    def parse_error(self, body: Any) -> VendorError:
+        """Read fal's two forms: a model's ``detail`` is a list of faults, that of the queue a text with a type."""
+        said = parse_error(body)
+        if not isinstance(body, Mapping):
+            return said
+        kind, detail = body.get("error_type"), body.get("detail")
+        if isinstance(detail, list) and said.fields:
+            texts = "; ".join(f"{name}: {text}" for name, text in said.fields.items())
+            return VendorError(message=texts, code=_first_type(detail), fields={})
+        return VendorError(message=said.message, code=kind if isinstance(kind, str) else said.code, fields=said.fields)
 
     @cached_property
     def platform(self) -> VideoApiClient:
@@ -124,7 +129,7 @@ class FalEndpoints(VideoHook, abstract=True):
             settings=self.settings,
             secrets=[self.secret()],
         )
-        client.error_parser = parse_fal_error
+        client.error_parser = self.parse_error
         return client
 
     def create_request(self, endpoint: str, body: Mapping[str, Any], *, webhook: str | None = None) -> FalQueued:
@@ -206,18 +211,6 @@ class FalEndpoints(VideoHook, abstract=True):
 
 def _utc(when: datetime | None) -> str | None:
     return None if when is None else when.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_fal_error(body: Any) -> VendorError:
-    """Read fal's two error forms: a model's ``detail`` is a list of faults, that of the queue a text with a type."""
-    said = parse_error(body)
-    if not isinstance(body, Mapping):
-        return said
-    kind, detail = body.get("error_type"), body.get("detail")
-    if isinstance(detail, list) and said.fields:
-        texts = "; ".join(f"{name}: {text}" for name, text in said.fields.items())
-        return VendorError(message=texts, code=_first_type(detail), fields={})
-    return VendorError(message=said.message, code=kind if isinstance(kind, str) else said.code, fields=said.fields)
 
 
 def _first_type(detail: list[Any]) -> str | None:

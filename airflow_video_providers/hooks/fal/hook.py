@@ -21,15 +21,22 @@ from airflow_video_providers.exceptions import (
     VideoConfigurationError,
 )
 from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
-from airflow_video_providers.hooks.common import CLOCK_MARGIN, missing_link, oldest_usable, pages, readable, state_of
-from airflow_video_providers.hooks.fal.endpoints import LIST, parse_fal_error
+from airflow_video_providers.hooks.common import (
+    CLOCK_MARGIN,
+    each_readable,
+    missing_link,
+    oldest_usable,
+    pages,
+    state_of,
+)
+from airflow_video_providers.hooks.fal.endpoints import LIST
 from airflow_video_providers.hooks.fal.files import find_outputs
 from airflow_video_providers.hooks.fal.names import make_job_id, parse_job_id, split_request
 from airflow_video_providers.hooks.fal.requests import FalModelRequest
 from airflow_video_providers.hooks.fal.schemas import FalRequest
 from airflow_video_providers.hooks.fal.webhooks import FalWebhooks
 from airflow_video_providers.hooks.requests import VendorRequest
-from airflow_video_providers.hooks.uploads import put_stream
+from airflow_video_providers.hooks.uploads import put_stream, refuse_options
 from airflow_video_providers.jobs import JobCost, JobError, JobState, VideoJob, VideoOutput
 
 STATES = {
@@ -123,7 +130,7 @@ class FalHook(FalWebhooks):
         state = state_of(self.vendor, status.status, STATES)
         error = None
         if state is JobState.FAILED or (state is JobState.SUCCEEDED and status.error):
-            state, error = JobState.FAILED, JobError(code=status.error_type, message=_text(status.error))
+            state, error = JobState.FAILED, JobError(code=status.error_type, message=self._text(status.error))
         return VideoJob(
             vendor=self.vendor,
             job_id=job_id,
@@ -195,8 +202,7 @@ class FalHook(FalWebhooks):
 
         :raises SourceError: the stream does not hold ``size`` bytes.
         """
-        if options:
-            raise VideoConfigurationError(f"fal's upload knows no option {', '.join(sorted(options))}.")
+        refuse_options(self.hook_name, options)
         content_type = media_type or "application/octet-stream"
         upload = self.create_upload(name, content_type=content_type)
         put_stream(self.storage, upload.upload_url, stream=stream, size=size, media_type=content_type)
@@ -209,14 +215,14 @@ class FalHook(FalWebhooks):
 
     # ------------------------------------------------------------------ from the vendor's words to ours
 
+    def _text(self, error: Any) -> str | None:
+        """Read the error of a completed request: a text, or the list of a model's own checks."""
+        return None if error is None else self.parse_error({"detail": error}).message
+
     def _listed(self, endpoint: str, start: datetime) -> Iterator[FalRequest | None]:
         def read(cursor: str | None) -> tuple[list[FalRequest | None], str | None]:
             items, after = self.list_requests(endpoint, start=start, cursor=cursor)
-            requests: list[FalRequest | None] = []
-            for item in items:
-                good, _ = readable(FalRequest, [item], vendor=self.vendor, endpoint=LIST)
-                requests += good or [None]
-            return requests, after
+            return each_readable(FalRequest, items, vendor=self.vendor, endpoint=LIST), after
 
         return pages(read, vendor=self.vendor, endpoint=LIST)
 
@@ -268,11 +274,6 @@ def _stage(position: int | None) -> str | None:
 def _name(body: Mapping[str, Any]) -> str | None:
     prompt = body.get("prompt")
     return prompt[:80] if isinstance(prompt, str) and prompt.strip() else None
-
-
-def _text(error: Any) -> str | None:
-    """Read the error of a completed request: a text, or the list of a model's own checks."""
-    return None if error is None else parse_fal_error({"detail": error}).message
 
 
 def _units(unit: str, body: Mapping[str, Any]) -> float | None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import VideoApiUnavailableError
 from airflow_video_providers.hooks.base import VideoHook
@@ -26,11 +25,19 @@ from airflow_video_providers.hooks.heygen.schemas import (
 class HeyGenEndpoints(VideoHook, abstract=True):
     """What HeyGen's API offers; :class:`HeyGenHook` makes a video hook of it."""
 
-    def make_client(self) -> VideoApiClient:
-        """Return a session that reads the vendor's errors."""
-        client = super().make_client()
-        client.error_parser = parse_heygen_error
-        return client
+    def parse_error(self, body: Any) -> VendorError:
+        """
+        Read HeyGen's error form: ``error`` with ``code``, ``message`` and ``param``.
+
+        ``request_in_progress`` says that the first request with this idempotency key is still worked on.
+        """
+        said = parse_error(body)
+        error = body.get("error") if isinstance(body, Mapping) else None
+        if isinstance(error, Mapping) and isinstance(error.get("param"), str):
+            said = replace(said, fields={error["param"]: said.message})
+        if said.code == "request_in_progress":
+            return replace(said, cause=VideoApiUnavailableError, outcome_unknown=True)
+        return said
 
     def create_video(self, body: Mapping[str, Any], *, key: str | None = None) -> HeyGenCreated:
         """``POST /v3/videos``: create a video. :param key: of ``Idempotency-Key``; replayed for 24 hours."""
@@ -147,18 +154,3 @@ class HeyGenEndpoints(VideoHook, abstract=True):
 
 def _idempotency(key: str | None) -> dict[str, str]:
     return {} if key is None else {"Idempotency-Key": key}
-
-
-def parse_heygen_error(body: Any) -> VendorError:
-    """
-    Read HeyGen's error form: ``error`` with ``code``, ``message`` and ``param``.
-
-    ``request_in_progress`` says that the first request with this idempotency key is still worked on.
-    """
-    said = parse_error(body)
-    error = body.get("error") if isinstance(body, Mapping) else None
-    if isinstance(error, Mapping) and isinstance(error.get("param"), str):
-        said = replace(said, fields={error["param"]: said.message})
-    if said.code == "request_in_progress":
-        return replace(said, cause=VideoApiUnavailableError, outcome_unknown=True)
-    return said

@@ -24,10 +24,10 @@ from airflow_video_providers.hooks.common import (
     CLOCK_MARGIN,
     HeaderAuth,
     created_since,
+    each_readable,
     missing_link,
     oldest_usable,
     pages,
-    readable,
     search_list,
     state_of,
 )
@@ -35,7 +35,7 @@ from airflow_video_providers.hooks.heygen.endpoints import HeyGenEndpoints
 from airflow_video_providers.hooks.heygen.requests import HeyGenAgentRequest, HeyGenTemplateRequest, HeyGenVideoRequest
 from airflow_video_providers.hooks.heygen.schemas import HeyGenVideo, HeyGenVideoStatus
 from airflow_video_providers.hooks.requests import VendorRequest
-from airflow_video_providers.hooks.uploads import put_stream
+from airflow_video_providers.hooks.uploads import put_stream, refuse_options
 from airflow_video_providers.jobs import CallbackHint, JobError, JobState, OutputKind, VideoJob, VideoOutput
 
 STATES = {
@@ -224,8 +224,7 @@ class HeyGenHook(HeyGenEndpoints):
 
         :raises SourceError: the stream does not hold ``size`` bytes.
         """
-        if options:
-            raise VideoConfigurationError(f"HeyGen's upload knows no option {', '.join(sorted(options))}.")
+        refuse_options(self.hook_name, options)
         upload = self.create_direct_upload(name, content_type=media_type or "application/octet-stream", size_bytes=size)
         if upload.max_bytes is not None and size > upload.max_bytes:
             raise VideoConfigurationError(f"HeyGen takes assets of {upload.max_bytes} bytes at most, not of {size}.")
@@ -252,11 +251,7 @@ class HeyGenHook(HeyGenEndpoints):
     def _listed(self, title: str | None) -> Iterator[HeyGenVideo | None]:
         def read(token: str | None) -> tuple[list[HeyGenVideo | None], str | None]:
             items, after = self.read_videos({"limit": 100, "token": token, "title": title})
-            videos: list[HeyGenVideo | None] = []
-            for item in items:
-                good, _ = readable(HeyGenVideo, [item], vendor=self.vendor, endpoint=_LIST)
-                videos += good or [None]
-            return videos, after
+            return each_readable(HeyGenVideo, items, vendor=self.vendor, endpoint=_LIST), after
 
         return pages(read, vendor=self.vendor, endpoint=_LIST)
 

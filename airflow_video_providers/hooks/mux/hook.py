@@ -15,7 +15,6 @@ from typing import Any, BinaryIO, ClassVar
 
 from requests.auth import HTTPBasicAuth
 
-from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import SubmissionKeyConflictError, VideoConfigurationError, VideoJobError
 from airflow_video_providers.hooks import callbacks
@@ -23,9 +22,10 @@ from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_u
 from airflow_video_providers.hooks.common import (
     cancel_by_deleting,
     created_since,
+    each_readable,
     oldest_usable,
     pages,
-    readable,
+    poll_by_list,
     search_list,
     share_of,
     state_of,
@@ -34,7 +34,7 @@ from airflow_video_providers.hooks.mux.files import MuxFiles
 from airflow_video_providers.hooks.mux.requests import MuxAssetRequest
 from airflow_video_providers.hooks.mux.schemas import MuxAsset, MuxUpload
 from airflow_video_providers.hooks.requests import VendorRequest
-from airflow_video_providers.hooks.uploads import put_stream
+from airflow_video_providers.hooks.uploads import put_stream, refuse_options
 from airflow_video_providers.jobs import CallbackHint, JobError, JobState, VideoJob, VideoOutput
 
 STATES = {"preparing": JobState.RUNNING, "ready": JobState.SUCCEEDED, "errored": JobState.FAILED}
@@ -74,11 +74,14 @@ class MuxHook(VideoHook):
             raise VideoConfigurationError(f"Connection {self.conn_id!r} has no login. Put the Mux token id there.")
         return HTTPBasicAuth(login.encode(), self.secret().encode())
 
-    def make_client(self) -> VideoApiClient:
-        """Return a session that reads the vendor's errors, whose texts are in ``error.messages``."""
-        client = super().make_client()
-        client.error_parser = parse_mux_error
-        return client
+    def parse_error(self, body: Any) -> VendorError:
+        """Read Mux's error form: a type and a list of messages."""
+        error = body.get("error") if isinstance(body, Mapping) else None
+        messages = error.get("messages") if isinstance(error, Mapping) else None
+        if not isinstance(messages, list) or not isinstance(error, Mapping):
+            return parse_error(body)
+        kind = error.get("type")
+        return VendorError(message="; ".join(map(str, messages)) or str(kind), code=None if kind is None else str(kind))
 
     @property
     def files(self) -> MuxFiles:
@@ -118,13 +121,8 @@ class MuxHook(VideoHook):
 
         One that the list does not show by then is left out.
         """
-        wanted, found = set(job_ids), dict[str, VideoJob]()
-        for number, asset in enumerate(self._listed()):
-            if asset is not None and asset.id in wanted:
-                found[asset.id] = self._to_job(asset)
-            if len(found) == len(wanted) or number + 1 >= _PAGES_FOR_ALL * _PAGE:
-                break
-        return found
+        found = poll_by_list(self._listed(), job_ids, id_of=lambda asset: asset.id, most=_PAGES_FOR_ALL * _PAGE)
+        return {job_id: self._to_job(asset) for job_id, asset in found.items()}
 
     def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
         """List the assets that were created since then, whoever uploaded them: one request for each 100."""
@@ -194,8 +192,7 @@ class MuxHook(VideoHook):
         :raises SourceError: the stream does not hold ``size`` bytes.
         """
         settings = options.pop("new_asset_settings", None)
-        if options:
-            raise VideoConfigurationError(f"Mux's upload knows no option {', '.join(sorted(options))}.")
+        refuse_options(self.hook_name, options)
         if settings is None:
             settings = {"playback_policies": ["public"], "static_renditions": [{"resolution": "highest"}]}
         upload = self.create_upload({"new_asset_settings": settings, "cors_origin": "*"})
@@ -290,11 +287,7 @@ class MuxHook(VideoHook):
     def _page(self, params: Mapping[str, Any]) -> list[MuxAsset | None]:
         """Return the assets of one page of the list; None for one that cannot be read."""
         items = self.fetch(list[Any], "GET", "/video/v1/assets", params=params, envelope="data")
-        read: list[MuxAsset | None] = []
-        for item in items:
-            good, _ = readable(MuxAsset, [item], vendor=self.vendor, endpoint=_LIST)
-            read += good or [None]
-        return read
+        return each_readable(MuxAsset, items, vendor=self.vendor, endpoint=_LIST)
 
     def _listed(self) -> Iterator[MuxAsset | None]:
         def read(position: int | None) -> tuple[list[MuxAsset | None], int | None]:
@@ -367,13 +360,3 @@ def _with_key(request: Mapping[str, Any], key: str | None) -> dict[str, Any]:
             "The request fills both 'passthrough' and 'meta.external_id'; leave one of them to the submission key."
         )
     return {**body, "passthrough": passthrough, "meta": {**meta, "external_id": external_id}}
-
-
-def parse_mux_error(body: Any) -> VendorError:
-    """Read Mux's error form: a type and a list of messages."""
-    error = body.get("error") if isinstance(body, Mapping) else None
-    messages = error.get("messages") if isinstance(error, Mapping) else None
-    if not isinstance(messages, list) or not isinstance(error, Mapping):
-        return parse_error(body)
-    kind = error.get("type")
-    return VendorError(message="; ".join(map(str, messages)) or str(kind), code=None if kind is None else str(kind))

@@ -24,7 +24,7 @@ from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_u
 from airflow_video_providers.hooks.oxolo import schemas
 from airflow_video_providers.hooks.oxolo.requests import OxoloVideoRequest
 from airflow_video_providers.hooks.requests import VendorRequest
-from airflow_video_providers.hooks.uploads import post_form
+from airflow_video_providers.hooks.uploads import post_form, refuse_options
 from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 
 log = logging.getLogger(__name__)
@@ -174,8 +174,7 @@ class OxoloHook(VideoHook):
         :param media_type: of the image, e.g. ``image/png`` (default ``application/octet-stream``).
         :raises SourceError: the stream ended before ``size`` bytes.
         """
-        if options:
-            raise VideoConfigurationError(f"Oxolo's upload knows no option {', '.join(sorted(options))}.")
+        refuse_options(self.hook_name, options)
         path = "/assets/media/request"
         answer = post_form(
             self.client,

@@ -33,7 +33,7 @@ from airflow_video_providers.hooks.runway.schemas import (
     RunwayTask,
     RunwayUpload,
 )
-from airflow_video_providers.hooks.uploads import post_form
+from airflow_video_providers.hooks.uploads import post_form, refuse_options
 from airflow_video_providers.jobs import JobCost, JobError, JobState, OutputKind, VideoJob, VideoOutput
 
 API_VERSION = "2024-11-06"
@@ -172,8 +172,7 @@ class RunwayHook(VideoHook):
 
         :raises SourceError: the stream does not hold ``size`` bytes.
         """
-        if options:
-            raise VideoConfigurationError(f"Runway's upload knows no option {', '.join(sorted(options))}.")
+        refuse_options(self.hook_name, options)
         upload = self.create_upload(name)
         post_form(
             self.client,

@@ -15,7 +15,6 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
@@ -34,7 +33,7 @@ from airflow_video_providers.hooks.shotstack.schemas import (
     ShotstackRender,
     ShotstackSource,
 )
-from airflow_video_providers.hooks.uploads import put_stream
+from airflow_video_providers.hooks.uploads import put_stream, refuse_options
 from airflow_video_providers.jobs import JobError, JobState, OutputKind, VideoJob, VideoOutput
 
 STATES = {
@@ -86,11 +85,18 @@ class ShotstackHook(VideoHook):
         """Return what adds the key to a request."""
         return HeaderAuth("x-api-key", self.secret())
 
-    def make_client(self) -> VideoApiClient:
-        """Return a session that reads the vendor's errors."""
-        client = super().make_client()
-        client.error_parser = parse_shotstack_error
-        return client
+    def parse_error(self, body: Any) -> VendorError:
+        """
+        Read Shotstack's error form: ``message``, and ``response`` as a text or with an ``error`` in it.
+
+        ``Forbidden`` alone is what the gateway before the API says of a wrong key.
+        """
+        if not isinstance(body, Mapping) or "response" not in body:
+            error = parse_error(body)
+            return replace(error, cause=VideoApiAuthenticationError) if error.message == "Forbidden" else error
+        response, message = body.get("response"), str(body.get("message") or "")
+        inner = response.get("error") or response.get("message") if isinstance(response, Mapping) else response
+        return VendorError(message=": ".join(part for part in (message, str(inner or "")) if part) or str(body))
 
     @property
     def environment(self) -> str:
@@ -184,8 +190,7 @@ class ShotstackHook(VideoHook):
 
         :raises SourceError: the stream does not hold ``size`` bytes.
         """
-        if options:
-            raise VideoConfigurationError(f"Shotstack's upload knows no option {', '.join(sorted(options))}.")
+        refuse_options(self.hook_name, options)
         upload = self.create_upload()
         if not upload.url:
             raise VideoConfigurationError(f"Shotstack gave upload {upload.id} no link to send the file to.")
@@ -355,17 +360,3 @@ def _with_key(callback: Any, key: str) -> str:
         )
     query = [(name, value) for name, value in query if name != KEY_PARAMETER]
     return urlunsplit(parts._replace(query=urlencode([*query, (KEY_PARAMETER, key)])))
-
-
-def parse_shotstack_error(body: Any) -> VendorError:
-    """
-    Read Shotstack's error form: ``message``, and ``response`` as a text or with an ``error`` in it.
-
-    ``Forbidden`` alone is what the gateway before the API says of a wrong key.
-    """
-    if not isinstance(body, Mapping) or "response" not in body:
-        error = parse_error(body)
-        return replace(error, cause=VideoApiAuthenticationError) if error.message == "Forbidden" else error
-    response, message = body.get("response"), str(body.get("message") or "")
-    inner = response.get("error") or response.get("message") if isinstance(response, Mapping) else response
-    return VendorError(message=": ".join(part for part in (message, str(inner or "")) if part) or str(body))

@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
-from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
     VideoApiAuthenticationError,
+    VideoApiError,
     VideoConfigurationError,
 )
 from airflow_video_providers.hooks import callbacks
@@ -24,10 +24,11 @@ from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_u
 from airflow_video_providers.hooks.common import (
     HeaderAuth,
     created_since,
+    each_readable,
     missing_link,
     oldest_usable,
     pages,
-    readable,
+    poll_by_list,
     search_list,
     state_of,
 )
@@ -68,6 +69,7 @@ class SynthesiaHook(VideoHook):
     default_base_url = "https://api.synthesia.io"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
     hopeless_codes = frozenset({"rejected"})
+    error_causes: ClassVar[Mapping[int, type[VideoApiError]]] = {403: VideoApiAuthenticationError}
     signs_callbacks = True
     callback_window = callbacks.CLOCK_WINDOW
 
@@ -75,12 +77,13 @@ class SynthesiaHook(VideoHook):
         """Return what adds the key to a request: raw, without ``Bearer``."""
         return HeaderAuth("Authorization", self.secret())
 
-    def make_client(self) -> VideoApiClient:
-        """Return a session that knows the vendor's errors: 403 is a wrong key."""
-        client = super().make_client()
-        client.error_parser = parse_synthesia_error
-        client.causes[403] = VideoApiAuthenticationError
-        return client
+    def parse_error(self, body: Any) -> VendorError:
+        """Read Synthesia's error form: ``error``, and ``context`` with more of it."""
+        error = parse_error(body)
+        context = body.get("context") if isinstance(body, Mapping) else None
+        if not isinstance(context, str) or not context:
+            return error
+        return VendorError(message=f"{error.message}: {context}", code=error.code, fields=error.fields)
 
     # ------------------------------------------------------------------ jobs
 
@@ -127,13 +130,8 @@ class SynthesiaHook(VideoHook):
 
         One that the list does not show by then is left out.
         """
-        wanted, found = set(job_ids), dict[str, VideoJob]()
-        for number, video in enumerate(self._listed()):
-            if video is not None and video.id in wanted:
-                found[video.id] = self._to_job(video)
-            if len(found) == len(wanted) or number + 1 >= _PAGES_FOR_ALL * _PAGE:
-                break
-        return found
+        found = poll_by_list(self._listed(), job_ids, id_of=lambda video: video.id, most=_PAGES_FOR_ALL * _PAGE)
+        return {job_id: self._to_job(video) for job_id, video in found.items()}
 
     def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
         """List the videos that were created since then, those of Synthesia's app too: one request for each 100."""
@@ -272,11 +270,8 @@ class SynthesiaHook(VideoHook):
     def _page(self, params: Mapping[str, Any]) -> tuple[list[SynthesiaVideo | None], int | None]:
         """Return the videos of one page, None for one that cannot be read, and where the next page begins."""
         found = self.fetch(dict[str, Any], "GET", "/v2/videos", params=params)
-        listed = found.get("videos")
-        items: list[SynthesiaVideo | None] = []
-        for item in self.client.parse(list[Any], listed, endpoint=_LIST):
-            good, _ = readable(SynthesiaVideo, [item], vendor=self.vendor, endpoint=_LIST)
-            items += good or [None]
+        listed = self.client.parse(list[Any], found.get("videos"), endpoint=_LIST)
+        items = each_readable(SynthesiaVideo, listed, vendor=self.vendor, endpoint=_LIST)
         after = found.get("nextOffset")
         return items, after if isinstance(after, int) and not isinstance(after, bool) else None
 
@@ -305,12 +300,3 @@ class SynthesiaHook(VideoHook):
             updated_at=video.lastUpdatedAt,
             finished_at=video.lastUpdatedAt if state.is_terminal else None,
         )
-
-
-def parse_synthesia_error(body: Any) -> VendorError:
-    """Read Synthesia's error form: ``error``, and ``context`` with more of it."""
-    error = parse_error(body)
-    context = body.get("context") if isinstance(body, Mapping) else None
-    if not isinstance(context, str) or not context:
-        return error
-    return VendorError(message=f"{error.message}: {context}", code=error.code, fields=error.fields)

@@ -23,6 +23,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks import callbacks, common
 from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
+from airflow_video_providers.hooks.uploads import refuse_options
 from airflow_video_providers.hooks.xvid.auth import XvidTokenAuth
 from airflow_video_providers.hooks.xvid.client import XvidClient, missing_rights
 from airflow_video_providers.hooks.xvid.endpoints import XvidEndpoints
@@ -280,8 +281,7 @@ class XvidHook(XvidEndpoints):
 
         if not pipeline_id:
             raise VideoConfigurationError("Xvid stores source media for one pipeline: give its pipeline_id.")
-        if options:
-            raise VideoConfigurationError(f"Xvid's upload takes no {', '.join(sorted(options))}.")
+        refuse_options(self.hook_name, options)
         return upload_file(
             self,
             self.plain_client,

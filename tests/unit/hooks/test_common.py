@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from airflow_video_providers.api.errors import VendorError
 from airflow_video_providers.exceptions import (
+    VideoApiAuthenticationError,
     VideoApiInvalidRequestError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
     VideoOutputNotReadyError,
 )
-from airflow_video_providers.hooks.common import missing_link, oldest_usable, pages
+from airflow_video_providers.hooks.common import each_readable, missing_link, oldest_usable, pages, poll_by_list
 from airflow_video_providers.hooks.schemas import VendorModel
 from airflow_video_providers.jobs import JobState, VideoJob
 from tests.support.local_api import Answer, LocalApi
@@ -187,3 +189,36 @@ def test_a_link_that_is_missing_is_an_error_of_its_own() -> None:
     error = missing_link(job("7", JobState.SUCCEEDED), "download_url", endpoint="GET /jobs/{id}")
     assert isinstance(error, VideoOutputNotReadyError)
     assert "job 7 is succeeded, but the response names no download_url" in str(error)
+
+
+class TestLists:
+    def test_each_item_is_read_in_its_place(self) -> None:
+        items = [{"id": "1"}, {"id": None}, "odd", {"id": "2"}]
+        read = each_readable(Job, items, vendor="acme", endpoint="GET /jobs")
+        assert [item and item.id for item in read] == ["1", None, None, "2"]
+
+    def test_a_list_is_read_until_all_that_is_wanted_is_found(self) -> None:
+        listed = iter([None, *(Job(id=str(number)) for number in range(1000))])
+        found = poll_by_list(listed, ["3", "1"], id_of=lambda job: job.id, most=500)
+        assert sorted(found) == ["1", "3"]
+        assert next(listed) == Job(id="4")
+
+    def test_no_more_of_a_list_is_read_than_that(self) -> None:
+        listed = iter([Job(id=str(number)) for number in range(1000)])
+        assert set(poll_by_list(listed, ["3", "700"], id_of=lambda job: job.id, most=500)) == {"3"}
+        assert next(listed) == Job(id="500")
+
+    def test_nothing_is_read_for_nobody(self) -> None:
+        listed = iter([Job(id="1")])
+        assert poll_by_list(listed, [], id_of=lambda job: job.id, most=500) == {}
+        assert next(listed) == Job(id="1")
+
+
+def test_the_errors_of_a_vendor_are_a_method_and_its_statuses_an_attribute(
+    hook: AcmeHook, local_api: LocalApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AcmeHook, "parse_error", lambda self, body: VendorError(message=body["said"]))
+    monkeypatch.setattr(AcmeHook, "error_causes", {418: VideoApiAuthenticationError})
+    local_api.on("GET", "/jobs/1", Answer(status=418, json={"said": "no tea"}))
+    with pytest.raises(VideoApiAuthenticationError, match="no tea"):
+        hook.fetch(Job, "GET", "/jobs/{id}", id="1")
