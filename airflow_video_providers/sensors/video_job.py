@@ -253,8 +253,8 @@ class VideoJobSensor(LabelledTask, BaseSensorOperator):
         self.label_with(job)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="video_job", value=job.to_xcom())
-        for key, value in link_xcoms(job).items():
-            context["ti"].xcom_push(key=key, value=value)
+            for key, value in link_xcoms(job).items():
+                context["ti"].xcom_push(key=key, value=value)
 
     def _time_out(self, text: str, error: Exception) -> NoReturn:
         text = f"{text} The job goes on: a sensor never cancels."
