@@ -26,6 +26,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from sqlalchemy.orm import configure_mappers
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
@@ -170,6 +171,8 @@ def make_app(teller: Teller | None = None) -> Starlette:
 _teller = Teller(find_hook)
 app = make_app(_teller)
 warm_up()
+# Here, not in the thread: it reads Airflow's models, and would wait for ever for a module whose import waits for it.
+configure_mappers()
 with contextlib.suppress(Exception):  # a database that is away now; what matters is that its models are read
     store.forget_old_news()
 _teller.start()
