@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airflow_video_providers.simulator.callbacks import RECEIVERS, is_receiver
@@ -14,7 +15,7 @@ from airflow_video_providers.simulator.contents import Contents, TooSmallError
 from airflow_video_providers.simulator.faults import CALLBACK, Fault
 from airflow_video_providers.simulator.jobs import Job, job_as_json
 from airflow_video_providers.simulator.same_origin import check_same_origin
-from airflow_video_providers.simulator.vendor import json_answer
+from airflow_video_providers.simulator.vendor import describe, json_answer
 from airflow_video_providers.simulator.vendors import VENDORS
 
 if TYPE_CHECKING:
@@ -86,6 +87,15 @@ def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) 
     """The control application."""
     guard = [Depends(check_same_origin)]
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=guard)
+
+    async def refuse(_: Request, error: Exception) -> Response:
+        # In words: a value that JSON cannot hold, such as NaN, cannot be sent back.
+        if isinstance(error, RequestValidationError):
+            return json_answer({"detail": describe(error)}, 422)
+        return json_answer({"detail": "The request cannot be read"}, 400)
+
+    for kind in (RequestValidationError, UnicodeError, RecursionError):
+        app.add_exception_handler(kind, refuse)
 
     @app.post("/faults")
     async def add_fault(body: FaultRequest) -> Response:

@@ -261,7 +261,7 @@ def test_without_xcoms_none_is_pushed(deferred, simulator):
     job = get_video_hook(CONN_ID).get_job(sensor.job_id)
     event = {"status": "success", "job": job.to_xcom(), "message": None}
     assert sensor.execute_complete(context, event) == sensor.job_id
-    assert pushed == {}
+    assert pushed.keys() <= {"video_job_link"}  # what the button reads
 
 
 @pytest.fixture

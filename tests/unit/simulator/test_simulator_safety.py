@@ -89,6 +89,25 @@ def test_odd_bodies_are_refused(client, body):
     assert 400 <= answer.status_code < 500, answer.text
 
 
+FAULT = '{{"vendor": "colossyan", "operation": "*", "status": {}}}'
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        *(("POST", "faults", FAULT.format(value)) for value in ("NaN", "1e999", "-Infinity", "9" * 5000, '"\\ud800"')),
+        *(("POST", "faults", body) for body in ("[" * 200_000, "{", "null", '{"vendor": "none"}')),
+        ("PATCH", "settings", '{"\\ud800": NaN}'),
+        ("PATCH", "settings", "[" * 200_000),
+        ("POST", "jobs/none", '{"progress": NaN}'),
+    ],
+)
+def test_odd_bodies_of_the_control_api_are_refused(simulator, method, path, body):
+    answer = requests.request(method, f"{simulator.url}/_simulator/{path}", data=body, timeout=30)
+    assert 400 <= answer.status_code < 500, answer.text
+    assert isinstance(answer.json()["detail"], str)
+
+
 def test_a_title_of_any_characters_is_rendered(client, simulator):
     job_id = client.create("\ud800 \x00 ‮ title")
     simulator.move(job_id, finish=True)
