@@ -88,6 +88,20 @@ def test_a_large_file_that_is_cut_and_expires_is_stored_whole(simulator: Simulat
     assert list(tmp_path.iterdir()) == [tmp_path / f"{job_id}.mp4"]
 
 
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_link_that_has_expired_is_minted_again(vendor: str, simulator: Simulator, tmp_path: Path) -> None:
+    job_id = finished(simulator, vendor)
+    simulator.fault(vendor, "download", expired_link=True)
+    (item,) = store(
+        conn_id=f"{vendor}_default", job_id=job_id, destination=f"file://{tmp_path}/film.{{ext}}", outputs=["video"]
+    )
+    data = (tmp_path / "film.mp4").read_bytes()
+    assert (item["size"], frames(data) > 0) == (len(data), True)
+    counts = simulator.counts(vendor)
+    assert counts["downloads"] >= 2  # the refused one, and the file
+    assert counts["bytes"] < 2 * len(data)
+
+
 def test_an_error_page_is_not_stored(simulator: Simulator, tmp_path: Path) -> None:
     job_id = finished(simulator, ONE)
     simulator.fault(ONE, "download", html=True, times=None)
