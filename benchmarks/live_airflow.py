@@ -97,11 +97,17 @@ class Airflow:
                 time.sleep(2)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Call Airflow's REST API."""
+        """Call Airflow's REST API; one that only reads is tried again where a busy machine does not answer in time."""
+        only_reads = method == "GET" or path.endswith("/list")
         for attempt in range(5):
-            response = self.session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=60)
-            if response.status_code < 500:
-                break
+            try:
+                response = self.session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=60)
+            except requests.RequestException:
+                if not only_reads or attempt == 4:
+                    raise
+            else:
+                if response.status_code < 500:
+                    break
             time.sleep(1 + attempt)  # SQLite is busy
         if not response.ok:
             raise RuntimeError(f"{method} {path}: {response.status_code} {response.text[:300]}")
@@ -203,6 +209,7 @@ def make_airflow(
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "6",
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "180",  # on a busy machine, many tasks may start at once
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__API__HOST": "127.0.0.1",

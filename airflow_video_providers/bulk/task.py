@@ -125,6 +125,8 @@ class BulkTask:
         :raises VideoProviderError: what concerns all items.
         """
         self.open()
+        # The event of an earlier try's trigger can arrive after a clear.
+        is_new_try = event is None or self.ledger.last_try != self.task_try.try_number
         generation = self._take_over()
         submitter = Submitter(
             self.hook,
@@ -153,10 +155,10 @@ class BulkTask:
             on_checkpoint=self._checkpoint,
         )
         try:
-            if event is None:
+            if is_new_try:
                 self.manifest.write(self.ledger.entries)
                 self._settle(submitter)
-            window.resume(is_new_try=event is None)
+            window.resume(is_new_try=is_new_try)
             if event is not None:
                 self._take_event(window, event)
             done = window.run(may_leave=may_leave)

@@ -105,6 +105,22 @@ def test_a_trigger_that_gave_up_ends_the_try_unless_the_vendor_answers(tmp_path:
     last.close()
 
 
+def test_the_event_of_an_earlier_trys_trigger_submits_nothing_twice(tmp_path: Path) -> None:
+    """A clear that keeps what runs, and a request whose response nobody read: both are looked for first."""
+    world = SlowWorld()
+    first = deferred(world, tmp_path)
+    first.close()
+    entry = first.ledger.entries[0]
+    assert entry.record is not None
+    entry.state, entry.record = ItemState.PENDING, entry.record.updated(state="intended", job_id=None)
+    first.ledger.touch(0)
+    first.ledger.flush()
+    again = task_of(world, new_hook(world, KeySupport.EXACT, False), tmp_path, 2, max_tries=7, on_clear="failed")
+    assert not again.run({"ended": [], "error": None}, may_leave=True)
+    assert len(world.jobs) == WINDOW
+    again.close()
+
+
 def test_a_resumed_task_writes_the_head_of_the_ledger_alone(tmp_path: Path) -> None:
     world = BulkWorld()
     from airflow_video_providers.bulk.items import read_items
