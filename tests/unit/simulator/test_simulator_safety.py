@@ -9,6 +9,8 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from tests.support.vendors import ONE
+
 
 @pytest.mark.parametrize(
     "headers",
@@ -89,7 +91,7 @@ def test_odd_bodies_are_refused(client, body):
     assert 400 <= answer.status_code < 500, answer.text
 
 
-FAULT = '{{"vendor": "colossyan", "operation": "*", "status": {}}}'
+FAULT = f'{{{{"vendor": "{ONE}", "operation": "*", "status": {{}}}}}}'
 
 
 @pytest.mark.parametrize(
