@@ -55,7 +55,7 @@ def test_each_page_is_in_a_table_of_contents():
 
 def test_every_argument_of_the_operators_is_described(monkeypatch):
     monkeypatch.syspath_prepend(str(DOCS / "_ext"))
-    reference = import_module("reference")
+    reference = import_module("docstrings")
     page = (DOCS / "reference" / "operators.md").read_text()
     operators = [reference.load(path) for path in re.findall(r"^```\{operator\} (\S+)$", page, re.MULTILINE)]
     assert {operator.__module__ for operator in operators} <= public_modules()
