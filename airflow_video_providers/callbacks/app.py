@@ -20,13 +20,11 @@ never called, so that its state has no part in how soon the response comes.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from sqlalchemy.orm import configure_mappers
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
@@ -34,7 +32,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_video_providers.callbacks import store
-from airflow_video_providers.callbacks.connections import Connections, NotHere, find_hook, warm_up
+from airflow_video_providers.callbacks.connections import Connections, NotHere
 from airflow_video_providers.callbacks.events import Teller
 from airflow_video_providers.callbacks.keeper import Keeper
 from airflow_video_providers.callbacks.limits import PerMinute
@@ -166,13 +164,3 @@ def make_app(teller: Teller | None = None) -> Starlette:
     # A vendor may ask with OPTIONS, before it registers an address, whether somebody is there.
     routes = [Route("/{conn_id:path}", receive, methods=["POST"])]
     return Starlette(routes=[*routes, Route("/{conn_id:path}", describe, methods=["OPTIONS"])])
-
-
-_teller = Teller(find_hook)
-app = make_app(_teller)
-warm_up()
-# Here, not in the thread: it reads Airflow's models, and would wait for ever for a module whose import waits for it.
-configure_mappers()
-with contextlib.suppress(Exception):  # a database that is away now; what matters is that its models are read
-    store.forget_old_news()
-_teller.start()

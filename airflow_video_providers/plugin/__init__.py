@@ -54,7 +54,7 @@ class VideoProvidersPlugin(AirflowPlugin):
     name = "video_providers"
     fastapi_apps: list[Any] = [  # noqa: RUF012
         {
-            "app": LazyApp("airflow_video_providers.callbacks.app:app"),
+            "app": LazyApp("airflow_video_providers.callbacks.served:app"),
             "url_prefix": "/video-callbacks",
             "name": "Callbacks of video APIs",
         },

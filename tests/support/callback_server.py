@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -94,3 +97,27 @@ async def run_fuzz(set_env: Any, *, count: int, seed: int) -> tuple[Counter[tupl
     effects = [name for name in left if waited in name]
     effects += [name for name, value in left.items() if name.startswith(DOUBT_PREFIX) and value != doubt]
     return seen, effects, wrong
+
+
+@pytest.fixture
+def callback_server(airflow_db: None) -> Iterator[str]:
+    """Run the app on a free port, below the path at which the API server mounts it; return the base URL."""
+    import uvicorn
+    from airflow.models.variable import Variable
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete, select
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    with create_session() as session:
+        session.execute(delete(Variable))
+        list(session.scalars(select(Variable)))  # the first query of a process makes Airflow read its models
+    app = Starlette(routes=[Mount("/video-callbacks", make_app())])
+    running = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    while not running.started:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
+    running.should_exit = True
+    thread.join(10)

@@ -4,18 +4,13 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 
 import pytest
-import uvicorn
 from airflow.models.variable import Variable
 from airflow.utils.session import create_session
-from sqlalchemy import delete, select
-from starlette.applications import Starlette
-from starlette.routing import Mount
+from sqlalchemy import select
 
-from airflow_video_providers.callbacks.app import make_app
 from airflow_video_providers.callbacks.inbox import digest_of, doubt_name, read_news
 from airflow_video_providers.hooks.base import get_video_hook
 from airflow_video_providers.submission.callback import CallbackPlan
@@ -28,23 +23,6 @@ KEY = "avp-" + "0123456789" * 4
 TAKES = [name for name, hook in HOOKS.items() if hook.takes_callback]
 
 
-@pytest.fixture
-def server(airflow_db):
-    """The app on a free port, below the path at which the API server mounts it."""
-    with create_session() as session:
-        session.execute(delete(Variable))
-    list(variables())
-    app = Starlette(routes=[Mount("/video-callbacks", make_app())])
-    running = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    while not running.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-    running.should_exit = True
-    thread.join(10)
-
-
 def variables():
     with create_session() as session:
         return {each.key: json.loads(each.val) for each in session.scalars(select(Variable))}
@@ -55,9 +33,9 @@ def digests():
 
 
 @pytest.mark.parametrize("vendor", TAKES)
-def test_a_render_that_asks_for_a_callback_is_called_back(vendor, server, simulator, monkeypatch):
+def test_a_render_that_asks_for_a_callback_is_called_back(vendor, callback_server, simulator, monkeypatch):
     fields = simulator.connection(vendor)
-    extra = {"callback_secret": "a secret of 24 characters", "callback_base_url": server}
+    extra = {"callback_secret": "a secret of 24 characters", "callback_base_url": callback_server}
     fields["extra"] = {**fields.get("extra", {}), **extra}
     monkeypatch.setenv("AIRFLOW_CONN_MINE", json.dumps(fields))
     with create_session() as session:
