@@ -96,7 +96,7 @@ class Blows:
         self.left, self.pause = most, pause
         self.struck: Counter[str] = Counter()
         self._next = time.monotonic() + pause
-        (self.store,) = [child.pid for child in psutil.Process().children() if Path(child.cmdline()[0]).name == "weed"]
+        self.store = next(child.pid for child in psutil.Process().children() if child.name() == "weed")
         self._kinds = cycle(
             [
                 ("worker killed", lambda: self._kill("worker:1")),
