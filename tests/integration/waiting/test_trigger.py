@@ -26,6 +26,7 @@ from airflow_video_providers.submission import cancel_in_triggerer as cancelling
 from airflow_video_providers.triggers import video_job
 from airflow_video_providers.triggers.video_job import VideoJobTrigger, job_from_event
 from airflow_video_providers.waiting import in_triggerer as shared_poller
+from airflow_video_providers.waiting import waiter
 from tests.support.simulator import VENDORS
 from tests.support.vendors import HOOKS, LISTED, LONE, ONE, vendors_that
 
@@ -205,7 +206,7 @@ def test_the_deadline_is_kept_even_if_the_vendor_is_down(triggers, simulator):
 
 def test_the_deadline_is_kept_even_if_nobody_may_be_asked(triggers, simulator, monkeypatch):
     monkeypatch.setattr(shared_poller, "_CHECK_DEADLINES", 1.0)
-    monkeypatch.setattr(shared_poller, "_LAST_POLL_SECONDS", 1.0)
+    monkeypatch.setattr(waiter, "_LAST_POLL_SECONDS", 1.0)
     many = triggers(SINGLE, 2, move={"status": "running"}, deadline=time.time() + 4)
     simulator.fault(SINGLE, "status", status=429, retry_after=600, times=None)
     assert {payload["status"] for payload in payloads(many)} == {"timeout"}
