@@ -13,6 +13,7 @@ import json
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,8 +21,7 @@ from airflow.assets.manager import asset_manager
 from airflow.models.asset import AssetModel
 from airflow.models.asset_state_store import AssetStateStoreModel
 from airflow.utils.session import create_session
-from airflow.utils.sqlalchemy import with_row_locks
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from airflow_video_providers.callbacks.inbox import digest_of
@@ -98,27 +98,30 @@ class Teller(threading.Thread):
             due = json.loads(value)["due"]
             if due > time.time():
                 waits.append(due - time.time())
-            elif (entry := _lease(asset_id, key)) is not None:
-                self._tell(asset_id, key, entry)
+            elif (leased := _lease(asset_id, key)) is not None:
+                self._tell(asset_id, key, leased)
         return max(0.5, min(waits))
 
-    def _tell(self, asset_id: int, key: str, entry: dict[str, Any]) -> None:
+    def _tell(self, asset_id: int, key: str, leased: str) -> None:
+        entry = json.loads(leased)
         try:
             hook = self._find_hook(entry["conn_id"])
             job = None if hook is None else hook.get_job(entry["job_id"])
         except VideoApiNotFoundError:
-            _settle(asset_id, key, {**entry, "pending": False, "state": "unknown"})  # the vendor has no such job
+            _settle(
+                asset_id, key, leased, {**entry, "pending": False, "state": "unknown"}
+            )  # the vendor has no such job
             return
         except Exception as error:
             log.warning("The job of a callback to %s was not polled: %s", entry["conn_id"], type(error).__name__)
             job = None
         if job is not None and job.state.is_terminal:
-            _settle(asset_id, key, {**entry, "pending": False, "state": job.state.value}, extra_of(job, entry))
+            _settle(asset_id, key, leased, {**entry, "pending": False, "state": job.state.value}, extra_of(job, entry))
         elif entry["polls"] < len(PAUSES):
             pause = PAUSES[entry["polls"]]
-            _settle(asset_id, key, {**entry, "polls": entry["polls"] + 1, "due": time.time() + pause})
+            _settle(asset_id, key, leased, {**entry, "polls": entry["polls"] + 1, "due": time.time() + pause})
         else:
-            _settle(asset_id, key, None)  # a later callback begins anew
+            _settle(asset_id, key, leased, None)  # a later callback begins anew
 
 
 def extra_of(job: VideoJob, entry: dict[str, Any]) -> dict[str, Any]:
@@ -136,35 +139,45 @@ def extra_of(job: VideoJob, entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _lock(session: Session, asset_id: int, key: str) -> AssetStateStoreModel | None:
-    query = select(AssetStateStoreModel).where(
-        AssetStateStoreModel.asset_id == asset_id, AssetStateStoreModel.key == key
+def _replace(session: Session, asset_id: int, key: str, before: str, after: str | None) -> bool:
+    """Write an entry if nobody has written it since it was read; the database decides between two servers."""
+    place = (
+        AssetStateStoreModel.asset_id == asset_id,
+        AssetStateStoreModel.key == key,
+        AssetStateStoreModel.value == before,
     )
-    row: AssetStateStoreModel | None = session.scalar(with_row_locks(query, session))
-    return row
+    change: Any = (
+        delete(AssetStateStoreModel).where(*place)
+        if after is None
+        else update(AssetStateStoreModel).where(*place).values(value=after)
+    )
+    done: Any = session.execute(change.execution_options(synchronize_session=False))
+    return bool(done.rowcount == 1)
 
 
-def _lease(asset_id: int, key: str) -> dict[str, Any] | None:
-    """Take an entry for a minute; None: another server has it."""
+def _lease(asset_id: int, key: str) -> str | None:
+    """Take an entry for a minute, and return it as it stands then; None: another server has it."""
     with create_session() as session:
-        row = _lock(session, asset_id, key)
-        entry: dict[str, Any] = {} if row is None else json.loads(row.value)
-        if row is None or not entry.get("pending") or entry["due"] > time.time():
+        before: str | None = session.scalar(
+            select(AssetStateStoreModel.value).where(
+                AssetStateStoreModel.asset_id == asset_id, AssetStateStoreModel.key == key
+            )
+        )
+        entry: dict[str, Any] = {} if before is None else json.loads(before)
+        if before is None or not entry.get("pending") or entry["due"] > time.time():
             return None
-        row.value = json.dumps({**entry, "due": time.time() + _LEASE_SECONDS})
-        return entry
+        # Whoever leases it writes another value, also in the same instant.
+        leased = json.dumps({**entry, "due": time.time() + _LEASE_SECONDS, "lease": uuid.uuid4().hex})
+        return leased if _replace(session, asset_id, key, before, leased) else None
 
 
-def _settle(asset_id: int, key: str, entry: dict[str, Any] | None, extra: dict[str, Any] | None = None) -> None:
-    """Write what became of an entry, and its event, in one transaction; not if another server has written it."""
+def _settle(
+    asset_id: int, key: str, leased: str, entry: dict[str, Any] | None, extra: dict[str, Any] | None = None
+) -> None:
+    """Write what became of a leased entry, and its event, in one transaction; not if the lease is over."""
     with create_session() as session:
-        row = _lock(session, asset_id, key)
-        if row is None or not json.loads(row.value).get("pending"):
+        if not _replace(session, asset_id, key, leased, None if entry is None else json.dumps(entry)):
             return
-        if entry is None:
-            session.delete(row)
-            return
-        row.value = json.dumps(entry)
         asset = session.get(AssetModel, asset_id)
         if extra is not None and asset is not None:
             asset_manager.register_asset_change(asset=asset, extra=extra, session=session)
