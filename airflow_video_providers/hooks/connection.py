@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from airflow.sdk import BaseHook
 
+from airflow_video_providers.api.errors import VendorError  # at runtime: the hints of a hook\'s methods are read
 from airflow_video_providers.api.links import is_local
 from airflow_video_providers.api.pacing import shared_pacer
 from airflow_video_providers.api.settings import ClientSettings, header_text, read_settings
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from requests.auth import AuthBase
 
     from airflow_video_providers.api.client import VideoApiClient
-    from airflow_video_providers.api.errors import VendorError
     from airflow_video_providers.exceptions import VideoApiError
 
 log = logging.getLogger(__name__)
