@@ -227,10 +227,11 @@ class JobSubmission:
             self._settle(record)
             return
         try:
-            hook = self.hook if record.conn_id == self.hook.conn_id else get_video_hook(record.conn_id)
+            own = record.conn_id == self.hook.conn_id
+            hook = self.hook if own else get_video_hook(record.conn_id)
             job_id = record.job_id or read_decision(record.key) or self._called_back(record)
             if job_id is None and hook.key_support is KeySupport.EXACT:
-                shown_by = record.intended_at + timedelta(seconds=hook.find_wait)
+                shown_by = record.intended_at + timedelta(seconds=self.find_wait if own else hook.find_wait)
                 wait = (shown_by - datetime.now(timezone.utc)).total_seconds()
                 job = find_submitted(hook, record, record.search or {}, wait=wait)
                 job_id = None if job is None else job.job_id

@@ -279,6 +279,13 @@ def test_a_clear_after_a_crash_before_the_request_is_sent_pays_once(world, caplo
     assert "was not found. If it was submitted, it may still run and be charged" in caplog.text
 
 
+@pytest.mark.parametrize("find_wait", [0.0, 5.0])
+def test_an_outdated_render_is_searched_for_as_long_as_find_wait_says(world, find_wait):
+    crash(world, BEFORE_POST, support=KeySupport.EXACT)
+    submit(world, 2, max_tries=1 + 3, support=KeySupport.EXACT, find_wait=find_wait)
+    assert find_wait - 1 < world.slept <= find_wait
+
+
 def test_a_clear_where_the_vendor_cannot_be_searched_names_the_doubt(world, caplog):
     crash(world, BEFORE_PERSIST)
     assert submit(world, 2, max_tries=1 + 3).job.job_id == "job-2"
