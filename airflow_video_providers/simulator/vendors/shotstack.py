@@ -79,6 +79,9 @@ class _Edit(_Open):
     merge: list[dict[str, Any]] | None = None
     callback: str | None = None
 
+    def clips(self) -> list[dict[str, Any]]:
+        return [clip for track in self.timeline.tracks for clip in track.clips]
+
 
 class _FromTemplate(_Open):
     id: str
@@ -188,7 +191,8 @@ def create_app(world: World, contents: Contents) -> FastAPI:
     async def render(request: Request, environment: str, body: _Edit) -> Response:
         if body.output.format not in LABELS:
             raise RefusedError(400, '"output.format" must be one of [mp4, gif, jpg, png, mp3]')
-        return create(environment, await request.json(), "Timeline")
+        titles = (clip["asset"].get("text") for clip in body.clips() if isinstance(clip.get("asset"), dict))
+        return create(environment, await request.json(), next((str(title) for title in titles if title), "Timeline"))
 
     @app.post("/edit/{environment}/templates/render")
     async def render_template(request: Request, environment: str, body: _FromTemplate) -> Response:
@@ -297,11 +301,8 @@ VENDOR = Vendor(
     error_body=error_body,
     notices=notices,
     example={
-        "timeline": {
-            "tracks": [{"clips": [{"asset": {"type": "title", "text": "{{NAME}}"}, "start": 0, "length": 2}]}]
-        },
+        "timeline": {"tracks": [{"clips": [{"asset": {"type": "title", "text": "{text}"}, "start": 0, "length": 2}]}]},
         "output": {"format": "mp4", "resolution": "sd"},
-        "merge": [{"find": "NAME", "replace": "{text}"}],
     },
     refused={"id": "template-1", "size": "huge"},
     key_headers=("x-api-key",),
