@@ -65,7 +65,7 @@ simulator: $(RUN_STAMP)  ## serve the APIs of all vendors on port 8099
 	@exec $(BIN)/python -m airflow_video_providers.simulator --port 8099
 
 test: $(DEV_STAMP) $(AZURITE)  ## the whole test suite
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-ui: $(DEV_STAMP)  ## a user's way through Airflow's UI in Chromium (5 minutes)
 	$(BIN)/python -m pytest tests/integration/ui -m ui

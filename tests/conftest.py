@@ -9,8 +9,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import pytest
-
 _HOME = Path(tempfile.mkdtemp(prefix="avp-tests-"))
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 
@@ -26,9 +24,3 @@ for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_")]:
     del os.environ[name]
 
 pytest_plugins = [f"tests.support.{path.stem}" for path in sorted((Path(__file__).parent / "support").glob("*.py"))]
-
-
-def pytest_itemcollected(item):
-    """Keep the tests of a file in one process of `--dist loadgroup`, unless they name a group of their own."""
-    if item.get_closest_marker("xdist_group") is None:
-        item.add_marker(pytest.mark.xdist_group(item.path.stem))

@@ -29,9 +29,6 @@ from tests.support.vendors import HOOKS
 
 PAGE = Path(__file__).parents[3] / "docs" / "submission.md"
 
-# The tests of a vendor wait much and cost little: each vendor's may run beside another's.
-GROUPED = [pytest.param(name, marks=pytest.mark.xdist_group(f"what is paid {name}")) for name in HOOKS]
-
 
 def way_of(hook):
     """Return how a lost response of a vendor is resolved, in the words of the table's columns."""
@@ -386,7 +383,7 @@ def test_the_table_and_the_tests_name_the_same_rows_and_ways():
     assert ways <= set(table()["the vendor cannot be reached"])
 
 
-@pytest.mark.parametrize("vendor", GROUPED)
+@pytest.mark.parametrize("vendor", HOOKS)
 @pytest.mark.parametrize("what", HAPPENINGS)
 def test_the_cell(what, vendor, simulator, video_connections, monkeypatch):
     scene = Scene(vendor, simulator, monkeypatch)
