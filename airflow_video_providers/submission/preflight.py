@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
-
-from requests import PreparedRequest
+from typing import TYPE_CHECKING, Any
 
 from airflow_video_providers.exceptions import (
     SubmissionError,
@@ -23,6 +21,9 @@ from airflow_video_providers.exceptions import (
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.requests import check_request_fields
 from airflow_video_providers.jobs import JobCost
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
 
 log = logging.getLogger(__name__)
 

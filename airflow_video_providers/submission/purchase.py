@@ -16,10 +16,9 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowRuntimeError
-from requests import PreparedRequest
 
 from airflow_video_providers.exceptions import (
     SubmissionSupersededError,
@@ -31,6 +30,9 @@ from airflow_video_providers.exceptions import (
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.submission.record import RecordStore, SubmissionRecord
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
 
 log = logging.getLogger(__name__)
 

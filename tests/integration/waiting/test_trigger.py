@@ -21,6 +21,7 @@ from airflow_video_providers.exceptions import (
     VideoPollingError,
 )
 from airflow_video_providers.hooks.base import VideoHook, get_video_hook
+from airflow_video_providers.links import videos_page
 from airflow_video_providers.retry_policy import VideoRetryPolicy
 from airflow_video_providers.submission import cancel_in_triggerer as cancelling
 from airflow_video_providers.triggers import video_job
@@ -268,8 +269,8 @@ def test_success_ends_the_task_from_the_triggerer_with_all_its_xcoms(vendor, tri
     pushed = dict(xcoms.pushed)
     seen = pushed.pop("video_job")
     assert seen["state"] == "succeeded"
-    link = {"video_job_link": seen["page_url"]} if seen.get("page_url") else {}
-    assert pushed == {"return_value": trigger.job["job_id"], **link}
+    link = seen.get("page_url") or videos_page()
+    assert pushed == {"return_value": trigger.job["job_id"], "video_job_link": link}
 
 
 @pytest.mark.parametrize("left", [None, {"job_id": "of the next try"}, "unreadable"])
