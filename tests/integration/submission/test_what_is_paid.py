@@ -195,12 +195,16 @@ def suspended_in_the_pause_after_a_refusal(scene):
     sleep = time.sleep
 
     def suspended(seconds):
+        if scene.world.stored.get(RECORD_KEY, {}).get("state") != "refused":
+            return sleep(seconds)  # the pause that keeps the vendor's rate
         scene.monkeypatch.setattr("time.sleep", sleep)
         scene.one_try()
         scene.world.superseded = True
+        return None
 
     scene.monkeypatch.setattr("time.sleep", suspended)
     scene.one_try()
+    assert scene.number == 2, "the next try has run in the pause"
     scene.world.superseded = False
 
 
