@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import re
 import secrets
 import time
@@ -18,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from airflow_video_providers.simulator.contents import Contents
 from airflow_video_providers.simulator.jobs import Job, Lifecycle
-from airflow_video_providers.simulator.vendor import KEY, Notice, RefusedError, Vendor, json_notice, new_app, new_job
+from airflow_video_providers.simulator.vendor import Notice, RefusedError, Vendor, json_notice, new_app, new_job
 from airflow_video_providers.simulator.vendors.xvid import files as xvid_files
 from airflow_video_providers.simulator.vendors.xvid import resources as xvid_resources
 from airflow_video_providers.simulator.vendors.xvid.answers import (
@@ -30,6 +27,13 @@ from airflow_video_providers.simulator.vendors.xvid.answers import (
     milliseconds,
     reference,
 )
+from airflow_video_providers.simulator.vendors.xvid.authority import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    NO_SCOPE,
+    SCOPES,
+    Authority,
+)
 from airflow_video_providers.simulator.vendors.xvid.files import Count, FileShelf, XvidSettings, outputs_of
 
 if TYPE_CHECKING:
@@ -37,10 +41,6 @@ if TYPE_CHECKING:
 
     from airflow_video_providers.simulator.world import World
 
-CLIENT_ID, CLIENT_SECRET = KEY, "c2ltdWxhdG9y"
-SCOPES = {
-    "me", "mediahub", "mediahub_read", "mediahub_write", "mediahub_submit_jobs", "mediahub_download_files", "autograph"
-}  # fmt: skip
 LIFECYCLE = Lifecycle(
     active=((0, "QUEUED"), (0.1, "PROCESSING")),
     succeeded=((0, "SUCCESS"),),
@@ -48,7 +48,7 @@ LIFECYCLE = Lifecycle(
     queued=frozenset({"QUEUED"}),
 )
 IN_PROGRESS_SECONDS = 15 * 60
-GONE, NO_SCOPE = "0x0050005", "0x0000006"
+GONE = "0x0050005"
 
 
 class _Open(BaseModel):
@@ -80,58 +80,6 @@ class _JobBody(_Open):
 
 class _NewJob(BaseModel):
     job: _JobBody
-
-
-class _Authority:
-    """Who may ask for what: the holder of a living token with a scope for it, or the signer of the URL."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def __call__(self, request: Request) -> None:
-        path = request.url.path.partition("/v1")[2].rstrip("/")
-        if path == "/oauth2/token":
-            return
-        if "signature" in request.query_params:
-            self._check_signature(request)
-            return
-        scheme, _, name = request.headers.get("authorization", "").partition(" ")
-        token = self.world.find_token(name) if scheme.lower() == "bearer" else None
-        if token is None:
-            raise RefusedError(403, "Invalid access token", "0x0000003")
-        self._check_scope(set(token["scopes"]), request.method, path, dict(request.query_params))
-
-    @staticmethod
-    def _check_scope(held: set[str], method: str, path: str, query: dict[str, str]) -> None:
-        """Refuse a call for which no scope was granted; a token that was asked for without scopes may do all."""
-        if not held:
-            return
-        if "mediahub" in held:
-            held |= {"mediahub_read", "mediahub_write"}
-        if (method, path) == ("POST", "/jobs"):
-            enough = {"mediahub_write", "mediahub_submit_jobs"}
-        elif path == "/files/downloads":
-            enough = {"mediahub_read", "mediahub_download_files"}
-        else:
-            enough = {"mediahub_read"} if method == "GET" else {"mediahub_write"}
-        if not held & enough:
-            raise RefusedError(403, f"Insufficient scope: needs {' or '.join(sorted(enough))}", NO_SCOPE)
-        if "autograph_tag" in query and "autograph" not in held:
-            raise RefusedError(403, "Insufficient scope: needs autograph", NO_SCOPE)
-
-    @staticmethod
-    def _check_signature(request: Request) -> None:
-        # Signed are path and query, beginning at /v1/, up to the signature itself.
-        query = request.url.query.split("&signature=")[0]
-        path = request.scope["raw_path"].decode()
-        signed = f"/v1/{path.partition('/v1/')[2]}?{query}"
-        digest = hmac.new(base64.b64decode(CLIENT_SECRET), signed.encode(), hashlib.sha256).hexdigest()
-        good = hmac.compare_digest(digest.encode(), request.query_params["signature"].encode("utf-8", "replace"))
-        if not good or request.query_params.get("client_id") != CLIENT_ID:
-            raise RefusedError(403, "Invalid signature", "0x0000003")
-        expiry = request.query_params.get("expiry_time", "")
-        if re.fullmatch(r"[0-9]{10,15}", expiry) and int(expiry) <= time.time():
-            raise RefusedError(403, "The signed URL has expired", "0x0000003")
 
 
 def register_webhook(world: World, url: str) -> None:
@@ -276,7 +224,7 @@ SORT_KEYS: dict[str, Callable[[Job, float], Any]] = {
 
 def create_app(world: World, contents: Contents) -> FastAPI:
     """The vendor's application; its paths begin after ``/xvid/v1``."""
-    app = new_app(error_answer, dependencies=[Depends(_Authority(world))])
+    app = new_app(error_answer, dependencies=[Depends(Authority(world))])
     shelf = FileShelf(world, contents)
     jobs = _Jobs(world, shelf)
 

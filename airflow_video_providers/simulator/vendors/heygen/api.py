@@ -17,23 +17,18 @@ from airflow_video_providers.simulator.jobs import Job, Lifecycle
 from airflow_video_providers.simulator.settings import Settings
 from airflow_video_providers.simulator.vendor import (
     KEY,
-    Notice,
     RefusedError,
     Replays,
     Vendor,
-    hmac_hex,
     json_answer,
-    json_notice,
     new_app,
     new_job,
 )
+from airflow_video_providers.simulator.vendors.heygen.webhooks import NAME, add_routes, notices, register_webhook
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow_video_providers.simulator.world import World
 
-NAME = "heygen"
 LIFECYCLE = Lifecycle(
     active=((0, "pending"), (0.1, "processing")),
     succeeded=((0, "completed"),),
@@ -42,7 +37,7 @@ LIFECYCLE = Lifecycle(
     queued=frozenset({"pending"}),
 )
 VIDEOS = "/v3/videos"
-UPLOADS, WEBHOOKS, EVENTS = "heygen.uploads", "heygen.webhooks", "heygen.events"
+UPLOADS = "heygen.uploads"
 IN_STATUSES = {"pending": "queued"}
 DAY = 86400.0
 
@@ -91,11 +86,6 @@ class _Upload(_Open):
     size_bytes: int = Field(ge=0)
 
 
-class _Webhook(_Open):
-    url: str
-    events: list[str] | None = None
-
-
 def _authorized(
     x_api_key: Annotated[str | None, Header()] = None, authorization: Annotated[str | None, Header()] = None
 ) -> None:
@@ -117,54 +107,6 @@ def _error_answer(request: Request, error: RefusedError) -> Response:
     if error.code:
         body["error"]["code"] = error.code
     return json_answer(body, error.status)
-
-
-def _signed(secret: str, body: bytes, now: float, event_id: str) -> Mapping[str, str]:
-    return {
-        "heygen-signature": hmac_hex(secret, body),
-        "heygen-timestamp": str(int(now)),
-        "heygen-event-id": event_id,
-    }
-
-
-def _put_webhook(world: World, url: str, events: list[str] | None) -> dict[str, Any]:
-    endpoint_id = uuid.uuid4().hex
-    webhook = {"endpoint_id": endpoint_id, "url": url, "events": events, "secret": uuid.uuid4().hex}
-    world.put(WEBHOOKS, endpoint_id, webhook)
-    return webhook
-
-
-def register_webhook(world: World, url: str) -> str:
-    """Register an address for all events."""
-    return str(_put_webhook(world, url, None)["secret"])
-
-
-def notices(world: World, contents: Contents, job: Job, now: float) -> list[Notice]:
-    """A webhook to each registered address, signed, and one to the request's ``callback_url``, unsigned."""
-    if not job.ended(now):
-        return []
-    done = job.succeeded(now)
-    data: dict[str, Any] = {"video_id": job.job_id, "callback_id": job.request.get("callback_id")}
-    data |= {"url": contents.link(job, "video")} if done else {"msg": (job.error or {}).get("message", "failed")}
-    kind = f"avatar_video.{'success' if done else 'fail'}"
-    content = {"event_type": kind, "event_data": data}
-    due: list[Notice] = []
-    if isinstance(url := job.request.get("callback_url"), str):
-        due.append(json_notice("callback", url, content))
-    for webhook in world.resources[WEBHOOKS].values():
-        if webhook["events"] is None or kind in webhook["events"]:
-            secret, event_id = webhook["secret"], f"{job.job_id}.{webhook['endpoint_id']}"
-            if event_id not in world.resources[EVENTS]:
-                world.put(EVENTS, event_id, {**content, "entity_id": job.job_id})
-            due.append(
-                json_notice(
-                    webhook["endpoint_id"],
-                    webhook["url"],
-                    content,
-                    lambda body, at, secret=secret, event_id=event_id: _signed(secret, body, at, event_id),  # type: ignore[misc]
-                )
-            )
-    return due
 
 
 def shown(world: World, contents: Contents, job: Job, now: float) -> dict[str, Any]:
@@ -368,42 +310,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
         data = {"asset_id": asset_id, "url": url, "mime_type": upload["mime_type"], "size_bytes": upload["size"]}
         return json_answer({"data": {**data, "status": "processing"}})
 
-    @app.post("/v3/webhooks/endpoints")
-    async def create_webhook(body: _Webhook) -> Response:
-        webhook = _put_webhook(world, body.url, body.events)
-        world.watch_active(NAME)
-        return json_answer({"data": {**webhook, "status": "enabled", "created_at": "2026-11-26T00:00:00Z"}})
-
-    @app.get("/v3/webhooks/endpoints")
-    async def get_webhooks() -> Response:
-        found = [
-            {**{name: webhook[name] for name in ("endpoint_id", "url", "events")}, "status": "enabled"}
-            for webhook in world.resources[WEBHOOKS].values()
-        ]
-        return json_answer({"data": found, "has_more": False, "next_token": None})
-
-    @app.post("/v3/webhooks/endpoints/{endpoint_id}/rotate-secret")
-    async def rotate(endpoint_id: str) -> Response:
-        if endpoint_id not in world.resources[WEBHOOKS]:
-            raise RefusedError(404, "The endpoint was not found", "not_found")
-        secret = uuid.uuid4().hex
-        world.put(WEBHOOKS, endpoint_id, {**world.resources[WEBHOOKS][endpoint_id], "secret": secret})
-        return json_answer({"data": {"endpoint_id": endpoint_id, "secret": secret}})
-
-    @app.delete("/v3/webhooks/endpoints/{endpoint_id}")
-    async def delete_webhook(endpoint_id: str) -> Response:
-        world.drop(WEBHOOKS, endpoint_id)
-        return json_answer({"data": {}})
-
-    @app.get("/v3/webhooks/events")
-    async def get_events(event_type: str | None = None, entity_id: str | None = None) -> Response:
-        events = [
-            event
-            for event in world.resources[EVENTS].values()
-            if event_type in (None, event["event_type"]) and entity_id in (None, event["entity_id"])
-        ]
-        return json_answer({"data": events, "has_more": False, "next_token": None})
-
+    add_routes(app, world)
     return app
 
 
