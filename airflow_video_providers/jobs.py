@@ -211,6 +211,24 @@ class VideoJob(BaseModel):
         """Read back what :meth:`to_xcom` wrote."""
         return cls.model_validate(value)
 
+    def to_asset_event(self, conn_id: str) -> dict[str, Any]:
+        """
+        Return the extra of the asset event that tells of the job's end.
+
+        ``duration`` is that of the render, in seconds; None where the vendor does not tell both times.
+        """
+        duration = None
+        if self.created_at is not None and self.finished_at is not None:
+            duration = round((self.finished_at - self.created_at).total_seconds(), 3)
+        return {
+            "conn_id": conn_id,
+            "vendor": self.vendor,
+            "job_id": self.job_id,
+            "state": self.state.value,
+            "name": self.name,
+            "duration": duration,
+        }
+
     @property
     def label(self) -> str:
         """The video's name, or the job's id, with the vendor: what a list of many jobs shows."""

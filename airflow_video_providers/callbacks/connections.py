@@ -19,7 +19,7 @@ KEPT_SECONDS = 30.0
 """How long a connection is not looked up again: so long a new secret may take to count."""
 MOST_KEPT = 256
 MOST_UNKNOWN = 120
-"""Look-ups in a minute, of this process, that find no connection which takes callbacks."""
+"""Look-ups in a minute, of this process, that find no connection which takes callbacks; then no other name is tried."""
 _LONGEST_ID = 250
 _one_at_a_time = threading.Lock()
 
@@ -54,7 +54,7 @@ class Connections:
         """
         until, hook = self._kept.get(conn_id, (0.0, None))
         if time.monotonic() >= until:
-            if self._unknown.is_spent:
+            if hook is None and self._unknown.is_spent:  # one that took callbacks is always looked up again
                 raise NotHere(429, "too many look-ups of connections that take no callbacks")
             hook = await self._look_up(conn_id)
         if hook is None:

@@ -27,7 +27,6 @@ from sqlalchemy.orm import Session
 from airflow_video_providers.callbacks.inbox import digest_of
 from airflow_video_providers.exceptions import VideoApiNotFoundError
 from airflow_video_providers.hooks.base import VideoHook
-from airflow_video_providers.jobs import VideoJob
 
 log = logging.getLogger(__name__)
 
@@ -108,35 +107,19 @@ class Teller(threading.Thread):
             hook = self._find_hook(entry["conn_id"])
             job = None if hook is None else hook.get_job(entry["job_id"])
         except VideoApiNotFoundError:
-            _settle(
-                asset_id, key, leased, {**entry, "pending": False, "state": "unknown"}
-            )  # the vendor has no such job
+            _settle(asset_id, key, leased, {**entry, "pending": False, "state": "unknown"})
             return
         except Exception as error:
             log.warning("The job of a callback to %s was not polled: %s", entry["conn_id"], type(error).__name__)
             job = None
         if job is not None and job.state.is_terminal:
-            _settle(asset_id, key, leased, {**entry, "pending": False, "state": job.state.value}, extra_of(job, entry))
+            ended = {**entry, "pending": False, "state": job.state.value}
+            _settle(asset_id, key, leased, ended, job.to_asset_event(entry["conn_id"]))
         elif entry["polls"] < len(PAUSES):
             pause = PAUSES[entry["polls"]]
             _settle(asset_id, key, leased, {**entry, "polls": entry["polls"] + 1, "due": time.time() + pause})
         else:
             _settle(asset_id, key, leased, None)  # a later callback begins anew
-
-
-def extra_of(job: VideoJob, entry: dict[str, Any]) -> dict[str, Any]:
-    """Return what an event says; ``duration`` is that of the render, in seconds, where the vendor tells both times."""
-    duration = None
-    if job.created_at is not None and job.finished_at is not None:
-        duration = round((job.finished_at - job.created_at).total_seconds(), 3)
-    return {
-        "conn_id": entry["conn_id"],
-        "vendor": job.vendor,
-        "job_id": job.job_id,
-        "state": job.state.value,
-        "name": job.name,
-        "duration": duration,
-    }
 
 
 def _replace(session: Session, asset_id: int, key: str, before: str, after: str | None) -> bool:

@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.hooks.base import VideoHook, aget_video_hook
-from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.jobs import JobState
 from airflow_video_providers.text.redaction import redact
 from airflow_video_providers.waiting.schedule import pause_after_failure
 
@@ -188,19 +188,4 @@ def _ended(hook: VideoHook, conn_id: str, lookback: float) -> list[dict[str, Any
     since = datetime.now(timezone.utc) - timedelta(seconds=lookback)
     jobs = {job.job_id: job for job in hook.get_recent_jobs(since=since) if job.state.is_terminal}
     ordered = sorted(jobs.values(), key=lambda job: (job.finished_at or job.created_at or since, job.job_id))
-    return [payload_of(job, conn_id) for job in ordered]
-
-
-def payload_of(job: VideoJob, conn_id: str) -> dict[str, Any]:
-    """Return what an event says, the same as that of a callback; ``duration`` is that of the render, in seconds."""
-    duration = None
-    if job.created_at is not None and job.finished_at is not None:
-        duration = round((job.finished_at - job.created_at).total_seconds(), 3)
-    return {
-        "conn_id": conn_id,
-        "vendor": job.vendor,
-        "job_id": job.job_id,
-        "state": job.state.value,
-        "name": job.name,
-        "duration": duration,
-    }
+    return [job.to_asset_event(conn_id) for job in ordered]

@@ -239,6 +239,19 @@ def test_many_unknown_connections_are_not_looked_up(calls, monkeypatch):
     assert len(asked) == connections.MOST_UNKNOWN + 1
 
 
+def test_a_connection_that_took_callbacks_is_looked_up_again_whatever_others_ask(calls, monkeypatch):
+    from airflow_video_providers.callbacks import connections
+
+    monkeypatch.setattr(connections, "KEPT_SECONDS", 0.0)
+
+    async def scene(caller):
+        first = await caller.post()
+        bad = [await caller.post(url=f"http://a/video-callbacks/nobody{number}") for number in range(200)]
+        return first, bad[-1], await caller.post()
+
+    assert calls(scene) == (200, 429, 200)
+
+
 def test_a_database_that_is_away_makes_the_vendor_come_again(calls, monkeypatch):
     def away(*_):
         raise OperationalError("INSERT", {}, Exception("the server closed the connection"))

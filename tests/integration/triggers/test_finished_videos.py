@@ -245,13 +245,15 @@ def test_without_a_triggerer_that_shares_it_polls_by_itself(airflow: Simulator) 
     assert asyncio.run(run()).payload["state"] == "succeeded"
 
 
-def test_an_event_says_what_that_of_a_callback_says(airflow: Simulator) -> None:
-    from airflow_video_providers.callbacks.events import extra_of
-
+def test_an_event_says_which_video_has_ended_and_how(airflow: Simulator) -> None:
     job_id = make_job(ONE, "Same")
     airflow.move(job_id, finish=True)
     job = get_video_hook(CONN_ID).get_job(job_id)
-    assert finished_videos.payload_of(job, CONN_ID) == extra_of(job, {"conn_id": CONN_ID})
+    event = job.to_asset_event(CONN_ID)
+    told = (event["conn_id"], event["vendor"], event["job_id"], event["state"], event["name"])
+    assert told == (CONN_ID, job.vendor, job_id, "succeeded", job.name)
+    both = job.created_at is not None and job.finished_at is not None
+    assert (event["duration"] is not None) == both
 
 
 def test_airflow_takes_it_as_a_watcher() -> None:
