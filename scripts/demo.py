@@ -18,7 +18,6 @@ import hashlib
 import json
 import re
 import shutil
-import signal
 import sys
 import time
 from collections import Counter
@@ -39,34 +38,24 @@ RUN = LocalRun("demo", WORK)
 
 def main() -> int:
     """Run the demo and return the exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    return RUN.carry_out(show, interrupted=130)
+
+
+def show() -> None:
+    """Render with every vendor, and print what was stored."""
     started = time.monotonic()
-    try:
-        RUN.stop_started()
-        for folder in (WORK, OUTPUT):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(exist_ok=True)
-        url = RUN.start_simulator(render_seconds=RENDER_SECONDS)
-        env = airflow_environment(url)
-        RUN.say("preparing Airflow's database")
-        RUN.run_airflow(["db", "migrate"], env, "db-migrate")
-        for dag_id in DAGS:
-            run_dag(dag_id, env, url)
-        rows = report(sorted(jobs(url), key=lambda job: job["vendor"]), vendors=set(control(url, "examples")))
-        print_table(rows)
-        RUN.say(f"{len(rows)} files in {OUTPUT}, {time.monotonic() - started:.0f} s in all")
-        return 0
-    except RunError as error:
-        print(f"\ndemo failed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        return 130
-    finally:
-        # A second Ctrl-C must not leave anything running.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        RUN.stop_started()
+    for folder in (WORK, OUTPUT):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(exist_ok=True)
+    url = RUN.start_simulator(render_seconds=RENDER_SECONDS)
+    env = airflow_environment(url)
+    RUN.say("preparing Airflow's database")
+    RUN.run_airflow(["db", "migrate"], env, "db-migrate")
+    for dag_id in DAGS:
+        run_dag(dag_id, env, url)
+    rows = report(sorted(jobs(url), key=lambda job: job["vendor"]), vendors=set(control(url, "examples")))
+    print_table(rows)
+    RUN.say(f"{len(rows)} files in {OUTPUT}, {time.monotonic() - started:.0f} s in all")
 
 
 # ---------------------------------------------------------------- Airflow

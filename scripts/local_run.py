@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,29 @@ class LocalRun:
     def say(self, text: str) -> None:
         """Print one line of progress at once."""
         print(f"[{self.name}] {text}", flush=True)
+
+    def carry_out(self, work: Callable[[], None], *, interrupted: int) -> int:
+        """
+        Do the work of the script, and stop whatever it has started, however it ends; return the exit code.
+
+        :param interrupted: the exit code after Ctrl-C.
+        """
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        try:
+            self.stop_started()
+            work()
+            return 0
+        except RunError as error:
+            print(f"\n{self.name} failed: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("\nstopping ...", file=sys.stderr)
+            return interrupted
+        finally:
+            # A second Ctrl-C must not leave anything running.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            self.stop_started()
 
     def start(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
         """

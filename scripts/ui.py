@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -47,38 +46,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--render-seconds", type=float, default=20, help="how long a render takes (default: 20)")
     parser.add_argument("--no-run", action="store_true", help="start no first run")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        RUN.stop_started()
-        shutil.rmtree(WORK, ignore_errors=True)
-        VIDEOS.mkdir(parents=True)
-        simulator = RUN.start_simulator(render_seconds=options.render_seconds)
-        port = options.port or (8080 if is_free(8080) else free_port())
-        env, address = standalone_environment(WORK, port, ROOT / "dags"), f"http://127.0.0.1:{port}"
-        prepare(env, simulator)
-        server = RUN.airflow(["standalone"], env, WORK / "airflow.log")
-        RUN.say("starting Airflow (about a minute)")
-        headers = wait_until_ready(address, server)
-        if not options.no_run:
-            trigger(address, headers)
-        RUN.say(f"Airflow's UI:    {address}")
-        RUN.say(f"the Videos page: {address}/plugin/videos")
-        RUN.say(f"the vendors:     {simulator}")
-        RUN.say("Ctrl-C stops all.")
-        if server.wait():
-            raise RunError(f"Airflow has stopped; see {WORK / 'airflow.log'}")
-        return 0
-    except RunError as error:
-        print(f"\nui failed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nstopping ...", file=sys.stderr)
-        return 0
-    finally:
-        # A second Ctrl-C must not leave anything running.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        RUN.stop_started()
+    return RUN.carry_out(lambda: serve(options), interrupted=0)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Start all, and wait until Airflow ends."""
+    shutil.rmtree(WORK, ignore_errors=True)
+    VIDEOS.mkdir(parents=True)
+    simulator = RUN.start_simulator(render_seconds=options.render_seconds)
+    port = options.port or (8080 if is_free(8080) else free_port())
+    env, address = standalone_environment(WORK, port, ROOT / "dags"), f"http://127.0.0.1:{port}"
+    prepare(env, simulator)
+    server = RUN.airflow(["standalone"], env, WORK / "airflow.log")
+    RUN.say("starting Airflow (about a minute)")
+    headers = wait_until_ready(address, server)
+    if not options.no_run:
+        trigger(address, headers)
+    RUN.say(f"Airflow's UI:    {address}")
+    RUN.say(f"the Videos page: {address}/plugin/videos")
+    RUN.say(f"the vendors:     {simulator}")
+    RUN.say("Ctrl-C stops all.")
+    if server.wait():
+        raise RunError(f"Airflow has stopped; see {WORK / 'airflow.log'}")
 
 
 def is_free(port: int) -> bool:
