@@ -34,7 +34,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 import psutil  # noqa: E402
 import psycopg2  # noqa: E402
 from known_vendors import vendor_with_list  # noqa: E402
-from live_airflow import Airflow, cpu_seconds, make_airflow, postgres  # noqa: E402
+from live_airflow import SETTINGS, Airflow, cpu_seconds, make_airflow, postgres  # noqa: E402
 
 from tests.support.s3 import S3Server, make_bucket, run_s3_server  # noqa: E402
 from tests.support.simulator import VENDORS, Simulator  # noqa: E402
@@ -76,18 +76,6 @@ class Bench:
         """Return how many requests the vendor has had."""
         return self.simulator.counts(self.vendor)
 
-    def begin(self, dag_id: str, conf: dict[str, Any]) -> str:
-        """Start a run of a DAG, as soon as Airflow knows the DAG."""
-        end = time.monotonic() + 300
-        while True:
-            try:
-                body = {"logical_date": None, "conf": conf}
-                return str(self.airflow.call("POST", f"dags/{dag_id}/dagRuns", body)["dag_run_id"])
-            except RuntimeError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(3)
-
     def wait(self, dag_id: str, run_id: str, seconds: float) -> str:
         """Wait until a run has ended, and return its state."""
         end = time.monotonic() + seconds
@@ -127,7 +115,7 @@ class Bench:
             conf = {"requests": self.put_requests(count)}
         rows, before, began = self.count_rows(), sum(cpu_seconds(self.airflow).values()), time.monotonic()
         with watch_memory(self.airflow) as memory:
-            run_id = self.begin(dag_id, conf)
+            run_id = self.airflow.trigger(dag_id, conf=conf)
             state = self.wait(dag_id, run_id, seconds=7200)
         elapsed = time.monotonic() - began
         used = sum(cpu_seconds(self.airflow).values()) - before - self.idle * elapsed
@@ -198,10 +186,7 @@ def live(vendor: str, windows: list[int]) -> Iterator[Bench]:
             "BENCH_WINDOWS": ",".join(map(str, {1, *windows})),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
             "AIRFLOW__CORE__PARALLELISM": "8",
-            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
+            **SETTINGS,
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "5",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
         }
@@ -219,7 +204,7 @@ def live(vendor: str, windows: list[int]) -> Iterator[Bench]:
 
 def lag_while(bench: Bench, path: Path) -> str:
     """Begin to measure the loop of the triggerer."""
-    run_id = bench.begin("lag", {"path": str(path), "seconds": 7200})
+    run_id = bench.airflow.trigger("lag", conf={"path": str(path), "seconds": 7200})
     end = time.monotonic() + 120
     while not path.exists() and time.monotonic() < end:
         time.sleep(1)

@@ -36,6 +36,7 @@ from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.sdk.execution_time.context import ConnectionAccessor
 
 from airflow_video_providers.hooks.base import VideoHook, get_video_hook
+from benchmarks.pauses import short_pauses
 from benchmarks.transfer_servers import MB, start, write_mp4
 from tests.support import s3 as s3_server
 from tests.support.simulator import VENDORS, Simulator
@@ -216,24 +217,13 @@ def store() -> Iterator[tuple[str, Any]]:
             process.wait()
 
 
-@contextlib.contextmanager
-def short_pauses() -> Iterator[None]:
-    """Cut the pauses of the clients short."""
-    sleep = time.sleep
-    time.sleep = lambda seconds: sleep(min(seconds, 2))
-    try:
-        yield
-    finally:
-        time.sleep = sleep
-
-
 def main() -> None:
     """Measure, and print the tables."""
     logging.disable(logging.CRITICAL)
     ExecutorSafeguard.test_mode = True  # the operators run here, not in a worker
     simulator = Simulator("--port", "0")
     try:
-        with store() as (endpoint, client), short_pauses():
+        with store() as (endpoint, client), short_pauses(2):
             fields = VENDORS[VENDOR].connection_to(simulator.url)
             secret = {"login": s3_server.KEY, "password": s3_server.SECRET}
             for conn_id, connection in {

@@ -39,7 +39,7 @@ from airflow.sdk.module_loading import import_string
 
 from airflow_video_providers.get_provider_info import get_provider_info
 from airflow_video_providers.hooks.base import VideoHook, get_video_hook
-from benchmarks.live_airflow import Airflow, make_airflow, postgres
+from benchmarks.live_airflow import SETTINGS, Airflow, make_airflow, postgres
 from tests.support.simulator import VENDORS, Simulator
 
 DAGS = Path(__file__).parent / "callback_dags"
@@ -73,10 +73,7 @@ def live(simulator: Simulator, vendor: str) -> Iterator[Airflow]:
             "BENCH_CONN_ID": f"{vendor}_default",
             "BENCH_CONN_TYPE": vendor,
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
-            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
+            **SETTINGS,
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "60",
         }
         airflow = make_airflow(home, DAGS, settings)
@@ -106,8 +103,7 @@ def bench_waits(airflow: Airflow, simulator: Simulator, vendor: str) -> None:
     """End renders one after another; print the time from each callback to the success of its task."""
     texts = [f"render {number}" for number in range(WAITS)]
     conf = {"requests": [VENDORS[vendor].request(text) for text in texts]}
-    _wait_for(lambda: "renders" in {dag["dag_id"] for dag in airflow.call("GET", "dags?limit=100")["dags"]})
-    run = airflow.call("POST", "dags/renders/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
+    run = airflow.trigger("renders", conf=conf)
     path = f"dags/renders/dagRuns/{run}/taskInstances"
     _wait_for(lambda: _states(airflow, path)["deferred"] == WAITS, 600)
     time.sleep(15)

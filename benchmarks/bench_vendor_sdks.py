@@ -18,8 +18,7 @@ import logging
 import os
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +34,7 @@ from airflow_video_providers.exceptions import VideoProviderError
 from airflow_video_providers.hooks.base import get_video_hook
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.retry_policy import VideoRetryPolicy
+from benchmarks.pauses import short_pauses
 from tests.support.simulator import VENDORS, Simulator
 from tests.support.submission import World, context_of
 
@@ -180,17 +180,6 @@ class Bench:
         return [vendor, "this package", *cells]
 
 
-@contextlib.contextmanager
-def short_pauses() -> Iterator[None]:
-    """Cut every pause of this process short."""
-    sleep = time.sleep
-    time.sleep = lambda seconds: sleep(min(seconds, 0.01))
-    try:
-        yield
-    finally:
-        time.sleep = sleep
-
-
 def main() -> None:
     """Measure every vendor, and print the table."""
     logging.disable(logging.CRITICAL)
@@ -201,7 +190,7 @@ def main() -> None:
             fields = simulator.connection(vendor)
             fields["extra"] = {**fields.get("extra", {}), "read_timeout": TIMEOUT}
             os.environ[f"AIRFLOW_CONN_{vendor.upper()}_DEFAULT"] = json.dumps(fields)
-        with short_pauses():
+        with short_pauses(0.01):
             bench = Bench(simulator)
             rows = [bench.sdk_row(sdk) for sdk in SDKS if sdk.vendor in VENDORS]
             rows += [bench.own_row(vendor) for vendor in VENDORS]

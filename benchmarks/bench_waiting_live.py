@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from airflow_video_providers.hooks.base import get_video_hook
 from benchmarks.known_vendors import vendor_with_list
-from benchmarks.live_airflow import Airflow, cpu_seconds, make_airflow, postgres
+from benchmarks.live_airflow import SETTINGS, Airflow, cpu_seconds, make_airflow, postgres
 from tests.support.simulator import VENDORS, Simulator
 
 DAGS = Path(__file__).parent / "waiting_dags"
@@ -52,10 +52,7 @@ def live(simulator: Simulator) -> Iterator[Airflow]:
             "BENCH_CONN_ID": f"{VENDOR}_default",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
             "AIRFLOW__CORE__PARALLELISM": "8",
-            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "1000",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
+            **SETTINGS,
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
         }
         airflow = make_airflow(home, DAGS, settings)
@@ -78,17 +75,6 @@ def submit(simulator: Simulator, count: int) -> list[str]:
         return [
             job.job_id for job in threads.map(lambda _: hook.submit_job(VENDORS[VENDOR].request("bench")), range(count))
         ]
-
-
-def begin(airflow: Airflow, dag_id: str, jobs: list[str]) -> str:
-    """Start a run of a DAG that waits for jobs, as soon as Airflow knows the DAG."""
-    end = time.monotonic() + 180
-    while dag_id not in {dag["dag_id"] for dag in airflow.call("GET", "dags?limit=100")["dags"]}:
-        if time.monotonic() > end:
-            raise RuntimeError(f"Airflow does not find {dag_id}")
-        time.sleep(2)
-    run = airflow.call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": {"jobs": jobs}})
-    return str(run["dag_run_id"])
 
 
 def instances(airflow: Airflow, dag_id: str, run_id: str) -> list[dict[str, Any]]:
@@ -117,7 +103,7 @@ def bench_cpu(simulator: Simulator, jobs: int = 50, render: float = 120) -> list
     """Measure the CPU of 50 waits of 120 s in two ways, above the same Airflow idle for the same time."""
     rows = []
     with live(simulator) as airflow:
-        begin_idle = begin(airflow, "waits_deferrable", [])  # the first run warms all parts up
+        begin_idle = airflow.trigger("waits_deferrable", conf={"jobs": []})  # the first run warms all parts up
         wait_for_run(airflow, "waits_deferrable", begin_idle)
         time.sleep(20)
         before, began = cpu_seconds(airflow), time.monotonic()
@@ -131,7 +117,7 @@ def bench_cpu(simulator: Simulator, jobs: int = 50, render: float = 120) -> list
                 ids = submit(simulator, jobs)
                 counts = simulator.counts(VENDOR)
                 before, began = cpu_seconds(airflow), time.monotonic()
-                run_id = begin(airflow, f"{name}_{way}", ids)
+                run_id = airflow.trigger(f"{name}_{way}", conf={"jobs": ids})
                 state = wait_for_run(airflow, f"{name}_{way}", run_id)
                 seconds = time.monotonic() - began
                 used = cpu_seconds(airflow) - before
@@ -166,7 +152,7 @@ def bench_storm(simulator: Simulator) -> list[dict[str, Any]]:
         burner = "while True: pass"
         burners = [subprocess.Popen([sys.executable, "-c", burner]) for _ in range(2)]
         try:
-            runs = {way: begin(airflow, f"waits_{way}", jobs) for way, jobs in ids.items()}
+            runs = {way: airflow.trigger(f"waits_{way}", conf={"jobs": jobs}) for way, jobs in ids.items()}
             end = time.monotonic() + 600
             while time.monotonic() < end:
                 states = Counter(one["state"] for one in instances(airflow, "waits_deferrable", runs["deferrable"]))
@@ -207,7 +193,7 @@ def bench_timeouts(simulator: Simulator) -> list[dict[str, Any]]:
         (job_id,) = submit(simulator, 1)
         for way in ("reschedule", "poke", "deferrable"):
             dag_id = f"times_out_{way}"
-            run_id = begin(airflow, dag_id, [job_id])
+            run_id = airflow.trigger(dag_id, conf={"jobs": [job_id]})
             wait_for_run(airflow, dag_id, run_id)
             (one,) = instances(airflow, dag_id, run_id)
             path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/wait/logs/{one['try_number']}?map_index=0"

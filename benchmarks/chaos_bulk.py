@@ -96,7 +96,7 @@ class BulkPhase:
                 if task.case.fault:
                     self.simulator.fault(task.vendor.name, "create", times=1, after=1, **task.case.fault)
         for case in self.cases:
-            self.trigger(case.dag_id)
+            self.airflow.trigger(case.dag_id, run_id=self.run_id)
         seen, changed = None, time.monotonic()
         while True:
             if dead := self.airflow.start_dead():
@@ -119,21 +119,6 @@ class BulkPhase:
             time.sleep(3)  # what a triggerer cancels, it cancels soon after the end
             self.read()
         return self.tasks
-
-    def trigger(self, dag_id: str) -> None:
-        """Start a run as soon as the DAG is known."""
-        end = time.monotonic() + 240
-        while True:
-            try:
-                self.airflow.call("PATCH", f"dags/{dag_id}", {"is_paused": False})
-                self.airflow.call("POST", f"dags/{dag_id}/dagRuns", {"dag_run_id": self.run_id, "logical_date": None})
-                return
-            except RuntimeError as error:
-                if " 409 " in str(error):
-                    return  # the response to the request before was lost
-                if time.monotonic() > end:
-                    raise
-                time.sleep(3)
 
     def read(self) -> None:
         """Read the states of all task instances, all jobs and all manifests."""

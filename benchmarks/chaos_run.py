@@ -68,7 +68,7 @@ class Phase:
         """Trigger, disturb, wait."""
         self.prepare()
         for case in self.cases:
-            self.trigger(case.dag_id)
+            self.airflow.trigger(case.dag_id, run_id=self.run_id)
         seen, changed = None, time.monotonic()
         while True:
             if dead := self.airflow.start_dead():
@@ -115,19 +115,6 @@ class Phase:
                 if "extra" in fields:
                     fields["extra"] = json.dumps(fields["extra"])
                 self.airflow.call("POST", "connections", {"connection_id": task.order.conn_id, **fields})
-
-    def trigger(self, dag_id: str) -> None:
-        """Start a run as soon as the DAG is known."""
-        end = time.monotonic() + 180
-        while True:
-            try:
-                self.airflow.call("PATCH", f"dags/{dag_id}", {"is_paused": False})
-                self.airflow.call("POST", f"dags/{dag_id}/dagRuns", {"dag_run_id": self.run_id, "logical_date": None})
-                return
-            except RuntimeError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(3)
 
     def read(self) -> None:
         """Read the states of all task instances and all jobs."""

@@ -33,17 +33,9 @@ class Run:
 
     def trigger(self, dags: tuple[str, ...]) -> None:
         """Start a run of each DAG as soon as it is known."""
-        self.dags, end = dags, time.monotonic() + 300
+        self.dags = dags
         for dag_id in dags:
-            while True:
-                try:
-                    body = {"dag_run_id": self.run_id, "logical_date": None}
-                    self.airflow.call("POST", f"dags/{dag_id}/dagRuns", body)
-                    break
-                except RuntimeError:
-                    if time.monotonic() > end:
-                        raise
-                    time.sleep(3)
+            self.airflow.trigger(dag_id, run_id=self.run_id)
 
     def instances(self) -> list[dict[str, Any]]:
         """Return all task instances."""
