@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from airflow.sdk import BaseHook
 
-from airflow_video_providers.api.errors import VendorError  # at runtime: the hints of a hook\'s methods are read
+from airflow_video_providers.api.errors import VendorError  # at runtime: the hints of a hook's methods are read
 from airflow_video_providers.api.links import is_local
 from airflow_video_providers.api.pacing import shared_pacer
 from airflow_video_providers.api.settings import ClientSettings, header_text, read_settings
