@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, HTTPException
 from fastapi.responses import HTMLResponse
 
 from airflow_video_providers.simulator.jobs import job_as_json
-from airflow_video_providers.simulator.same_origin import check_same_origin
+from airflow_video_providers.simulator.same_origin import check_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ STYLE = (
 
 def create_router(world: World, contents: Contents, vendors: Mapping[str, Vendor]) -> APIRouter:
     """Return the pages."""
-    router = APIRouter(dependencies=[Depends(check_same_origin)])
+    router = APIRouter(dependencies=[Depends(check_page)])
 
     @router.get("/")
     async def show_renders() -> HTMLResponse:
@@ -66,7 +66,10 @@ def create_router(world: World, contents: Contents, vendors: Mapping[str, Vendor
         )
         # Titles come from requests: whatever they hold, nothing is run and nothing is loaded from elsewhere.
         origin = world.media_origin
-        policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src {origin}; media-src {origin}"
+        policy = (
+            f"default-src 'none'; style-src 'unsafe-inline'; img-src {origin}; media-src {origin}; "
+            "frame-ancestors 'none'"
+        )
         headers = {"content-security-policy": policy, "referrer-policy": "no-referrer", "cache-control": "no-store"}
         return HTMLResponse(f"{text}</head><body><h1>{title}</h1>{body}</body></html>", headers=headers)
 

@@ -32,6 +32,22 @@ def test_other_sites_pages_reach_neither_control_nor_pages(simulator, headers):
     assert requests.get(f"{simulator.url}/", headers={"host": f"localhost:{port}"}, timeout=20).status_code == 200
 
 
+LINK = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+
+
+@pytest.mark.parametrize("site", ["same-site", "cross-site"])
+def test_a_link_of_another_page_leads_to_the_pages_and_to_no_control(client, simulator, site):
+    # Airflow's UI has such links: it is the same host on another port.
+    headers, page = {"sec-fetch-site": site}, f"{simulator.url}/renders/{client.vendor}/{client.create('Ada')}"
+    followed = requests.get(page, headers=headers | LINK, timeout=20)
+    assert followed.status_code == 200
+    assert "<h1>Ada</h1>" in followed.text
+    assert "frame-ancestors 'none'" in followed.headers["content-security-policy"]
+    for other in ({"sec-fetch-dest": "iframe"}, {"sec-fetch-mode": "no-cors"}, {"host": "evil.example"}):
+        assert requests.get(page, headers=headers | LINK | other, timeout=20).status_code == 403
+    assert requests.get(f"{simulator.url}/_simulator/jobs", headers=headers | LINK, timeout=20).status_code == 403
+
+
 def test_the_pages_show_renders_and_run_nothing(any_client, simulator):
     assert "No render" in requests.get(f"{simulator.url}/", timeout=20).text
     client, title = any_client, '<script>alert("x")</script>&'
