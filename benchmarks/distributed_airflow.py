@@ -101,7 +101,7 @@ def make_distributed(home: Path, dags: Path, settings: Mapping[str, str], databa
         "AIRFLOW__CORE__PARALLELISM": "64",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
         "AIRFLOW__CELERY__BROKER_URL": broker,
-        "AIRFLOW__CELERY__RESULT_BACKEND": "db+" + database.replace("+psycopg2", ""),
+        "AIRFLOW__CELERY__RESULT_BACKEND": "db+" + database,
         "AIRFLOW__CELERY__WORKER_ENABLE_REMOTE_CONTROL": "True",
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
         "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "15",

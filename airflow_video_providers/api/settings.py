@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ _LONGEST = 7 * 86400.0
 _SHORTEST_SECRET = 16
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # requests' own; one that is not there is an error
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _STORES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # Python's own; one that is not there is ignored, as Python does
 
 
@@ -151,12 +153,10 @@ class ClientSettings(BaseModel):
 
         :raises VideoConfigurationError: the CA bundle does not exist.
         """
-        from requests.utils import get_environ_proxies  # not at DAG parse time
-
         return {
             "timeout": (self.connect_timeout, self.read_timeout),
             "verify": self._verified_by(https=url.startswith("https:")),
-            "proxies": {"http": self.proxy, "https": self.proxy} if self.proxy else get_environ_proxies(url),
+            "proxies": {"http": self.proxy, "https": self.proxy} if self.proxy else _find_proxies(url),
         }
 
     def _verified_by(self, *, https: bool) -> bool | str:
@@ -173,6 +173,20 @@ class ClientSettings(BaseModel):
                 return path
         stores = (os.environ.get(name) for name in _STORES)
         return next((path for path in stores if path and os.path.exists(path)), True)
+
+
+def _find_proxies(url: str) -> dict[str, str]:
+    """Return the environment's proxies for a URL; read once for each host, unless the variables change."""
+    parts = urlsplit(url)
+    values = tuple(os.environ.get(name) for name in (*_PROXIES, *map(str.upper, _PROXIES)))
+    return dict(_read_proxies(f"{parts.scheme}://{parts.netloc}", values))
+
+
+@lru_cache(maxsize=64)
+def _read_proxies(url: str, values: tuple[str | None, ...]) -> dict[str, str]:
+    from requests.utils import get_environ_proxies  # not at DAG parse time
+
+    return get_environ_proxies(url)
 
 
 def check_base_url(url: str, vendor: str) -> None:

@@ -47,6 +47,7 @@ class ItemFiles:
         self._stores: dict[tuple[str, str | None, str], ObjectStore] = {}
         self._rules = DeliveryRules(
             if_exists=if_exists,
+            log_level=logging.DEBUG,  # the task tells how many there are, once a minute
             download=DownloadSettings(
                 client=hook.settings,
                 streams=streams,

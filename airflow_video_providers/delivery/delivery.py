@@ -82,6 +82,7 @@ class DeliveryRules:
         with a warning, as long as its length proves that it is whole.
     :param attributes: what is set on the objects; an empty content type means that of the file.
     :param download: patience, ranges, timeouts.
+    :param log_level: of the line that tells of a stored file.
     """
 
     if_exists: str = "skip"
@@ -89,6 +90,7 @@ class DeliveryRules:
     checks: Checks = "strict"
     attributes: ObjectAttributes = ObjectAttributes(content_type="")  # noqa: RUF009  # frozen
     download: DownloadSettings = DownloadSettings()  # noqa: RUF009  # frozen
+    log_level: int = logging.INFO
 
 
 class Delivery:
@@ -156,7 +158,9 @@ class Delivery:
                 raise DestinationExistsError("an object is already there, and it is not this output's file")
             log.info("%s is there, but is not this output's file: it will be replaced", target.uri)
             return None
-        log.info("%s is already there, whole (%d bytes): nothing to transfer", target.uri, stored.size)
+        log.log(
+            self.rules.log_level, "%s is already there, whole (%d bytes): nothing to transfer", target.uri, stored.size
+        )
         return self._result(stored.size, target.digest_of(stored), target.media_type_of(stored))
 
     def _transfer(self) -> DeliveredFile:
@@ -178,7 +182,7 @@ class Delivery:
 
     def _stream(self, check: FileCheck) -> tuple[StoredObject, str]:
         source = partial(make_source, self.output, self.refresh, self.rules.download)
-        flow = Flow(source, self._target, check, self.pool)
+        flow = Flow(source, self._target, check, self.pool, log_level=self.rules.log_level)
         try:
             return flow.run(), flow.media_type
         finally:

@@ -36,9 +36,19 @@ class Flow:
     :param target: what is written.
     :param check: decides whether it is published.
     :param pool: lends the memory.
+    :param log_level: of the line that tells of a stored file.
     """
 
-    def __init__(self, make_source: MakeSource, target: Target, check: FileCheck, pool: BufferPool) -> None:
+    def __init__(
+        self,
+        make_source: MakeSource,
+        target: Target,
+        check: FileCheck,
+        pool: BufferPool,
+        *,
+        log_level: int = logging.INFO,
+    ) -> None:
+        self.log_level = log_level
         self.target, self.check, self.pool = target, check, pool
         self.progress = Progress(target.uri)
         self.source = make_source(self._digest_so_far, self.progress.add)
@@ -173,7 +183,8 @@ class Flow:
 
     def _tell(self, started: float) -> None:
         size, seconds = self.check.size, max(time.monotonic() - started, 1e-6)
-        log.info(
+        log.log(
+            self.log_level,
             "Stored %s in %.1f s, %s/s · %s · %s",
             amount(size), seconds, amount(size / seconds), self.target.uri, self.source.describe(),
         )  # fmt: skip

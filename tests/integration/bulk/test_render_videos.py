@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -103,6 +104,24 @@ def test_each_item_is_paid_once_and_delivered_whole(
             (stream,) = container.streams.video
             assert sum(1 for _ in container.decode(stream)) == stream.frames > 0
     assert not [path for path in tmp_path.rglob("*") if ".part" in path.name]
+
+
+def test_the_log_does_not_grow_with_the_items(
+    run: Any, video_connections: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    video_connections.settings(render_seconds=1)
+    lines = []
+    for count in (1, 4):
+        caplog.clear()
+        ti = run(
+            conn_id=f"{LISTING}_default",
+            requests=requests_of(LISTING, count),
+            destination=f"{(tmp_path / str(count)).as_uri()}/{{id}}.{{ext}}",
+        )
+        assert ti.state == "success"
+        ours = [record for record in caplog.records if record.name.startswith("airflow_video_providers.")]
+        lines.append([record.getMessage() for record in ours if record.levelno >= logging.INFO])
+    assert len(lines[0]) == len(lines[1]), lines
 
 
 def test_failures_are_named_and_above_the_limit_the_task_fails(

@@ -470,6 +470,23 @@ class TestTls:
         assert ClientSettings().for_request("https://api.example")["verify"] is True
 
 
+def test_the_proxies_of_the_environment_are_read_once_for_each_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "near.example")
+    reads: list[str] = []
+    read = requests.utils.get_environ_proxies
+    monkeypatch.setattr(requests.utils, "get_environ_proxies", lambda url: reads.append(url) or read(url))
+    settings = ClientSettings()
+    for _ in range(3):
+        assert (
+            settings.for_request("https://far.example/v1/jobs?a=1")["proxies"]["https"] == "http://proxy.example:3128"
+        )
+        assert settings.for_request("https://near.example/v1/jobs")["proxies"] == {}
+    assert reads == ["https://far.example", "https://near.example"]
+    monkeypatch.setenv("HTTPS_PROXY", "http://other.example:3128")
+    assert settings.for_request("https://far.example/v1")["proxies"]["https"] == "http://other.example:3128"
+
+
 def test_a_dead_proxy_has_sent_nothing_on(dead_url: str, naps: list[float]) -> None:
     client = make_client("http://api.invalid", proxy=dead_url, retry_deadline=0.01)
     with pytest.raises(VideoApiUnavailableError, match="could not connect") as caught:
