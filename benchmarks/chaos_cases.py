@@ -26,7 +26,11 @@ class Case:
     :param strike: the point at which something happens to the first try.
     :param blow: what happens there: ``kill`` (the worker dies by SIGKILL), ``suspend`` (the worker stops until the next
         try has submitted) or ``hold`` (the task waits until the harness has gone on).
-    :param fault: what the simulator does to the request that creates the job.
+    :param fault: what the simulator does to requests of ``operation``, once a task where the case is not ``suspend``.
+    :param operation: the simulator's name of these requests: that which creates the job, unless given.
+    :param limit: requests a second beyond which the simulator refuses, in the vendor's own form.
+    :param stores: whether a second task stores the video.
+    :param proof: a count of the simulator, and how much of it a task causes at least where the case has happened.
     :param action: what the harness does to the task once its job runs.
     :param arguments: of the operator.
     :param changes: whether each try has another request.
@@ -45,6 +49,10 @@ class Case:
     strike: str | None = None
     blow: str = "kill"
     fault: dict[str, Any] | None = None
+    operation: str = "create"
+    limit: float | None = None
+    stores: bool = False
+    proof: tuple[str, float] | None = None
     action: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     changes: bool = False
@@ -143,6 +151,18 @@ FAULTS = [
         retry_seconds=30,
     ),
 ]
+LIMITS = [Case("rate limit", ALL, limit=0.5, proof=("limited", 1))]
+FAILURES = [Case("render failed", ("worker", "deferred"), action="fail render", renders=2, tries=2)]
+LINKS = [
+    Case(
+        "link expired",
+        ("worker",),
+        fault={"expired_link": True},
+        operation="download",
+        stores=True,
+        proof=("downloads", 2),
+    )
+]
 SUSPENDED = [
     Case(
         f"suspended in the pause after a {status}",
@@ -165,8 +185,8 @@ AWAY = [
 
 PHASES: list[list[Case]] = [
     [Case("undisturbed", ALL, most=1)],
-    [*STRIKES, *ACTIONS],
-    *([case] for case in [*FAULTS, *SUSPENDED, *TRIGGERERS, *AWAY]),
+    [*STRIKES, *ACTIONS, *FAILURES],
+    *([case] for case in [*FAULTS, *LIMITS, *LINKS, *SUSPENDED, *TRIGGERERS, *AWAY]),
 ]
 """The cases that run at the same time: first an easy one, while all parts warm up; what disturbs others runs alone."""
 CASES = [case for phase in PHASES for case in phase]

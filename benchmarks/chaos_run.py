@@ -12,13 +12,12 @@ from typing import Any
 
 import psutil
 from chaos_cases import MARK, Case, orders_of
-from chaos_verdict import Task, faults_of, seconds
+from chaos_verdict import DONE, Task, faults_of, seconds
 from known_vendors import Vendor
 from live_airflow import Airflow
 
 from tests.support.simulator import Simulator
 
-DONE = ("success", "failed")
 TRIGGERERS = ("kill triggerers", "suspend triggerers")
 API = ("suspend API", "restart API")
 STUCK = 600
@@ -60,6 +59,7 @@ class Phase:
             for way in case.ways:
                 mapped = [order for order in found if order.way == way]
                 self.tasks += [Task(order, at) for at, order in enumerate(mapped)]
+        self.storing = {(task.case.dag_id, f"{task.order.task_id}_store_{task.map_index}"): task for task in self.tasks}
         self.by_key = {(task.case.dag_id, task.order.task_id, task.map_index): task for task in self.tasks}
 
     # ------------------------------------------------------------------ the run
@@ -77,10 +77,10 @@ class Phase:
             if self.act():
                 continue  # that took a while
             self.end_renders()
-            left = [task for task in self.tasks if task.state not in DONE or task.to_do]
+            left = [task for task in self.tasks if task.to_come or task.to_do]
             if not left:
                 break
-            now = [(task.state, task.tries, len(task.jobs), task.acted_at) for task in self.tasks]
+            now = [(task.state, task.stored, task.tries, len(task.jobs), task.acted_at) for task in self.tasks]
             if now != seen:
                 seen, changed = now, time.monotonic()
             elif time.monotonic() > changed + STUCK:
@@ -97,15 +97,15 @@ class Phase:
             left.unlink()
         self.simulator.reset()
         self.simulator.settings(render_seconds=100_000)
+        self.simulator.settings(requests_per_second=self.cases[0].limit)
         if fault := self.cases[0].fault:
             self.simulator.settings(list_lag_seconds=6 if "lags" in self.cases[0].name else 0)
             for vendor in self.vendors:
                 # A response is lost once a task, so that a vendor which replays keys can tell; a refusal stands.
-                creates = sum(task.order.vendor == vendor for task in self.tasks)
-                if not creates:
+                if not (tasks := self.tasks_with(vendor)):
                     continue
-                times = creates if self.cases[0].doubtful else None
-                self.simulator.fault(vendor, "create", times=times, **fault)
+                times = None if self.cases[0].blow == "suspend" else tasks
+                self.simulator.fault(vendor, self.cases[0].operation, times=times, **fault)
         # A worker that stands still keeps its slot until the next try has taken its place.
         slots = len(self.tasks) if self.cases[0].blow in ("suspend", "hold") else SLOTS
         self.airflow.call("PATCH", "pools/default_pool?update_mask=slots", {"name": "default_pool", "slots": slots})
@@ -116,13 +116,19 @@ class Phase:
                     fields["extra"] = json.dumps(fields["extra"])
                 self.airflow.call("POST", "connections", {"connection_id": task.order.conn_id, **fields})
 
+    def tasks_with(self, vendor: str) -> int:
+        """Return how many tasks of this phase render with a vendor."""
+        return sum(task.order.vendor == vendor for task in self.tasks)
+
     def read(self) -> None:
         """Read the states of all task instances and all jobs."""
         which = {"dag_run_ids": [self.run_id], "page_limit": 10_000}
         found = self.airflow.call("POST", "dags/~/dagRuns/~/taskInstances/list", which)
         for instance in found["task_instances"]:
-            task = self.by_key.get((instance["dag_id"], instance["task_id"], instance["map_index"]))
-            if task is not None:
+            key = (instance["dag_id"], instance["task_id"], instance["map_index"])
+            if (task := self.storing.get(key[:2])) is not None:
+                task.stored = instance["state"]
+            if (task := self.by_key.get(key)) is not None:
                 task.state, task.tries, task.pid = instance["state"], instance["try_number"], instance["pid"]
         jobs: dict[str, list[dict[str, Any]]] = {}
         for job in self.simulator.jobs():
@@ -147,6 +153,12 @@ class Phase:
 
     def settle(self) -> None:
         """Wait for what happens shortly after the end of a task: superseded tries, cancelled renders."""
+        counts = {vendor: self.simulator.counts(vendor) for vendor in self.vendors}
+        for task in self.tasks:
+            if task.case.proof:
+                name, least = task.case.proof
+                vendor = task.order.vendor
+                task.struck = counts[vendor][name] >= least * self.tasks_with(vendor)
         end = time.monotonic() + _SETTLE
         while True:
             self.read()
@@ -189,7 +201,7 @@ class Phase:
             return task.state == "success"
         if case.action == "change retries":
             return True
-        if case.ways == ("deferred",):
+        if task.order.way == "deferred":
             # Airflow tells nobody of the end of a task whose trigger no triggerer has taken up yet.
             return task.state == "deferred" and self.is_in_triggerer(task)
         return task.state == "running"
@@ -201,6 +213,8 @@ class Phase:
         if case.blow == "suspend":
             for pid in json.loads((self.standing / task.order.mark).read_text()):
                 os.kill(pid, signal.SIGCONT)
+        elif action == "fail render":
+            self.simulator.move(task.jobs[0]["job_id"], fail="the encoder stopped")
         elif action in ("clear", "clear when done"):
             body = {"dry_run": False, "dag_run_id": self.run_id, "only_failed": False,
                     "task_ids": [[task.order.task_id, task.map_index]]}  # fmt: skip

@@ -14,6 +14,7 @@ from chaos_cases import Case, Order
 from known_vendors import Vendor
 
 HEAD = ["case", "vendor", "tasks", "tries", "created", "cancelled", "after", "undelivered", "outcome", "verdict"]
+DONE = ("success", "failed", "upstream_failed")
 _ERRORS = ("AmbiguousSubmissionError", "VideoJobTimeoutError")
 
 
@@ -27,6 +28,10 @@ class Task:
     tries: int = 0
     pid: int | None = None
     acted_at: float | None = None
+    stored: str | None = None
+    """The state of the task that stores its video, where the case has one."""
+    struck: bool = False
+    """Whether the simulator has counted what proves that the case has happened."""
     doomed: list[str] = field(default_factory=list)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     result: str | None = None
@@ -41,6 +46,11 @@ class Task:
     def to_do(self) -> bool:
         """Whether the harness still has to disturb it."""
         return self.acted_at is None and (self.case.action is not None or self.case.blow == "suspend")
+
+    @property
+    def to_come(self) -> bool:
+        """Whether the task, or the one that stores its video, has not ended yet."""
+        return self.state not in DONE or (self.case.stores and self.state == "success" and self.stored not in DONE)
 
     @property
     def log(self) -> str:
@@ -77,6 +87,8 @@ def _not_struck(task: Task) -> list[str]:
         return ["never disturbed"]
     if case.strike and case.blow == "kill" and task.tries < 2:
         return ["never killed"]
+    if case.proof and not task.struck:
+        return [f"too few {case.proof[0]}"]
     if case.action == "suspend triggerers" and len(task.trigger_logs) < 2:
         return ["never taken over by the other triggerer"]
     return []
@@ -99,7 +111,7 @@ def _wrong_end(task: Task, vendor: Vendor) -> list[str]:
         return []
     if task.state != case.ends:
         return [f"ended as {outcome_of(task)}"]
-    faults = []
+    faults = [f"stored as {task.stored}"] if case.stores and task.stored != "success" else []
     if case.tries is not None and task.tries > case.tries:
         faults.append(f"{task.tries} tries")
     if case.delivers and task.jobs:

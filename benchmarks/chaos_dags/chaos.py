@@ -25,6 +25,7 @@ from chaos_points import kill_worker, wrap
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.retry_policy import VideoRetryPolicy
+from airflow_video_providers.transfers.video_to_object_storage import VideoToObjectStorageOperator
 
 HOME = Path(os.environ["CHAOS_HOME"])
 ORDERS = json.loads((HOME / "orders.json").read_text())
@@ -108,7 +109,7 @@ for case in CASES:
         retries = 1
     with DAG(case.dag_id, schedule=None, catchup=False, max_active_tasks=100) as dag:
         for way, orders in ORDERS[case.dag_id].items():
-            SubmitVideoJobOperator.partial(
+            submitted = SubmitVideoJobOperator.partial(
                 task_id=way.replace(" ", "_"),
                 retries=retries,
                 retry_delay=timedelta(seconds=case.retry_seconds),
@@ -118,4 +119,12 @@ for case in CASES:
                 **WAYS[way],
                 **case.arguments,
             ).expand_kwargs(orders)
+            for index, order in enumerate(orders if case.stores else ()):
+                submitted >> VideoToObjectStorageOperator(
+                    task_id=f"{submitted.task_id}_store_{index}",
+                    retries=0,
+                    conn_id=order["conn_id"],
+                    job_id=f"{{{{ ti.xcom_pull(task_ids='{submitted.task_id}', map_indexes={index}) }}}}",
+                    destination=f"file://{HOME}/stored/{order['conn_id']}/{{job_id}}{{ext}}",
+                )
     globals()[case.dag_id] = dag
