@@ -109,7 +109,7 @@ for case in CASES:
         retries = 1
     with DAG(case.dag_id, schedule=None, catchup=False, max_active_tasks=100) as dag:
         for way, orders in ORDERS[case.dag_id].items():
-            submitted = SubmitVideoJobOperator.partial(
+            submit = SubmitVideoJobOperator.partial(
                 task_id=way.replace(" ", "_"),
                 retries=retries,
                 retry_delay=timedelta(seconds=case.retry_seconds),
@@ -120,11 +120,11 @@ for case in CASES:
                 **case.arguments,
             ).expand_kwargs(orders)
             for index, order in enumerate(orders if case.stores else ()):
-                submitted >> VideoToObjectStorageOperator(
-                    task_id=f"{submitted.task_id}_store_{index}",
+                submit >> VideoToObjectStorageOperator(
+                    task_id=f"{submit.task_id}_store_{index}",
                     retries=0,
                     conn_id=order["conn_id"],
-                    job_id=f"{{{{ ti.xcom_pull(task_ids='{submitted.task_id}', map_indexes={index}) }}}}",
+                    job_id=f"{{{{ ti.xcom_pull(task_ids='{submit.task_id}', map_indexes={index}) }}}}",
                     destination=f"file://{HOME}/stored/{order['conn_id']}/{{job_id}}{{ext}}",
                 )
     globals()[case.dag_id] = dag
