@@ -125,6 +125,6 @@ for case in CASES:
                     retries=0,
                     conn_id=order["conn_id"],
                     job_id=f"{{{{ ti.xcom_pull(task_ids='{submit.task_id}', map_indexes={index}) }}}}",
-                    destination=f"file://{HOME}/stored/{order['conn_id']}/{{job_id}}{{ext}}",
+                    destination=f"file://{HOME}/stored/{order['conn_id']}/{{job_id}}.{{ext}}",
                 )
     globals()[case.dag_id] = dag
