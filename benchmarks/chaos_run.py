@@ -214,7 +214,9 @@ class Phase:
             for pid in json.loads((self.standing / task.order.mark).read_text()):
                 os.kill(pid, signal.SIGCONT)
         elif action == "fail render":
-            self.simulator.move(task.jobs[0]["job_id"], fail="the encoder stopped")
+            # An error of the vendor's own, which no request is to blame for: a retry renders again.
+            error = {"code": "internal_error", "message": "the encoder stopped"}
+            self.simulator.move(task.jobs[0]["job_id"], fail=error["message"], error=error)
         elif action in ("clear", "clear when done"):
             body = {"dry_run": False, "dag_run_id": self.run_id, "only_failed": False,
                     "task_ids": [[task.order.task_id, task.map_index]]}  # fmt: skip

@@ -179,7 +179,9 @@ def shown(
     asset = {name: value for name, value in asset.items() if value is not None}
     if status == "errored":
         asset["progress"] = {"state": "errored", "progress": -1}
-        asset["errors"] = {"type": "invalid_input", "messages": [(job.error or {}).get("message", "unknown")]}
+        error = {"code": "simulated", "message": "unknown"} | (job.error or {})
+        kind = "invalid_input" if error["code"] == "simulated" else error["code"]
+        asset["errors"] = {"type": kind, "messages": [error["message"]]}
     if request.get("test"):
         asset["test"] = True
     if succeeded:
