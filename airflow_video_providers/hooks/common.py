@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 __all__ = [
     "HeaderAuth",
     "cancel_by_deleting",
+    "count_of",
     "created_since",
     "each_readable",
     "id_in_path",
@@ -266,6 +267,11 @@ def share_of(done: float | None, total: float | None) -> float | None:
     if done is None or total is None or not (math.isfinite(done) and math.isfinite(total)) or total <= 0:
         return None
     return min(1.0, max(0.0, done / total))
+
+
+def count_of(number: float, noun: str) -> str:
+    """Return ``1 avatar``, ``2 avatars``."""
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"
 
 
 def cancel_by_deleting(

@@ -184,7 +184,7 @@ class ColossyanHook(VideoHook):
 
     def check_connection(self) -> str:
         """Ask for the avatars, which costs nothing."""
-        return f"Colossyan accepted the token; its workspace shows {len(self.get_actors())} avatars."
+        return f"Colossyan accepted the token; its workspace shows {common.count_of(len(self.get_actors()), 'avatar')}."
 
     def _to_job(self, job_id: str, job: schemas.ColossyanJob) -> VideoJob:
         key = (job.callbackPayload or {}).get(KEY_FIELD)

@@ -16,7 +16,7 @@ from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
-from airflow_video_providers.hooks.common import HeaderAuth, missing_link, state_of
+from airflow_video_providers.hooks.common import HeaderAuth, count_of, missing_link, state_of
 from airflow_video_providers.hooks.creatomate.requests import CreatomateRequest
 from airflow_video_providers.hooks.creatomate.schemas import CreatomateCheck, CreatomateRender
 from airflow_video_providers.hooks.requests import VendorRequest
@@ -163,7 +163,7 @@ class CreatomateHook(VideoHook):
 
     def check_connection(self) -> str:
         """Ask for the project's templates, which costs nothing."""
-        return f"Creatomate accepted the key; its project shows {len(self.get_templates())} templates."
+        return f"Creatomate accepted the key; its project shows {count_of(len(self.get_templates()), 'template')}."
 
     # ------------------------------------------------------------------ endpoints
 

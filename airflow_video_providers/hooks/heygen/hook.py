@@ -37,6 +37,7 @@ from airflow_video_providers.hooks.heygen.schemas import HeyGenVideo, HeyGenVide
 from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.uploads import put_stream, refuse_options
 from airflow_video_providers.jobs import CallbackHint, JobError, JobState, OutputKind, VideoJob, VideoOutput
+from airflow_video_providers.text.redaction import clean_label
 
 STATES = {
     "waiting": JobState.QUEUED,
@@ -239,12 +240,7 @@ class HeyGenHook(HeyGenEndpoints):
         except VideoApiNotFoundError:
             user = self.get_user("/v3/user/me")  # the vendor's own pages spell the path in both ways
         wallet = user.get("wallet")
-        balance = (
-            next((wallet[name] for name in ("remaining_balance", "balance") if name in wallet), None)
-            if (isinstance(wallet, Mapping))
-            else None
-        )
-        return f"HeyGen accepted the key{'' if balance is None else f'; its wallet holds {balance}'}."
+        return f"HeyGen accepted the key{_balance_of(wallet) if isinstance(wallet, Mapping) else ''}."
 
     # ------------------------------------------------------------------ from the vendor's words to ours
 
@@ -363,3 +359,11 @@ def _error(error: Any) -> JobError:
         code, message = error.get("code"), error.get("message")
         return JobError(code=None if code is None else str(code), message=None if message is None else str(message))
     return JobError(message=None if error is None else str(error))
+
+
+def _balance_of(wallet: Mapping[str, Any]) -> str:
+    balance = next((wallet[name] for name in ("remaining_balance", "balance") if name in wallet), None)
+    if not isinstance(balance, (int, float)):
+        return ""
+    currency = clean_label(wallet.get("currency") or "", longest=10).upper()
+    return f"; its wallet holds {balance:g} {currency}".rstrip()

@@ -181,7 +181,7 @@ class HourOneHook(VideoHook):
 
     def check_connection(self) -> str:
         """Ask for the videos, which costs nothing, and is what finding a job again needs."""
-        return f"Hour One accepted the API key; the account shows {len(self.get_videos())} videos."
+        return f"Hour One accepted the API key; the account shows {common.count_of(len(self.get_videos()), 'video')}."
 
     def verify_callback(self, headers: Mapping[str, str], body: bytes) -> CallbackHint:
         """

@@ -201,7 +201,7 @@ class OxoloHook(VideoHook):
 
     def check_connection(self) -> str:
         """Ask for the credits that are left, which costs none."""
-        return f"Oxolo accepted the API key; {self.get_credits():g} credits are left."
+        return f"Oxolo accepted the API key; its balance is {common.count_of(self.get_credits(), 'credit')}."
 
     def _to_job(self, video: schemas.OxoloVideo, *, key: str | None = None) -> VideoJob:
         return VideoJob(

@@ -19,6 +19,7 @@ from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_u
 from airflow_video_providers.hooks.common import (
     HeaderAuth,
     cancel_by_deleting,
+    count_of,
     missing_link,
     running_statuses,
     share_of,
@@ -187,8 +188,8 @@ class RunwayHook(VideoHook):
 
     def check_connection(self) -> str:
         """Ask for the organization, which costs nothing, and tell its balance."""
-        organization = self.get_organization()
-        return f"Runway accepted the secret; {organization.creditBalance:g} credits are left."
+        balance = count_of(self.get_organization().creditBalance, "credit")
+        return f"Runway accepted the secret; its balance is {balance}."
 
     # ------------------------------------------------------------------ endpoints
 

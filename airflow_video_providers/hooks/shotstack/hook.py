@@ -24,7 +24,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
-from airflow_video_providers.hooks.common import HeaderAuth, missing_link, state_of
+from airflow_video_providers.hooks.common import HeaderAuth, count_of, missing_link, state_of
 from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.shotstack.requests import ShotstackEditRequest, ShotstackTemplateRequest
 from airflow_video_providers.hooks.shotstack.schemas import (
@@ -224,7 +224,8 @@ class ShotstackHook(VideoHook):
 
     def check_connection(self) -> str:
         """Ask for the templates, which costs nothing."""
-        return f"Shotstack accepted the key for {self.environment}; it shows {len(self.get_templates())} templates."
+        templates = count_of(len(self.get_templates()), "template")
+        return f"Shotstack accepted the key for {self.environment}; it shows {templates}."
 
     # ------------------------------------------------------------------ endpoints
 

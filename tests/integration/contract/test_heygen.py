@@ -104,4 +104,4 @@ def test_the_other_endpoints(hook: HeyGenHook, simulator: Simulator) -> None:
     assert hook.get_jobs([video.id]) == {}
     good, text = hook.test_connection()
     assert good
-    assert "holds 100" in text
+    assert "holds 100 USD." in text

@@ -185,7 +185,7 @@ def test_the_other_endpoints(hook: HourOneHook, simulator: Simulator) -> None:
     assert hook.get_analytics_summary(correlation_id="key-2") == []
     accepted, message = hook.test_connection()
     assert accepted
-    assert message.startswith("Hour One accepted the API key; the account shows 1 videos.")
+    assert message.startswith("Hour One accepted the API key; the account shows 1 video.")
     hook.delete_video(job.job_id)
     with pytest.raises(VideoApiNotFoundError):
         hook.get_video(job.job_id)

@@ -133,4 +133,4 @@ def test_the_other_endpoints(hook: OxoloHook, simulator: Simulator) -> None:
     assert "simulator" not in repr(webhook)
     good, text = hook.test_connection()
     assert good
-    assert "credits are left" in text
+    assert "balance is" in text

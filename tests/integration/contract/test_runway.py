@@ -77,7 +77,7 @@ def test_the_cost_is_told_before_and_after(hook: RunwayHook, simulator: Simulato
     assert hook.get_organization().creditBalance == before - 60
     good, text = hook.test_connection()
     assert good
-    assert "credits are left" in text
+    assert "balance is" in text
 
 
 def test_moderation_is_told(hook: RunwayHook, simulator: Simulator) -> None:

@@ -17,7 +17,14 @@ from airflow_video_providers.exceptions import (
     VideoConfigurationError,
     VideoOutputNotReadyError,
 )
-from airflow_video_providers.hooks.common import each_readable, missing_link, oldest_usable, pages, poll_by_list
+from airflow_video_providers.hooks.common import (
+    count_of,
+    each_readable,
+    missing_link,
+    oldest_usable,
+    pages,
+    poll_by_list,
+)
 from airflow_video_providers.hooks.schemas import VendorModel
 from airflow_video_providers.jobs import JobState, VideoJob
 from tests.support.local_api import Answer, LocalApi
@@ -222,3 +229,11 @@ def test_the_errors_of_a_vendor_are_a_method_and_its_statuses_an_attribute(
     local_api.on("GET", "/jobs/1", Answer(status=418, json={"said": "no tea"}))
     with pytest.raises(VideoApiAuthenticationError, match="no tea"):
         hook.fetch(Job, "GET", "/jobs/{id}", id="1")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 avatars"), (1, "1 avatar"), (1.0, "1 avatar"), (2.5, "2.5 avatars"), (100, "100 avatars")],
+)
+def test_a_count_is_in_the_singular_for_one(number: float, text: str) -> None:
+    assert count_of(number, "avatar") == text

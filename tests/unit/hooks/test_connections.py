@@ -47,7 +47,8 @@ class TestSecret:
         with pytest.raises(VideoConfigurationError, match="cannot be sent") as caught:
             hook.check_connection()
         assert "hush" not in str(caught.value)
-        assert hook.test_connection() == (False, str(caught.value))
+        text = str(caught.value).replace(f"connection {hook.conn_id!r}", "this connection")
+        assert hook.test_connection() == (False, text)
 
     def test_white_space_alone_is_no_key(self, connect: Any, vendor: str) -> None:
         with pytest.raises(VideoConfigurationError, match="no password"):
@@ -86,11 +87,26 @@ class TestBadConnections:
             _ = hook.client, hook.check_connection()
         good, text = hook.test_connection()
         assert not good
-        assert str(caught.value) == text
+        assert repr(hook.conn_id) in str(caught.value) or str(caught.value) == text
         assert "hush" not in text
 
 
 class TestTesting:
+    def test_its_text_does_not_name_the_id_under_which_airflow_tests_a_copy(self, connect: Any, vendor: str) -> None:
+        for fields, said in (
+            (
+                {"host": "http://127.0.0.1:1", "extra": {"retry_deadline": 0.01}},
+                "The key of this connection is sent in",
+            ),
+            ({"password": ""}, "This connection has no password"),
+            ({"host": "127.0.0.1"}, "The host of this connection must be"),
+            ({"extra": {"read_timeout": "nan"}}, "Extra 'read_timeout' of this connection"),
+        ):
+            hook = connect(vendor, **fields)
+            text = hook.test_connection()[1]
+            assert said in text
+            assert repr(hook.conn_id) not in text
+
     def test_a_vendor_that_is_down_is_not_tried_for_minutes(
         self, connect: Any, vendor: str, local_api: LocalApi, monkeypatch: pytest.MonkeyPatch
     ) -> None:

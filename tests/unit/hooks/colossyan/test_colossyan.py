@@ -315,7 +315,7 @@ class TestEndpoints:
 class TestConnection:
     def test_good(self, hook: ColossyanHook, local_api: LocalApi) -> None:
         local_api.on("GET", "/api/v1/assets/actors", Answer(json=[{"name": "karen"}]))
-        assert hook.check_connection() == "Colossyan accepted the token; its workspace shows 1 avatars."
+        assert hook.check_connection() == "Colossyan accepted the token; its workspace shows 1 avatar."
         assert [request.method for request in local_api.received] == ["GET"]
 
     def test_bad(self, hook: ColossyanHook, local_api: LocalApi) -> None:

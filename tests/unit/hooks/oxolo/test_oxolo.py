@@ -470,7 +470,7 @@ class TestEndpoints:
 class TestConnection:
     def test_good(self, hook: OxoloHook, local_api: LocalApi) -> None:
         local_api.on("GET", "/v1/api/account/credits", results(15))
-        assert hook.check_connection() == "Oxolo accepted the API key; 15 credits are left."
+        assert hook.check_connection() == "Oxolo accepted the API key; its balance is 15 credits."
 
     def test_bad(self, hook: OxoloHook, local_api: LocalApi) -> None:
         local_api.on("GET", "/v1/api/account/credits", Answer(status=401, json={"message": "k3y is wrong"}))
