@@ -60,7 +60,7 @@ def _common_fields() -> dict[str, Any]:
             "Connect timeout", "Seconds to wait for a connection (default 10).", _OPTIONAL_NUMBER, minimum=1
         ),
         "read_timeout": _field(
-            "Read timeout", "Seconds to wait for each part of an answer (default 60).", _OPTIONAL_NUMBER, minimum=1
+            "Read timeout", "Seconds to wait for each part of a response (default 60).", _OPTIONAL_NUMBER, minimum=1
         ),
         "retry_deadline": _field(
             "Retry deadline",

@@ -183,11 +183,9 @@ class Flow:
 
     def _tell(self, started: float) -> None:
         size, seconds = self.check.size, max(time.monotonic() - started, 1e-6)
-        log.log(
-            self.log_level,
-            "Stored %s in %.1f s, %s/s · %s · %s",
-            amount(size), seconds, amount(size / seconds), self.target.uri, self.source.describe(),
-        )  # fmt: skip
+        rate, target = amount(size / seconds), self.target.uri
+        log.log(self.log_level, "Stored %s in %.1f s, %s/s · %s", amount(size), seconds, rate, target)
+        log.log(self.log_level, "Source: %s", self.source.describe())
 
 
 def _abort_late(beginning: Future[ObjectWriter]) -> None:

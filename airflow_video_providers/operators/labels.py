@@ -73,6 +73,27 @@ class LabelledTask(_Task):
         """
         before = self.label_parts[0] if self.label_parts[0] != job.job_id else None
         self.label_parts = (job.name or before or job.job_id, job.vendor)
+        self._show_label()
+
+    def label_as_upstream(self, context: Context, job_id: str) -> None:
+        """
+        Show the name of the video that a task right before this one has recorded, in its XCom ``video_job``.
+
+        For a task that polls no job itself. It asks Airflow once for each such task, and only where it is mapped.
+        """
+        if self._map_index is None or self.label_parts[0] not in (None, job_id):
+            return
+        for task_id in sorted(self.upstream_task_ids):
+            try:
+                job = context["ti"].xcom_pull(task_ids=task_id, key="video_job", map_indexes=self._map_index)
+            except Exception:  # a label is no reason to fail
+                continue
+            if isinstance(job, Mapping) and job.get("job_id") == job_id and job.get("name"):
+                self.label_parts = label_of_job(job)
+                self._show_label()
+                return
+
+    def _show_label(self) -> None:
         if self._shown_label is None or self._shown_label == self.map_label:
             return
         self._shown_label = self.map_label

@@ -9,6 +9,7 @@ simple auth manager, limited for the second user by ``limited_auth_manager``; th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -105,20 +106,38 @@ def airflow(run: LocalRun, simulator: str, vendor: dict[str, Any]) -> str:
     return address
 
 
-def sign_in(browser: Any, airflow: str, name: str) -> Any:
-    """Return a page of a user who has signed in by the form."""
+@contextlib.contextmanager
+def signed_in(browser: Any, airflow: str, name: str, folder: Path) -> Iterator[Any]:
+    """Give the page of a user who has signed in by the form; if the test fails, its picture is in ``folder``."""
     page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
     page.set_default_timeout(PATIENCE)
-    page.goto(airflow, wait_until="domcontentloaded")
-    page.locator("input[name=username]").fill(name)
-    page.locator("input[name=password]").fill(name)
-    page.locator("button[type=submit]").click()
-    page.wait_for_url(re.compile(rf"^{re.escape(airflow)}/?$"))
-    return page
+    try:
+        page.goto(airflow, wait_until="domcontentloaded")
+        page.locator("input[name=username]").fill(name)
+        page.locator("input[name=password]").fill(name)
+        page.locator("button[type=submit]").click()
+        page.wait_for_url(re.compile(rf"^{re.escape(airflow)}/?$"))
+        yield page
+    except BaseException:
+        picture = folder / f"failed-{name}.png"
+        page.screenshot(path=picture)
+        print(f"what {name} saw: {page.url} {picture}")
+        raise
+    finally:
+        page.context.close()
 
 
-def test_from_a_connection_to_the_video_and_who_sees_it(browser: Any, airflow: str, vendor: dict[str, Any]) -> None:
-    page = sign_in(browser, airflow, "ada")
+def test_from_a_connection_to_the_video_and_who_sees_it(
+    browser: Any, airflow: str, vendor: dict[str, Any], run: LocalRun
+) -> None:
+    with signed_in(browser, airflow, "ada", run.work) as page:
+        file = make_first_video(page, airflow, vendor)
+    with signed_in(browser, airflow, "bob", run.work) as page:
+        refuse(page, airflow, file)
+
+
+def make_first_video(page: Any, airflow: str, vendor: dict[str, Any]) -> str:
+    """Go the whole way of a new user; return the address of the file that was played."""
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     videos = open_videos(page)
@@ -142,11 +161,10 @@ def test_from_a_connection_to_the_video_and_who_sees_it(browser: Any, airflow: s
     video.evaluate("film => new Promise(resolve => film.currentTime > 0.3 ? resolve() : "
                    "film.addEventListener('timeupdate', () => film.currentTime > 0.3 && resolve()))")  # fmt: skip
     assert video.evaluate("film => film.duration") > 1
-    file = video.evaluate("film => film.src")
+    file = str(video.evaluate("film => film.src"))
     assert page.request.get(file).headers["content-type"] == "video/mp4"
     assert errors == []
-
-    refuse_bob(browser, airflow, file)
+    return file
 
 
 def open_videos(page: Any) -> Any:
@@ -198,9 +216,8 @@ def open_links(page: Any, card: Any) -> None:
         page.wait_for_url(re.compile(place))
 
 
-def refuse_bob(browser: Any, airflow: str, file: str) -> None:
-    """A user who may not see the DAG finds neither its card nor its file."""
-    page = sign_in(browser, airflow, "bob")
+def refuse(page: Any, airflow: str, file: str) -> None:
+    """Check that a user who may not see the DAG finds neither its card nor its file."""
     videos = open_videos(page)
     videos.get_by_text("No renders yet").wait_for()
     assert videos.locator(".card").count() == 0

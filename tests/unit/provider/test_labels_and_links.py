@@ -80,6 +80,38 @@ def test_a_task_that_is_given_a_job_shows_its_name(kind, partial):
     assert label(mapped(kind, partial, {"job_id": ["7"]})) == "7"
 
 
+@pytest.mark.parametrize(
+    ("recorded", "shown"),
+    [
+        ({"job_id": "7", "vendor": "example", "name": "Ada"}, "Ada · example"),
+        ({"job_id": "8", "vendor": "example", "name": "Bob"}, "7"),
+        ({"job_id": "7", "vendor": "example", "name": None}, "7"),
+        ("no job", "7"),
+        (None, "7"),
+        (RuntimeError("Airflow does not answer"), "7"),
+    ],
+)
+def test_a_transfer_shows_the_name_that_the_task_before_it_has_recorded(recorded, shown):
+    asked = []
+
+    def xcom_pull(**question):
+        asked.append(question)
+        if isinstance(recorded, Exception):
+            raise recorded
+        return recorded
+
+    more = {"conn_id": "c", "destination": "file:///v/{job_id}.{ext}"}
+    context = mapped(VideoToObjectStorageOperator, more, {"job_id": ["6", "7"]}, index=1)
+    context["ti"].xcom_pull = xcom_pull
+    operator = context["task"]
+    operator.upstream_task_ids.add("wait")
+    operator.label_as_upstream(context, "7")
+    assert label(context) == shown
+    operator.label_parts = ("Ada", None)
+    operator.label_as_upstream(context, "7")
+    assert asked == [{"task_ids": "wait", "key": "video_job", "map_indexes": 1}]
+
+
 def test_an_upload_shows_its_file():
     expanded = {"source": ["s3://c@bucket/in/a%20talk.mp4"]}
     assert label(mapped(ObjectStorageToVideoOperator, {"conn_id": "c"}, expanded)) == "a%20talk.mp4"

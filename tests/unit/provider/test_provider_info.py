@@ -64,6 +64,14 @@ def test_optional_fields_are_not_shown_as_required():
             assert "null" in field["schema"]["type"], (form["connection-type"], name)
 
 
+def test_no_field_is_shown_as_json_or_its_empty_choice_as_null():
+    for form in INFO["connection-types"]:
+        for name, field in form["conn-fields"].items():
+            schema, where = field["schema"], (form["connection-type"], name)
+            assert len(set(schema["type"]) - {"null"}) == 1, where
+            assert None not in schema.get("enum", []) or schema["values_display"]["null"], where
+
+
 def test_every_module_and_class_that_is_named_exists():
     for kind in ("hooks", "operators", "sensors", "triggers"):
         for entry in INFO[kind]:
