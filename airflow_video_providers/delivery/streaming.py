@@ -36,7 +36,7 @@ class Flow:
     :param target: what is written.
     :param check: decides whether it is published.
     :param pool: lends the memory.
-    :param log_level: of the line that tells of a stored file.
+    :param log_level: of the lines that tell of a stored file.
     """
 
     def __init__(
