@@ -11,6 +11,9 @@ DISTRIBUTED_STAMP := $(VENV)/.distributed-stamp
 DOCS_STAMP := $(VENV)/.docs-stamp
 AZURITE := $(VENV)/azurite/node_modules/.bin/azurite-blob
 
+# Tests, benchmarks and Airflow start thousands of processes: each module is compiled once, as in an installation.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo ui simulator test test-ui test-distributed lint format chaos bench-bulk bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks bench-callbacks bench-by-hand docs docs-linkcheck build release-check clean
 
