@@ -2,11 +2,12 @@
 """
 How soon a callback ends a wait, what a burst of them does, and that bad ones do nothing.
 
-``python benchmarks/bench_callbacks.py [live] [fuzz]``; both without an argument. ``live`` needs the programs of
-PostgreSQL. About 20 minutes on two cores; most of it is the fuzz.
+``python benchmarks/bench_callbacks.py [live] [assets] [fuzz]``; all without an argument. ``live`` and ``assets`` need
+the programs of PostgreSQL. About 25 minutes on two cores; most of it is the fuzz.
 
 - ``live``: a whole Airflow on PostgreSQL. Renders wait deferred; the simulator ends one after another, and calls back.
   Then 1,000 callbacks in a burst while the health page is asked.
+- ``assets``: finished videos start DAGs, by callbacks and by a watcher, over the death of a triggerer.
 - ``fuzz``: 100,000 forged, replayed, oversized, malformed and unknown requests to the app in process.
 """
 
@@ -25,7 +26,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -39,44 +40,57 @@ from airflow.sdk.module_loading import import_string
 
 from airflow_video_providers.get_provider_info import get_provider_info
 from airflow_video_providers.hooks.base import VideoHook, get_video_hook
+from benchmarks.callback_assets import bench_assets
 from benchmarks.live_airflow import SETTINGS, Airflow, make_airflow, postgres
 from tests.support.simulator import VENDORS, Simulator
 
-DAGS = Path(__file__).parent / "callback_dags"
 SECRET = "the-secret-of-this-benchmark"
 WAITS, BURST, ATTEMPTS = 20, 1000, 100_000
 _SEED = 2026
 
 
 def vendor_that_calls_back() -> str:
-    """Return a vendor whose requests name a callback, and that does not sign."""
-    for kind in get_provider_info()["connection-types"]:
-        hook: type[VideoHook] = import_string(kind["hook-class-name"])
-        plain = (
-            hook.verify_callback is VideoHook.verify_callback and hook.callback_job_id is not VideoHook.callback_job_id
-        )
-        if hook.takes_callback and plain and kind["connection-type"] in VENDORS:
-            return str(kind["connection-type"])
-    raise RuntimeError("no vendor takes a callback")
+    """Return a vendor whose requests name a callback that names the job, and that does not sign."""
+    plain, silent = VideoHook.verify_callback, VideoHook.callback_job_id
+    return _vendor_that(
+        lambda hook: hook.takes_callback and hook.verify_callback is plain and hook.callback_job_id is not silent
+    )
+
+
+def vendor_to_watch() -> str:
+    """Return a vendor that lists the jobs of an account, and documents no rate of requests."""
+    return _vendor_that(lambda hook: hook.can_watch and hook.requests_per_second is None)
+
+
+def _vendor_that(can: Callable[[type[VideoHook]], bool]) -> str:
+    kinds = get_provider_info()["connection-types"]
+    return next(str(kind["connection-type"]) for kind in kinds if can(import_string(kind["hook-class-name"])))
 
 
 @contextlib.contextmanager
-def live(simulator: Simulator, vendor: str) -> Iterator[Airflow]:
-    """Run a whole Airflow whose connection takes callbacks."""
+def live(simulator: Simulator, vendor: str, *, dags: str = "callback_dags", watched: str = "") -> Iterator[Airflow]:
+    """
+    Run a whole Airflow whose connection takes callbacks.
+
+    :param dags: the folder of its DAGs.
+    :param watched: a vendor whose account is watched.
+    """
     home = Path(tempfile.mkdtemp(prefix="bench-airflow-"))
     fields = simulator.connection(vendor)
     fields["extra"] = {**fields.get("extra", {}), "callback_secret": SECRET}
-    os.environ[f"AIRFLOW_CONN_{vendor.upper()}_DEFAULT"] = json.dumps(fields)
+    connections = {**simulator.connection_env(), f"AIRFLOW_CONN_{vendor.upper()}_DEFAULT": json.dumps(fields)}
+    os.environ.update(connections)
     with postgres() as database:
         settings = {
-            f"AIRFLOW_CONN_{vendor.upper()}_DEFAULT": json.dumps(fields),
-            "BENCH_CONN_ID": f"{vendor}_default",
-            "BENCH_CONN_TYPE": vendor,
+            **connections,
+            "BENCH_CALLER": json.dumps({"conn_type": vendor, "conn_id": f"{vendor}_default"}),
+            "BENCH_WATCHED": json.dumps({"conn_type": watched, "conn_id": f"{watched}_default"}),
+            "BENCH_VIDEOS": (home / "videos").as_uri(),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
             **SETTINGS,
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "60",
         }
-        airflow = make_airflow(home, DAGS, settings)
+        airflow = make_airflow(home, Path(__file__).parent / dags, settings)
         try:
             yield airflow
         finally:
@@ -95,6 +109,17 @@ def bench_live() -> None:
         with live(simulator, vendor) as airflow:
             bench_waits(airflow, simulator, vendor)
             bench_burst(airflow, vendor)
+    finally:
+        simulator.stop()
+
+
+def bench_what_starts() -> None:
+    """Print what finished videos start."""
+    vendor, watched = vendor_that_calls_back(), vendor_to_watch()
+    simulator = Simulator("--port", "0", "--render-seconds", "100000")
+    try:
+        with live(simulator, vendor, dags="asset_dags", watched=watched) as airflow:
+            bench_assets(airflow, simulator, vendor, watched, airflow.home / "videos")
     finally:
         simulator.stop()
 
@@ -236,8 +261,10 @@ def bench_fuzz() -> None:
 
 
 if __name__ == "__main__":
-    chosen = sys.argv[1:] or ["live", "fuzz"]
+    chosen = sys.argv[1:] or ["live", "assets", "fuzz"]
     if "live" in chosen:
         bench_live()
+    if "assets" in chosen:
+        bench_what_starts()
     if "fuzz" in chosen:
         bench_fuzz()

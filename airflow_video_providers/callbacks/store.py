@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from airflow_video_providers.callbacks.events import keep_pending
 from airflow_video_providers.callbacks.inbox import (
     NEWS_PREFIX,
+    QUARTER_MINUTE,
     digest_of,
     doubt_name,
     news_name,
@@ -87,9 +88,23 @@ def _note_events(session: Session, batch: Sequence[Received]) -> bool:
 
 
 def _keep_news(session: Session, batch: Sequence[Received]) -> None:
-    wanted = {news_name(digest, each.at): each for each in batch for digest in each.digests()}
-    for name in wanted.keys() - _names_among(session, wanted):
-        each = wanted[name]
+    """
+    Keep news of each job and key that a callback names.
+
+    Where there are some of this quarter minute already, they may have been seen, and a later callback may say more: it
+    is news of the next quarter minute, so that it costs a poll then, and is not lost.
+    """
+    wanted = {
+        news_name(digest, each.at): (news_name(digest, each.at + QUARTER_MINUTE), each)
+        for each in batch
+        for digest in each.digests()
+    }
+    known = _names_among(session, [*wanted, *(following for following, _ in wanted.values())])
+    for name, (following, each) in wanted.items():
+        name = following if name in known else name
+        if name in known:
+            continue
+        known.add(name)
         value = json.dumps({"conn_id": each.conn_id, "job_id": each.job_id, "key": each.key, "received": each.at})
         about = "A callback of a video API; removed after 5 minutes."
         session.add(Variable(name, value, about))  # type: ignore[no-untyped-call]  # untyped in Airflow

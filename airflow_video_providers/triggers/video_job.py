@@ -137,7 +137,7 @@ class VideoJobTrigger(BaseTrigger):
                     shown, last = wait, now
                     if wait.end is None:
                         await self._push("video_job", wait.job.to_xcom())
-                    self.log.info("%s", wait.describe())
+                    self.log.info("%s%s", wait.describe(), " · called back" if waiter.is_called_back else "")
                 # The next poll is news if something is still to be shown, or when it is time for a sign of life.
                 waiter.show_from = last + (_shortest_pause() if wait.has_moved(shown) else _SHOW_INTERVAL)
         job, error = wait.job, wait.error

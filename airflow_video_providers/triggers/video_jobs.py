@@ -64,6 +64,7 @@ class VideoJobsTrigger(BaseTrigger):
         self.cancel_on_kill = cancel_on_kill
         self.callback = callback
         self._ended: dict[int, VideoJob] = {}
+        self._called_back = 0
         self._error: str | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -92,7 +93,8 @@ class VideoJobsTrigger(BaseTrigger):
             await asyncio.gather(*tasks, return_exceptions=True)
         if self.task_instance is not None:
             await asyncio.sleep(max(0.0, self.deferred_at + _SETTLING_SECONDS - time.time()))
-        self.log.info("%d of %d renders have ended", len(self._ended), len(self.jobs))
+        by_callback = f", {self._called_back} called back" if self._called_back else ""
+        self.log.info("%d of %d renders have ended%s", len(self._ended), len(self.jobs), by_callback)
         ended = [{"number": number, "job": job.to_xcom()} for number, job in self._ended.items()]
         yield TriggerEvent({"ended": ended, "error": self._error})  # type: ignore[no-untyped-call]  # untyped
 
@@ -107,7 +109,8 @@ class VideoJobsTrigger(BaseTrigger):
         now = time.time()
         job = VideoJob(vendor=told["vendor"], job_id=told["job_id"], state=JobState.RUNNING, vendor_status="deferred")
         wait = Wait.begin(job, Pace.begin(job, now), limits)
-        async with contextlib.aclosing(watch(self.conn_id, Waiter(wait, told.get("key")))) as polls:
+        waiter = Waiter(wait, told.get("key"))
+        async with contextlib.aclosing(watch(self.conn_id, waiter)) as polls:
             async for wait in polls:
                 if wait.end is None:
                     continue
@@ -115,6 +118,7 @@ class VideoJobsTrigger(BaseTrigger):
                     self._error = str(wait.error)
                 else:
                     self._ended[number] = wait.job
+                    self._called_back += waiter.is_called_back
                 news.set()
 
     async def on_kill(self) -> None:

@@ -89,8 +89,7 @@ class Callbacks:
     def _hear(self, waiter: Waiter, at: float) -> None:
         now, pace = time.time(), waiter.wait.pace
         is_old = pace is not None and at < pace.polled - _OLD_NEWS
-        if waiter.is_over or is_old or waiter.heard > now:  # or a poll is planned already
+        if waiter.is_over or is_old or at in waiter.heard:  # a callback that names job and key is news of both
             return
-        waiter.heard = max(now, waiter.heard + QUARTER_MINUTE)
-        waiter.wait = waiter.wait.poll_at(waiter.heard)
+        waiter.call(at, now, pause=QUARTER_MINUTE)
         self._poll_now(waiter)

@@ -196,7 +196,9 @@ class SharedPoller:
         if self._hook is None or self._stopped:
             return
         while self._not_listed and self._free_calls() > 0:
-            self._start(self._poll(self._not_listed.popleft(), self._hook))
+            waiter = self._not_listed.popleft()
+            waiter.queued = None  # this is its poll
+            self._start(self._poll(waiter, self._hook))
         if not self._hook.can_list or len(self._waiters) == 1:
             for waiter in self._pop_due(now, most=self._free_calls()):
                 self._start(self._poll(waiter, self._hook))
@@ -249,7 +251,7 @@ class SharedPoller:
         else:
             self._worked(began)
             now = time.time()
-            waiter.move_to(waiter.wait.saw(job, now), now)
+            waiter.move_to(waiter.wait.saw(job, now), now, began=began)
             self._enqueue(waiter)
 
     async def _list(self, due: list[Waiter], hook: VideoHook) -> None:
@@ -273,7 +275,7 @@ class SharedPoller:
         self._list_from = max(self._list_from, now + (now - began) * (1 / SHARE_OF_TIME - 1))
         for number, waiter in enumerate(waiters):
             if job := found.get(waiter.wait.job.job_id):
-                waiter.move_to(waiter.wait.saw(job, now), now)
+                waiter.move_to(waiter.wait.saw(job, now), now, began=began)
                 self._enqueue(waiter)
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import timedelta
 from typing import Any
@@ -11,8 +12,7 @@ from airflow.sdk import DAG, Asset, get_current_context, task
 
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 
-CONN_ID = os.environ["BENCH_CONN_ID"]
-CONN_TYPE = os.environ["BENCH_CONN_TYPE"]
+CALLER = json.loads(os.environ["BENCH_CALLER"])
 
 with DAG(
     "renders", schedule=None, max_active_tasks=1000, default_args={"retries": 5, "retry_delay": timedelta(seconds=1)}
@@ -23,12 +23,12 @@ with DAG(
         return list(get_current_context()["dag_run"].conf["requests"])
 
     SubmitVideoJobOperator.partial(
-        task_id="render", conn_id=CONN_ID, callback=True, wait_for_completion=True, deferrable=True
+        task_id="render", conn_id=CALLER["conn_id"], callback=True, wait_for_completion=True, deferrable=True
     ).expand(request=requests())
 
 with DAG(
     "told",
-    schedule=Asset(name="videos", uri=f"video://{CONN_TYPE}/{CONN_ID}"),
+    schedule=Asset(name="videos", uri="video://{conn_type}/{conn_id}".format(**CALLER)),
     max_active_runs=1,
     default_args={"retries": 5, "retry_delay": timedelta(seconds=1)},
 ):

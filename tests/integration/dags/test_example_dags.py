@@ -11,9 +11,12 @@ import pytest
 
 from tests.support.airflow import run_airflow
 from tests.support.simulator import VENDORS
+from tests.support.vendors import HOOKS
 
 pytestmark = pytest.mark.airflow
 
+CALLED_BACK = "render_called_back"
+CALLERS = {name for name, hook in HOOKS.items() if hook.takes_callback and name in VENDORS}
 DAGS = sorted(path.stem for path in (Path(__file__).parents[3] / "dags").glob("*.py"))
 SOURCE = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0\0\0\x08free" * 1000
 
@@ -34,6 +37,8 @@ def place(tmp_path, monkeypatch, simulator):
         batch.write_text("\n".join(lines), "utf-8")
         batches.append({"conn_id": f"{name}_default", "requests": batch.as_uri()})
     monkeypatch.setenv("AIRFLOW_VAR_VIDEO_BATCHES", json.dumps(batches))
+    called_back = [each for each in catalogue if each["conn_id"].removesuffix("_default") in CALLERS]
+    monkeypatch.setenv("AIRFLOW_VAR_VIDEO_RENDERS_CALLED_BACK", json.dumps(called_back))
     simulator.settings(render_seconds=2)
     return tmp_path / "videos"
 
@@ -44,12 +49,24 @@ def test_every_vendor_has_a_dag_of_its_own():
 
 @pytest.mark.timeout(900)  # `dags test` runs mapped tasks one after the other
 @pytest.mark.parametrize("dag_id", DAGS)
-def test_the_dag_delivers_whole_videos(dag_id, place, simulator, video_connections, airflow_db):
+def test_the_dag_delivers_whole_videos(dag_id, place, simulator, video_connections, airflow_db, request, monkeypatch):
+    if dag_id == CALLED_BACK:
+        simulator.settings(render_seconds=8)  # the wait is deferred by then
+        url = request.getfixturevalue("callback_server")
+        for name in CALLERS:
+            fields = simulator.connection(name)
+            extra = {"callback_secret": "a secret of 24 characters", "callback_base_url": url}
+            fields["extra"] = {**fields.get("extra", {}), **extra}
+            monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}_DEFAULT", json.dumps(fields))
     done = run_airflow("dags", "test", dag_id)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     jobs = simulator.jobs()
     vendor = dag_id.partition("_")[0]
-    assert {job["vendor"] for job in jobs} == ({vendor} if vendor in VENDORS else set(VENDORS))
+    expected = {vendor} if vendor in VENDORS else CALLERS if dag_id == CALLED_BACK else set(VENDORS)
+    assert {job["vendor"] for job in jobs} == expected
+    if dag_id == CALLED_BACK:
+        for job in jobs:
+            assert f"{job['job_id']} · called back" in done.stdout, job
     videos = sorted(place.rglob("*.mp4"))
     for job in jobs:
         own = job["job_id"].rpartition("|")[2]  # an id of two parts is escaped in a path; its last part is not

@@ -47,6 +47,7 @@ def job_of(job_id, state=JobState.RUNNING):
 class Scene:
     def __init__(self, monkeypatch, secret="a secret of 24 characters"):
         self.vendor, self.names, self.listed = Vendor(), [], 0
+        self.waiters = []
 
         async def hook(conn_id):
             return self.vendor
@@ -66,10 +67,11 @@ class Scene:
     def news(self, *, at=None, **subject):
         self.names.append(news_name(digest_of(CONN_ID, **subject), time.time() if at is None else at))
 
-    async def wait(self, job_id="1", *, key=None, polled=None):
-        limits = Limits(poll_interval=600.0, callback=True)
+    async def wait(self, job_id="1", *, key=None, polled=None, poll_interval=600.0):
+        limits = Limits(poll_interval=poll_interval, callback=True)
         job = job_of(job_id)
         waiter = Waiter(Wait.begin(job, Pace.begin(job, time.time() if polled is None else polled), limits), key)
+        self.waiters.append(waiter)
         async for wait in in_triggerer.watch(CONN_ID, waiter):
             if wait.end is not None:
                 return wait.end.state
@@ -96,6 +98,22 @@ def test_a_callback_ends_the_wait_by_one_poll(scene, subject):
 
     assert scene.play(play) is JobState.SUCCEEDED
     assert scene.vendor.polls == ["1"]
+    assert scene.waiters[0].is_called_back
+
+
+def test_a_wait_that_a_later_poll_ends_was_not_called_back(scene):
+    async def play():
+        waiting = asyncio.create_task(scene.wait(poll_interval=0.1))
+        scene.news(job_id="1")
+        while not scene.waiters or not scene.waiters[0].is_called_back:
+            await asyncio.sleep(0.01)
+        while len(scene.vendor.polls) < 3:
+            await asyncio.sleep(0.01)
+        scene.vendor.done.add("1")
+        return await waiting
+
+    assert scene.play(play) is JobState.SUCCEEDED
+    assert not scene.waiters[0].is_called_back
 
 
 def test_news_from_before_the_wait_count_too(scene):
@@ -126,6 +144,44 @@ def test_a_false_callback_costs_one_poll_and_the_wait_goes_on(scene, monkeypatch
 
     assert scene.play(play) is JobState.SUCCEEDED
     assert scene.vendor.polls == ["1", "1"]
+
+
+def test_a_callback_that_names_job_and_key_costs_one_poll(scene, monkeypatch):
+    monkeypatch.setattr(callbacks, "QUARTER_MINUTE", 0.1)
+
+    async def play():
+        waiting = asyncio.create_task(scene.wait(key="avp-1"))
+        scene.news(job_id="1")
+        scene.news(key="avp-1", at=time.time())
+        await asyncio.sleep(0.6)
+        waiting.cancel()
+
+    scene.play(play)
+    assert scene.vendor.polls == ["1"]
+
+
+def test_a_callback_that_comes_while_another_one_is_answered_is_not_lost(scene, monkeypatch):
+    monkeypatch.setattr(callbacks, "QUARTER_MINUTE", 0.3)
+    poll = scene.vendor.get_job
+
+    def slow_poll(job_id):
+        shown = poll(job_id)  # as it was when it was asked for
+        if len(scene.vendor.polls) == 1:
+            scene.vendor.done.add("1")
+            scene.news(job_id="1", at=time.time() + 15)
+            time.sleep(0.2)
+        return shown
+
+    scene.vendor.get_job = slow_poll
+
+    async def play():
+        waiting = asyncio.create_task(scene.wait())
+        scene.news(job_id="1")
+        return await asyncio.wait_for(waiting, 10)
+
+    assert scene.play(play) is JobState.SUCCEEDED
+    assert scene.vendor.polls == ["1", "1"]
+    assert scene.waiters[0].is_called_back
 
 
 def test_many_callbacks_of_a_job_cost_one_poll_in_a_quarter_minute(scene):
