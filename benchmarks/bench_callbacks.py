@@ -6,7 +6,7 @@ How soon a callback ends a wait, what a burst of them does, and that bad ones do
 the programs of PostgreSQL. About 25 minutes on two cores; most of it is the fuzz.
 
 - ``live``: a whole Airflow on PostgreSQL. Renders wait deferred; the simulator ends one after another, and calls back.
-  Then 1,000 callbacks in a burst while the health page is asked.
+  Then 1,000 callbacks in a burst while the health page is asked, and 1,000 renders that end at once.
 - ``assets``: finished videos start DAGs, by callbacks and by a watcher, over the death of a triggerer.
 - ``fuzz``: 100,000 forged, replayed, oversized, malformed and unknown requests to the app in process.
 """
@@ -23,10 +23,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -41,11 +40,13 @@ from airflow.sdk.module_loading import import_string
 from airflow_video_providers.get_provider_info import get_provider_info
 from airflow_video_providers.hooks.base import VideoHook, get_video_hook
 from benchmarks.callback_assets import bench_assets
+from benchmarks.health_probe import describe, probe
 from benchmarks.live_airflow import SETTINGS, Airflow, make_airflow, postgres
 from tests.support.simulator import VENDORS, Simulator
 
 SECRET = "the-secret-of-this-benchmark"
 WAITS, BURST, ATTEMPTS = 20, 1000, 100_000
+HEALTH = "/api/v2/monitor/health"
 _SEED = 2026
 
 
@@ -109,6 +110,7 @@ def bench_live() -> None:
         with live(simulator, vendor) as airflow:
             bench_waits(airflow, simulator, vendor)
             bench_burst(airflow, vendor)
+            bench_burst_of_renders(airflow, simulator, vendor)
     finally:
         simulator.stop()
 
@@ -151,19 +153,24 @@ def bench_waits(airflow: Airflow, simulator: Simulator, vendor: str) -> None:
     print(f"p95 {taken[int(0.95 * len(taken))]:.1f} s, longest {taken[-1]:.1f} s")
     calls = {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
     print(f"what the simulator counted meanwhile: {calls}; in all: {after}")
+    _wait_for(lambda: len(_told(airflow)) >= WAITS, 60)
     told = _told(airflow)
-    if told:
-        print(f"asset events: {len(told)} of {WAITS} renders, {len({each['job_id'] for each in told})} different")
-        print(f"the extra of one: {told[0]}")
+    print(f"asset events: {len(told)} of {WAITS} renders, {len({each['job_id'] for each in told})} different")
+    print(f"the extra of one: {told[0]}")
 
 
-def _told(airflow: Airflow) -> list[dict[str, Any]]:
-    _settle = time.monotonic() + 60
+def _told(airflow: Airflow, *, among: Collection[str] | None = None) -> list[dict[str, Any]]:
+    """Return the extras of the asset events, of these jobs or of all."""
+    extras: list[dict[str, Any]] = []
     while True:
-        events = airflow.call("GET", "assets/events?limit=1000")["asset_events"]
-        if len(events) >= WAITS or time.monotonic() > _settle:
-            return [event["extra"] for event in events]
-        time.sleep(2)
+        page = airflow.call("GET", f"assets/events?limit=1000&offset={len(extras)}")["asset_events"]
+        extras += [event["extra"] for event in page]
+        if len(page) < 1000:
+            return [extra for extra in extras if among is None or extra["job_id"] in among]
+
+
+def _count_events(airflow: Airflow) -> int:
+    return int(airflow.call("GET", "assets/events?limit=1")["total_entries"])
 
 
 def _xcom(airflow: Airflow, path: str, ti: dict[str, Any]) -> str:
@@ -181,16 +188,6 @@ def bench_burst(airflow: Airflow, vendor: str) -> None:
     hook = get_video_hook(f"{vendor}_default")
     keys = [f"avp-{number:040x}" for number in range(BURST)]
     urls = [hook.callback_url(airflow.url, key) for key in keys]
-    health: list[float] = []
-    done = threading.Event()
-
-    def ask() -> None:
-        while not done.is_set():
-            began = time.monotonic()
-            requests.get(f"{airflow.url}/api/v2/monitor/health", timeout=30)
-            health.append(time.monotonic() - began)
-            time.sleep(0.02)
-
     tried: list[int] = []
 
     def post(url: str) -> int:
@@ -205,23 +202,43 @@ def bench_burst(airflow: Airflow, vendor: str) -> None:
     session = requests.Session()
     session.trust_env = False
     session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
-    asking = threading.Thread(target=ask)
-    asking.start()
-    began = time.monotonic()
-    with ThreadPoolExecutor(64) as threads:
-        statuses = list(threads.map(post, urls))
-        again = list(threads.map(post, urls[:200]))  # the vendor repeats some
-    took = time.monotonic() - began
-    done.set()
-    asking.join()
+    with probe(f"{airflow.url}{HEALTH}") as health:
+        began = time.monotonic()
+        with ThreadPoolExecutor(64) as threads:
+            statuses = list(threads.map(post, urls))
+            again = list(threads.map(post, urls[:200]))  # the vendor repeats some
+        took = time.monotonic() - began
     names = [each["key"] for each in _variables(airflow)]
     stored = {name.rpartition("/")[2] for name in names}
-    health.sort()
     print(f"burst of {BURST} callbacks and 200 repeats: {took:.1f} s, statuses {dict(Counter(tried))}, ", end="")
     print(f"in the end {dict(Counter(statuses + again))}")
-    print(f"stored {len(stored)} of {BURST}; entries {len(names)} (a repeat in the next quarter minute has its own)")
-    p99 = health[int(0.99 * len(health))]
-    print(f"health page meanwhile: {len(health)} requests, median {statistics.median(health):.3f} s, p99 {p99:.3f} s")
+    print(f"stored {len(stored)} of {BURST}; entries {len(names)} (a repeat has its own, of the next quarter minute)")
+    print(f"health page meanwhile: {describe(health)}")
+
+
+def bench_burst_of_renders(airflow: Airflow, simulator: Simulator, vendor: str) -> None:
+    """Let the renders of an account end all at once; print what the asset events say, and the health page."""
+    hook = get_video_hook(f"{vendor}_default")
+    keys = [f"avp-{BURST + number:040x}" for number in range(BURST)]
+    before = _count_events(airflow)
+
+    def submit(key: str) -> str:
+        request = hook.callback_request(VENDORS[vendor].request(key), url=hook.callback_url(airflow.url, key), key=key)
+        return hook.submit_job(request, key=key).job_id
+
+    with ThreadPoolExecutor(8) as threads:
+        made = set(threads.map(submit, keys))
+        with probe(f"{airflow.url}{HEALTH}") as health:
+            began = time.monotonic()
+            list(threads.map(lambda job_id: simulator.move(job_id, finish=True), made))
+            _wait_for(lambda: _count_events(airflow) >= before + BURST, 900)
+            took = time.monotonic() - began
+    time.sleep(20)  # one that is told twice would show
+    told = [each["job_id"] for each in _told(airflow, among=made)]
+    counts = simulator.counts(vendor)
+    print(f"{BURST} renders end at once, {counts['callback_failures']} callbacks given up: asset events of ", end="")
+    print(f"{len(set(told))}, {len(told) - len(set(told))} doubled, in {took:.1f} s")
+    print(f"health page meanwhile: {describe(health)}")
 
 
 def _variables(airflow: Airflow) -> list[dict[str, Any]]:

@@ -34,6 +34,7 @@ from starlette.routing import Route
 from airflow_video_providers.callbacks import store
 from airflow_video_providers.callbacks.connections import Connections, NotHere
 from airflow_video_providers.callbacks.events import Teller
+from airflow_video_providers.callbacks.inbox import NEWS_SECONDS, QUARTER_MINUTE
 from airflow_video_providers.callbacks.keeper import Keeper
 from airflow_video_providers.callbacks.limits import PerMinute
 from airflow_video_providers.exceptions import VideoCallbackRefusedError
@@ -69,7 +70,7 @@ class Receiver:
         self._teller = teller
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="video-callback")
         self._connections = Connections(self._threads)
-        self._keeper = Keeper(self._keep, store.forget_old_news)
+        self._keeper = Keeper(self._keep, store.forget_old_news, lasts=NEWS_SECONDS + 2 * QUARTER_MINUTE)
         self._refused, self._logged = PerMinute(MOST_REFUSED), PerMinute(MOST_LOGGED)
 
     async def __call__(self, request: Request) -> Response:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,8 @@ MOST_WAITING = 5000
 """Callbacks that wait for the database, of this process; another one is told to come again."""
 MOST_TOGETHER = 500
 """Callbacks in one transaction."""
-_TIDY_SECONDS = 60.0
+TIDY_SECONDS = 60.0
+"""How often outdated callbacks are removed, until the last one was."""
 
 
 class Keeper:
@@ -24,15 +26,18 @@ class Keeper:
     Writes in a thread of its own, one transaction after another.
 
     :param keep: writes a batch, all or none of it.
-    :param tidy: removes what is outdated; called about once a minute while there is something to keep.
+    :param tidy: removes what is outdated; called about once a minute while there is something to remove.
+    :param lasts: after how many seconds a callback is outdated.
     """
 
-    def __init__(self, keep: Callable[[Sequence[Any]], object], tidy: Callable[[], None]) -> None:
+    def __init__(self, keep: Callable[[Sequence[Any]], object], tidy: Callable[[], None], *, lasts: float) -> None:
         self._keep = keep
         self._tidy = tidy
+        self._lasts = lasts
         self._waiting: list[tuple[Any, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
-        self._tidied = time.monotonic()
+        self._tidying: asyncio.Task[None] | None = None
+        self._kept = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="video-callback-store")
 
     async def keep(self, item: Any) -> None:
@@ -63,18 +68,32 @@ class Keeper:
                         stored.set_result(None)
                     else:
                         stored.set_exception(error)
+                self._kept = time.monotonic()
+                if self._tidying is None:
+                    # In an empty context: it outlives the request.
+                    self._tidying = contextvars.Context().run(loop.create_task, self._tidy_up())
         finally:
             self._writing = None
+
+    async def _tidy_up(self) -> None:
+        """Remove what is outdated, until nothing is left that will be."""
+        loop, is_left = asyncio.get_running_loop(), True
+        try:
+            while is_left:
+                await asyncio.sleep(TIDY_SECONDS)
+                began = time.monotonic()
+                try:
+                    await loop.run_in_executor(self._thread, self._tidy)
+                except Exception as error:  # the next minute's will do
+                    log.warning("Outdated callbacks were not removed: %s", type(error).__name__)
+                else:
+                    is_left = began < self._kept + self._lasts
+        finally:
+            self._tidying = None
 
     def _try(self, items: Sequence[Any]) -> Exception | None:
         try:
             self._keep(items)
         except Exception as error:
             return error
-        if time.monotonic() >= self._tidied + _TIDY_SECONDS:
-            self._tidied = time.monotonic()
-            try:
-                self._tidy()
-            except Exception as error:  # the next minute's will do
-                log.warning("Outdated callbacks were not removed: %s", type(error).__name__)
         return None

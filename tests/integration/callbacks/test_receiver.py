@@ -16,7 +16,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import OperationalError
 
 from airflow_video_providers.callbacks import app as receiving
-from airflow_video_providers.callbacks import store
+from airflow_video_providers.callbacks import keeper, store
 from airflow_video_providers.callbacks.inbox import NEWS_PREFIX, digest_of, doubt_name, read_news
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.callbacks import KEY_HEADER, LONGEST_CALLBACK, TOKEN_HEADER
@@ -300,3 +300,21 @@ def test_old_news_are_removed_and_doubts_stay(calls):
         digest_of(CONN_ID, job_id="2000.0")
     ]
     assert doubt_name(KEY) in kept()
+
+
+def test_the_news_of_the_last_callback_are_removed_though_no_other_one_comes(calls, monkeypatch):
+    monkeypatch.setattr(keeper, "TIDY_SECONDS", 0.05)
+    monkeypatch.setattr(receiving, "NEWS_SECONDS", 0.2)
+    monkeypatch.setattr(receiving, "QUARTER_MINUTE", 0.0)
+    monkeypatch.setattr(store, "oldest_news", lambda now: f"{NEWS_PREFIX}9")
+
+    async def scene(caller):
+        assert await caller.post() == 200
+        stored = kept()
+        end = time.monotonic() + 20
+        while kept() and time.monotonic() < end:
+            await asyncio.sleep(0.05)
+        return len(stored)
+
+    assert calls(scene) == 1
+    assert not kept()
