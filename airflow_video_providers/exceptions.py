@@ -222,7 +222,11 @@ class SubmissionKeyConflictError(SubmissionError, ValueError):
 
 
 class VideoCostError(SubmissionError):
-    """The render would cost more than ``max_cost``; nothing was submitted."""
+    """
+    The render would cost more than ``max_cost``: nothing was submitted.
+
+    Where the vendor names the cost only when it has accepted the request, the text says what became of the render.
+    """
 
 
 class AmbiguousSubmissionError(SubmissionError):

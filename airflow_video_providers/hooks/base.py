@@ -113,6 +113,8 @@ class VideoHook(RequestChecks, CallbackHook):
         missing += [f"{name}()" for name in _METHODS if not _is_overridden(cls, name)]
         if cls.key_support is not KeySupport.NONE and not cls.can_find:
             missing.append(f"find_job(), which its key_support {cls.key_support.name} needs")
+        if _is_overridden(cls, "estimates_at_submission") and not cls.can_cancel:
+            missing.append("cancel_job(), by which its estimates_at_submission keeps max_cost")
         if missing:
             raise TypeError(f"{cls.__name__} is not a complete VideoHook: it lacks {', '.join(missing)}.")
         if not hasattr(cls, "vendor"):

@@ -82,3 +82,11 @@ class RequestChecks:
         Nothing is submitted. Default: the vendor tells no price before.
         """
         return None
+
+    def estimates_at_submission(self, request: Mapping[str, Any]) -> bool:
+        """
+        Tell whether the response to the submission of a request names the most that it may cost (``VideoJob.cost``).
+
+        A render above ``max_cost`` is then cancelled at once, so the vendor must be able to cancel. Default: False.
+        """
+        return False

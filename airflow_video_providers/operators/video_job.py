@@ -78,8 +78,9 @@ class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
         path of a ``.json`` or ``.yaml`` file, which is rendered and then parsed. (templated)
     :param dry_run: log the body that would be sent, check it as far as that is free, and submit nothing. The task then
         ends as skipped, and so do those that need its job (default False).
-    :param max_cost: the most that the render may cost, in the vendor's own unit. Only where the vendor tells a price
-        before: elsewhere it is an error, before anything is sent. Default: no limit.
+    :param max_cost: the most that the render may cost, in the vendor's own unit. Where the vendor tells a price before,
+        nothing is sent above it; where the response to the submission names the cost, the render is cancelled at once,
+        which the vendor may charge. Elsewhere it is an error, before anything is sent. Default: no limit.
     :param wait_for_completion: whether the task succeeds only when the render has (default: when it is submitted).
     :param deferrable: wait in the triggerer, not in a worker. Default: ``[operators] default_deferrable``.
     :param poll_interval: longest time between two polls of the job, in seconds (default 120).
@@ -103,7 +104,7 @@ class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
 
     :raises VideoConfigurationError: an argument cannot work, or ``callback`` is asked of a vendor or connection that
         cannot; nothing was sent.
-    :raises VideoCostError: the render would cost more than ``max_cost``; nothing was sent.
+    :raises VideoCostError: the render would cost more than ``max_cost``; nothing was sent, or it is cancelled.
     :raises SubmissionKeyConflictError: the request fills the field that must carry our key; nothing was sent.
     :raises AmbiguousSubmissionError: see above.
     :raises SubmissionNotRecordedError: a job was submitted, and Airflow's task state store does not take its id.
@@ -217,6 +218,8 @@ class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
             job = submission.job
             custody.end_if_killed(job)
             self._publish(job)
+            if self.max_cost is not None and self.hook.estimates_at_submission(request):
+                custody.keep_within(job, self.max_cost)
             if self.wait_for_completion or job.state is JobState.FAILED:
                 return self._wait(submission, custody)
             return job.job_id

@@ -7,6 +7,7 @@ The one policy for ending a paid job whose task is gone.
 | a person kills it: mark failed, mark success, clear | cancelled, where ``cancel_on_kill`` |
 | cleared, or its request changed: a new render follows | cancelled before the new one, where ``cancel_on_kill`` |
 | its own timeout, the deferral timeout of Airflow | cancelled, where ``cancel_on_timeout``; no retry buys another |
+| the vendor names a cost above ``max_cost`` when it accepts the request | cancelled; no retry buys another |
 | ``execution_timeout``, polling given up, trigger crashed; no try is left | cancelled, where ``cancel_on_timeout`` |
 | the same, and a try is left | left alone: the next try adopts it |
 | the worker is stopped or dies, and Airflow wants the task to go on | left alone: the next try adopts it |
@@ -42,6 +43,7 @@ class Cause(str, Enum):
     SUPERSEDED = "a new render takes its place"
     TIMED_OUT = "the time for the render is over"
     GIVEN_UP = "the wait was given up"
+    TOO_DEAR = "it would cost more than max_cost"
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,14 @@ from airflow.sdk.exceptions import (
 from airflow_video_providers.exceptions import (
     SubmissionSupersededError,
     VideoApiError,
+    VideoCostError,
     VideoJobCancelledError,
     VideoJobError,
     VideoJobTimeoutError,
     VideoPollingError,
 )
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
-from airflow_video_providers.jobs import VideoJob
+from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.submission.cancel import (
     Cancellation,
     CancelOutcome,
@@ -66,6 +67,10 @@ _ENDED_BY_A_CLEAR = frozenset({"restarting", "removed"})
 
 class FinalVideoJobTimeoutError(VideoJobTimeoutError, AirflowFailException):
     """The time is over and the render is cancelled. Airflow does not retry: a retry would submit another one."""
+
+
+class FinalVideoCostError(VideoCostError, AirflowFailException):
+    """The render was too dear and is cancelled. Airflow does not retry: a retry would submit another one."""
 
 
 class Standing(str, Enum):
@@ -180,6 +185,30 @@ class Custody:
         if self._killed:
             self._killed = False
             log.warning("%s", self._left_alone(job.job_id, standing))
+
+    def keep_within(self, job: VideoJob, max_cost: float) -> None:
+        """
+        Cancel a job whose vendor names a cost above ``max_cost``, or none, in its response to the submission.
+
+        A job that has ended, or runs without a cost, is left alone: nothing is saved any more.
+
+        :raises VideoCostError: the job was cancelled, and Airflow does not retry; or it could not be cancelled, and the
+            next try adopts it and cancels it.
+        """
+        if job.cost is not None and job.cost.amount is not None:
+            is_within, cost = job.cost.amount <= max_cost, f"costs up to {job.cost}, more than max_cost={max_cost:g}"
+        else:
+            is_within, cost = job.state is JobState.RUNNING, f"names no cost, so max_cost={max_cost:g} cannot be kept"
+        if is_within or job.state.is_terminal:
+            return
+        ended = cancel_video_job(self._get_hook(), job.job_id, reason=Cause.TOO_DEAR.value)
+        if ended.outcome is CancelOutcome.FINISHED:
+            return
+        is_over = ended.outcome in (CancelOutcome.CANCELLED, CancelOutcome.GONE)
+        if is_over:
+            self.job_id = None
+        kind = FinalVideoCostError if is_over else VideoCostError
+        raise kind(f"{self._get_hook().hook_name}'s job {job.job_id} {cost}. {ended.text}")
 
     def _cancel_if_ended(self, job_id: str) -> None:
         standing = self.get_standing()

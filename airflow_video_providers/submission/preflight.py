@@ -49,8 +49,15 @@ def check_request(hook: VideoHook, request: Mapping[str, Any], *, max_cost: floa
         check_cost(hook, request, max_cost)
 
 
-def check_cost(hook: VideoHook, request: Mapping[str, Any], max_cost: float) -> JobCost:
-    """Return what a request will cost; raise as :func:`check_request` does."""
+def check_cost(hook: VideoHook, request: Mapping[str, Any], max_cost: float) -> JobCost | None:
+    """
+    Return what a request will cost; raise as :func:`check_request` does.
+
+    None: the response to the submission will tell; :meth:`Custody.keep_within` looks at it.
+    """
+    if hook.estimates_at_submission(request):
+        log.info("%s names the cost when it accepts the request; above max_cost it is cancelled", hook.hook_name)
+        return None
     if not hook.can_estimate:
         raise VideoConfigurationError(
             f"{hook.hook_name} tells no price before a submission, so max_cost cannot be kept",

@@ -92,6 +92,10 @@ class RunwayHook(VideoHook):
         """Return the model of the request's form."""
         return RunwayRequest
 
+    def estimates_at_submission(self, request: Mapping[str, Any]) -> bool:
+        """Return True but for workflows and the router, whose responses name no ``estimatedCost``."""
+        return not str(request.get("endpoint") or "").strip("/").startswith(("workflows/", "generate/"))
+
     def submit_job(self, request: Mapping[str, Any], *, key: str | None = None) -> VideoJob:
         """
         Create one task.

@@ -110,3 +110,8 @@ def test_a_file_is_uploaded_and_the_catalogues_are_read(hook: RunwayHook, simula
     assert "results" in hook.get_usage(start_date="2026-11-01")
     hook.submit_job(ROUTER)
     assert len(hook.get_router_requests("r-1")["data"]) == 1
+
+
+def test_the_response_to_a_create_names_the_cost_where_the_hook_says_so(hook: RunwayHook, simulator: Simulator) -> None:
+    for request in (TEXT, IMAGE, ROUTER, WORKFLOW, {**TEXT, "endpoint": "recipes/product-spot"}):
+        assert hook.estimates_at_submission(request) == (hook.submit_job(request).cost is not None)

@@ -7,13 +7,13 @@ import logging
 
 import pytest
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from pydantic import Field
 
-from airflow_video_providers.exceptions import VideoConfigurationError, VideoCostError
+from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoConfigurationError, VideoCostError
 from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.hooks.requests import VendorRequest
-from airflow_video_providers.jobs import JobCost
+from airflow_video_providers.jobs import JobCost, JobState
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.submission.preflight import DRY_KEY
 from tests.support.submission import DirectHook, FakeHook, World, context_of
@@ -49,12 +49,12 @@ def world():
     return World()
 
 
-def run(world, request, kind=PricedHook, **arguments):
+def run(world, request, kind=PricedHook, try_number=1, **arguments):
     operator = SubmitVideoJobOperator(task_id="t", conn_id="fake_default", request=request, **arguments)
     hook = operator.__dict__["hook"] = kind(world, KeySupport.EXACT)
     if "price" in world.__dict__:
         hook.price = world.price
-    return operator.execute(context_of(world, operator))
+    return operator.execute(context_of(world, operator, try_number))
 
 
 def sends(world):
@@ -114,6 +114,63 @@ def test_a_job_that_is_adopted_is_not_priced_again(world):
     assert operator.execute(context_of(world, operator)) == "job-1"
     hook.price = JobCost(amount=9, unit="credits")
     assert operator.execute(context_of(world, operator)) == "job-1"
+
+
+class AfterwardsHook(FakeHook):
+    """A vendor that names the cost in its response to the submission."""
+
+    cost: JobCost | None = JobCost(amount=5, unit="credits")
+    state = JobState.QUEUED
+
+    def estimates_at_submission(self, request):
+        return request["title"] == "A"
+
+    def submit_job(self, request, *, key=None):
+        job = super().submit_job(request, key=key).model_copy(update={"cost": self.cost, "state": self.state})
+        self.world.jobs[job.job_id] = job
+        return job
+
+
+def test_a_render_that_turns_out_within_the_limit_goes_on(world):
+    assert run(world, {"title": "A"}, AfterwardsHook, max_cost=5) == "job-1"
+    assert world.cancelled == []
+
+
+@pytest.mark.parametrize("cost", [JobCost(amount=5.5, unit="credits"), JobCost(amount=None, unit="credits"), None])
+def test_a_render_that_turns_out_too_dear_is_cancelled_and_not_submitted_again(world, cost):
+    kind = type("Hook", (AfterwardsHook,), {"cost": cost})
+    with pytest.raises(VideoCostError, match=r"job-1 .*max_cost=5.* was cancelled") as caught:
+        run(world, {"title": "A"}, kind, max_cost=5)
+    assert isinstance(caught.value, AirflowFailException)  # no retry, which would submit another one
+    assert (world.cancelled, len(sends(world))) == (["job-1"], 1)
+
+
+def test_a_dear_render_that_cannot_be_cancelled_is_cancelled_by_the_next_try(world):
+    kind = type("Hook", (AfterwardsHook,), {"cost": JobCost(amount=9, unit="credits")})
+    cancel, kind.cancel_job = kind.cancel_job, refuse_to_cancel
+    with pytest.raises(VideoCostError, match="could not be cancelled") as caught:
+        run(world, {"title": "A"}, kind, max_cost=5)
+    assert not isinstance(caught.value, AirflowFailException)
+    kind.cancel_job = cancel
+    with pytest.raises(VideoCostError, match="was cancelled"):
+        run(world, {"title": "A"}, kind, try_number=2, max_cost=5)
+    assert (world.cancelled, len(sends(world))) == (["job-1"], 1)
+
+
+def refuse_to_cancel(self, job_id):
+    raise VideoApiUnavailableError("down", vendor="fake", endpoint="DELETE /jobs/{id}")
+
+
+def test_a_dear_render_that_has_ended_is_kept(world):
+    kind = type("Hook", (AfterwardsHook,), {"cost": JobCost(amount=9, unit="credits"), "state": JobState.SUCCEEDED})
+    assert run(world, {"title": "A"}, kind, max_cost=5) == "job-1"
+    assert world.cancelled == []
+
+
+def test_a_vendor_that_names_the_cost_of_some_requests_only_refuses_a_limit_for_the_others(world):
+    with pytest.raises(VideoConfigurationError, match="tells no price"):
+        run(world, {"title": "B"}, AfterwardsHook, max_cost=5)
+    assert sends(world) == []
 
 
 @pytest.mark.parametrize("value", [0, -1, "5", True, float("nan"), float("inf")])
