@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Airflow provider for video APIs: submit a render once, wait for it cheaply, land the whole file."""
+"""Airflow provider for video APIs: submit a render once, wait for it cheaply, store the whole file."""
 
 from __future__ import annotations
 

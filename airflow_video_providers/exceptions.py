@@ -158,7 +158,7 @@ class VideoApiRedirectError(VideoApiError, VideoConfigurationError):
     """The call was redirected, which is not followed: nothing was submitted, and the connection's host is wrong."""
 
     hint = (
-        "Redirects are not followed: set the host of the Airflow connection to the base URL that answers itself "
+        "Redirects are not followed: set the host of the Airflow connection to the base URL that responds without one "
         "(https, with the whole path)."
     )
 

@@ -143,7 +143,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-video-providers",
         "name": "Video providers",
-        "description": "Video APIs: submit a render once, wait for it cheaply, land the whole video in object storage.",
+        "description": "Video APIs: submit once, wait cheaply, store the whole video in object storage.",
         "integrations": [
             {
                 "integration-name": vendor["hook-name"],

@@ -87,7 +87,7 @@ class VideoRetryPolicy(RetryPolicy):
     | a timeout that cancelled the render | Airflow never asks: it fails at once |
 
     A retry never exceeds the task's ``retries``. A retry of a failed render is a new, paid one; any other retry adopts
-    the job that was bought before.
+    the job that was submitted before.
 
     :param longest_delay: the most that a vendor's Retry-After is heeded; default 6 hours.
     """

@@ -56,7 +56,7 @@ class Polls:
         return max(due, self._list_from) if self._lists(len(self._waits)) else due
 
     def _lists(self, count: int) -> bool:
-        """Tell whether so many jobs are polled by the vendor's list."""
+        """Tell whether this many jobs are polled by the vendor's list."""
         return self._hook.can_list and count > 1
 
     def poll_due(self, now: float) -> Iterator[tuple[int, VideoJob | Exception]]:

@@ -305,7 +305,7 @@ class BulkTask:
             states = ti.get_task_states(
                 dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index
             )
-        except Exception as error:  # whatever the supervisor or the API server says, the answer is unknown
+        except Exception as error:  # whatever the supervisor or the API server says, its state is unknown
             log.warning("Airflow does not say whether the task is still wanted; its renders are left alone: %s", error)
             return False
         return is_ended(state_among(states, ti.run_id))

@@ -74,7 +74,7 @@ class Receiver:
         self._refused, self._logged = PerMinute(MOST_REFUSED), PerMinute(MOST_LOGGED)
 
     async def __call__(self, request: Request) -> Response:
-        """Answer one callback, in time."""
+        """Respond to one callback, in time."""
         conn_id = request.path_params["conn_id"]
         try:
             await asyncio.wait_for(self._take(request, conn_id), RESPONSE_SECONDS)

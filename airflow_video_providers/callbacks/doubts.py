@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A submission in doubt: a task says before it sends that its outcome is open, and a callback answers.
+A submission in doubt: a task says before it sends that its outcome is open, and a callback names the job.
 
 An entry is there from before the send until the job id is kept, so a render without trouble leaves none behind. One
 that stays names a render whose outcome nobody knows.

@@ -68,7 +68,7 @@ class Teller(threading.Thread):
         self._news = threading.Event()
 
     def wake(self) -> None:
-        """Look at once: there is something to tell."""
+        """Poll at once: there is something to tell."""
         self._news.set()
 
     def run(self) -> None:

@@ -7,7 +7,7 @@ Airflow offers no other store that the API server writes, a triggerer lists and 
 | name | who makes it, and what for | until |
 |---|---|---|
 | ``video_callback_news/<quarter minute>/<digest>`` | the API server, for each callback: it wakes the wait | 5 minutes |
-| ``video_submission_in_doubt/<key>`` | a task, before a paid request: a callback answers it | the job id is kept |
+| ``video_submission_in_doubt/<key>`` | a task, before a paid request: a callback resolves it | the job id is kept |
 
 A digest names a job (or a submission key) of a connection: listing the names tells a triggerer all that it needs.
 """
@@ -21,7 +21,7 @@ from typing import NamedTuple
 NEWS_PREFIX = "video_callback_news/"
 DOUBT_PREFIX = "video_submission_in_doubt/"
 QUARTER_MINUTE = 15.0
-"""Callbacks of one job within so many seconds are one: a replayed callback costs at most one poll in this time."""
+"""Callbacks of one job within this many seconds are one: a replayed callback costs at most one poll in this time."""
 NEWS_SECONDS = 300.0
 """How long news are kept, in seconds; a triggerer that is away for longer polls."""
 

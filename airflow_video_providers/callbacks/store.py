@@ -127,7 +127,7 @@ def _settle_doubts(session: Session, batch: Sequence[Received]) -> None:
             each = named[variable.key]
             doubt = _read(variable.val)
             if doubt.get("conn_id") != each.conn_id or doubt.get("job_id") is not None:
-                continue  # of another connection; or answered already
+                continue  # of another connection; or resolved already
             variable.val = json.dumps({**doubt, "job_id": each.job_id, "received": each.at})
 
 

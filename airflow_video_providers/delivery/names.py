@@ -8,7 +8,7 @@ import re
 import unicodedata
 
 _LONGEST_BYTES = 150
-_LONGEST_INPUT = 1000  # characters that are looked at: the cost of a text does not grow with its length
+_LONGEST_INPUT = 1000  # characters that are read: the cost of a text does not grow with its length
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # control, format, surrogate, private use, line separators
 _UNSAFE = re.compile(r'[/\\:*?"<>|#%{}^`~\[\]]+')
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(?:\.|$)", re.IGNORECASE)

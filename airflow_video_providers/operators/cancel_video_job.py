@@ -51,7 +51,7 @@ class CancelVideoJobOperator(LabelledTask, BaseOperator):
 
     @fail_briefly
     def execute(self, context: Context) -> str:
-        """Look at the job, and end it if it still runs."""
+        """Poll the job, and end it if it still runs."""
         from airflow_video_providers.hooks.base import get_video_hook
 
         check_conn_id(self.conn_id)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A request that asks the vendor to call back: where to, and how a lost response is answered by it.
+A request that asks the vendor to call back: where to, and how it resolves a lost response.
 
 The address is made for the send alone. The fingerprint is that of the user's request, so that another address, or a
 new secret, is no other request: a retry adopts all the same.

@@ -4,10 +4,10 @@ The one policy for ending a paid job whose task is gone.
 
 | why the task ends | what is done with a job that still runs |
 |---|---|
-| a person kills it: mark failed, mark success, clear | cancelled, where ``cancel_on_kill`` |
+| a user kills it: mark failed, mark success, clear | cancelled, where ``cancel_on_kill`` |
 | cleared, or its request changed: a new render follows | cancelled before the new one, where ``cancel_on_kill`` |
-| its own timeout, the deferral timeout of Airflow | cancelled, where ``cancel_on_timeout``; no retry buys another |
-| the vendor names a cost above ``max_cost`` when it accepts the request | cancelled; no retry buys another |
+| its own timeout, the deferral timeout of Airflow | cancelled, where ``cancel_on_timeout``; no retry submits another |
+| the vendor names a cost above ``max_cost`` when it accepts the request | cancelled; no retry submits another |
 | ``execution_timeout``, polling given up, trigger crashed; no try is left | cancelled, where ``cancel_on_timeout`` |
 | the same, and a try is left | left alone: the next try adopts it |
 | the worker is stopped or dies, and Airflow wants the task to go on | left alone: the next try adopts it |
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Where a person (or the fate of the run) puts a task that is not to go on. In any other state a try is still to come or
+# Where a user (or the fate of the run) puts a task that is not to go on. In any other state a try is still to come or
 # runs elsewhere: a worker that Airflow took for dead finds its task up_for_retry, scheduled or queued.
 _ENDED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed", "restarting"})
 
@@ -51,7 +51,7 @@ class CancelPolicy:
     """
     Which causes end the job.
 
-    :param on_kill: cancel when a person ended the task or asked for a new render.
+    :param on_kill: cancel when a user ended the task or asked for a new render.
     :param on_timeout: cancel when the task has no more time, or gives the wait up for good.
     """
 
@@ -81,9 +81,9 @@ class Cancellation:
     """
     What became of a request to cancel.
 
-    :param text: a sentence that names the job and, where a person must act, its page.
+    :param text: a sentence that names the job and, where a user must act, its page.
     :param error: why it failed or is not possible.
-    :param job: as it was seen before it was cancelled; None where nobody looked.
+    :param job: as it was seen before it was cancelled; None where it was not polled.
     """
 
     outcome: CancelOutcome
@@ -94,7 +94,7 @@ class Cancellation:
 
 def cancel_video_job(hook: VideoHook, job_id: str, *, reason: str) -> Cancellation:
     """
-    Look at a job and end it if it still runs; never raises a :class:`VideoProviderError`.
+    Poll a job and end it if it still runs; never raises a :class:`VideoProviderError`.
 
     Calling it again does no harm.
     """
@@ -121,7 +121,7 @@ def cancel_video_job(hook: VideoHook, job_id: str, *, reason: str) -> Cancellati
 
 
 def state_among(states: Mapping[str, Mapping[str, Any]], run_id: str) -> str | None:
-    """Read one task instance's state off the answer of ``get_task_states``; None: cleared, ``removed``: not there."""
+    """Read one task instance's state off the response of ``get_task_states``; None: cleared, ``removed``: not there."""
     found = list(states.get(run_id, {}).values())
     if not found:
         return "removed"  # with its run

@@ -10,7 +10,7 @@ takes the trigger over, since its own was late with a heartbeat. The state of th
 | failed, success, skipped, removed; cleared and not scheduled yet; deleted | cancelled, where the task wants that |
 | deferred | left alone: another triggerer waits for it, or the next try does |
 | scheduled, queued, running, up_for_retry | left alone: the run that follows cancels or adopts it |
-| unknown, since Airflow does not answer | left alone |
+| unknown, since Airflow does not respond | left alone |
 
 Every way ends in one log sentence that names the job.
 """

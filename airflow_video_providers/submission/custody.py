@@ -7,7 +7,7 @@ Who decides about a paid job: the try that holds it, as long as it runs, and by 
 | a user failed, succeeded, skipped or deleted it, or cleared it while it ran | cancels it, where ``cancel_on_kill`` |
 | it goes on, or waits for its next try | leaves it, or cancels it where no try follows and ``cancel_on_timeout`` |
 | another try has taken the task over | leaves it: that try decides |
-| nothing, since Airflow does not answer | leaves it, and says so |
+| nothing, since Airflow does not respond | leaves it, and says so |
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ class Custody:
         try:
             is_current = self._store.is_current()
             state = self._get_state()
-        except Exception as error:  # whatever the supervisor or the API server says, the answer is unknown
+        except Exception as error:  # whatever the supervisor or the API server says, its state is unknown
             log.warning("Airflow does not say whether the task is still wanted: %s", error)
             return Standing.SUPERSEDED if is_current is False else Standing.UNKNOWN
         if is_current:

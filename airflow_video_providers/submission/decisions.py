@@ -58,7 +58,7 @@ def read_decision(key: str) -> str | None:
 
 
 def ambiguous_submission(hook: VideoHook, record: SubmissionRecord) -> AmbiguousSubmissionError:
-    """Return the error that asks the user: what to check, and how each answer is given."""
+    """Return the error that asks the user: what to check, and how each decision is given."""
     awaits_callback = not record.bought and read_doubt(record.key) is not None
     callback = ["A callback of the vendor may still name the job: a retry after it adopts that job."]
     error = _ambiguous(hook, record, callback if awaits_callback else [])

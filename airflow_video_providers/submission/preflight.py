@@ -53,7 +53,7 @@ def check_cost(hook: VideoHook, request: Mapping[str, Any], max_cost: float) -> 
     """
     Return what a request will cost; raise as :func:`check_request` does.
 
-    None: the response to the submission will tell; :meth:`Custody.keep_within` looks at it.
+    None: the response to the submission will tell; :meth:`Custody.keep_within` checks it.
     """
     if hook.estimates_at_submission(request):
         log.info("%s names the cost when it accepts the request; above max_cost it is cancelled", hook.hook_name)

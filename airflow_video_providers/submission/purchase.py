@@ -2,7 +2,7 @@
 """
 One paid request on its way: what is recorded right before each send, and after each refusal.
 
-| what the vendor answered so far | the record says |
+| the vendor's responses so far | the record says |
 |---|---|
 | nothing was sent yet, or all sends were refused | ``refused``, from the last refusal to the next send |
 | a send is under way, was accepted, or broke at an unknown point | ``intended`` |
@@ -45,7 +45,7 @@ class Purchase:
     :param store: where the record is kept.
     :param record: what is about to be submitted.
     :param in_doubt: an earlier send of the same key may have been accepted: its time is kept, and a refusal settles the
-        doubt only where it is the vendor's answer to that send.
+        doubt only where it is the vendor's response to that send.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Purchase:
         except SubmissionSupersededError:
             raise
         except Exception as error:  # the vendor's refusal must not be lost behind it
-            log.warning("The refusal of the request cannot be recorded; the next try will look for a job: %s", error)
+            log.warning("The refusal of the request cannot be recorded; the next try will search for a job: %s", error)
 
     def _write(self, record: SubmissionRecord) -> None:
         self._store.write(record)
@@ -146,9 +146,9 @@ class Purchase:
 
 def _answers_the_first_send(error: VideoApiError) -> bool:
     """
-    Tell whether the refusal of a repeated key is what the vendor answered to its first send.
+    Tell whether the refusal of a repeated key is the vendor's response to its first send.
 
-    Of bad credentials, a rate limit or an outage the vendor's front may speak before the key is looked at; a conflict
+    Of bad credentials, a rate limit or an outage the vendor's front may speak before the key is read; a conflict
     can mean that the key is known.
     """
     if error.status == HTTPStatus.PAYMENT_REQUIRED:

@@ -202,7 +202,7 @@ class SubmissionStore:
         :raises AirflowRuntimeError: the API server is away, or refuses.
         """
         try:
-            self._store.delete(_PROBE_KEY)  # nothing is there; the answer tells whether the try may access its state
+            self._store.delete(_PROBE_KEY)  # nothing is there; the response tells whether the try may access its state
         except Exception as error:
             if is_superseded(error):
                 return False

@@ -158,7 +158,7 @@ class Resolver:
                 if error.outcome_unknown and (left <= 0 or not may_replay(record)):
                     log.error(
                         "A render with key %s may exist. The next try sends the same key again until %s, which pays "
-                        "nothing twice. A cleared task renders again: look for this render first.",
+                        "nothing twice. A cleared task renders again: check for this render first.",
                         record.key,
                         replayed_until(record).isoformat(timespec="seconds"),
                     )
@@ -199,7 +199,7 @@ class Resolver:
 
 
 def may_replay(record: SubmissionRecord) -> bool:
-    """Tell whether the vendor still answers the key of an intent by the job of its first send."""
+    """Tell whether the vendor still replays the response to the first send of an intent."""
     if record.replay_seconds is None:
         return False
     return datetime.now(timezone.utc) < replayed_until(record)

@@ -128,7 +128,7 @@ class JobSubmission:
         :raises SubmissionSupersededError: Airflow has replaced this try by another one; nothing more was sent.
         :raises SubmissionNotRecordedError: a job was submitted, and its id cannot be recorded.
         :raises VideoConfigurationError: the request cannot ask for a callback, as it should. Nothing was sent.
-        :raises VideoApiError: the vendor refused, or did not answer. The next try resolves it before it submits.
+        :raises VideoApiError: the vendor refused, or did not respond. The next try resolves it before it submits.
         """
         fingerprint = fingerprint_of(self.hook.conn_id, request)
         record = self.store.read()

@@ -45,7 +45,7 @@ class TapResponse:
 
 Forward = Callable[[], TapResponse]
 Action = Callable[[TapRequest, Forward], "TapResponse | None"]
-"""Answers a request in place of the server; ``forward`` passes it on. None: the connection is reset."""
+"""Responds to a request in place of the server; ``forward`` passes it on. None: the connection is reset."""
 
 
 def lose_response(request: TapRequest, forward: Forward) -> None:

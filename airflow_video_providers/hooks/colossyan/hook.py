@@ -44,8 +44,8 @@ class ColossyanHook(VideoHook):
     Colossyan's API behind one Airflow connection.
 
     The connection's ``password`` is the token of one workspace (plans Business and Enterprise), sent as
-    ``Authorization: Bearer``. Colossyan lists no jobs and takes no idempotency key, so a job whose creation was not
-    answered cannot be found again: ``key_support`` is ``NONE``.
+    ``Authorization: Bearer``. Colossyan lists no jobs and takes no idempotency key, so a job whose
+    response was lost cannot be found again: ``key_support`` is ``NONE``.
 
     :param conn_id: the Airflow connection (default ``colossyan_default``).
     """

@@ -41,7 +41,7 @@ class CreatomateHook(VideoHook):
     Creatomate's API behind one Airflow connection.
 
     The connection's ``password`` is the API key of one project, sent as ``Authorization: Bearer``. Creatomate lists no
-    renders and takes no idempotency key, so a render whose creation was not answered cannot be found again:
+    renders and takes no idempotency key, so a render whose response was lost cannot be found again:
     ``key_support`` is ``NONE``. It documents no way to cancel a render either.
 
     :param conn_id: the Airflow connection (default ``creatomate_default``).

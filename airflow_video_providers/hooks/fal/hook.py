@@ -56,7 +56,7 @@ class FalHook(FalWebhooks):
     fal's queue behind one Airflow connection.
 
     The connection's ``password`` is the API key, sent as ``Authorization: Key``. fal takes no key of ours; a lost
-    request is looked for in the list of the endpoint's requests by its input: ``key_support`` is ``BEST_EFFORT``.
+    request is searched in the list of the endpoint's requests by its input: ``key_support`` is ``BEST_EFFORT``.
     Extras: those of :class:`~airflow_video_providers.hooks.fal.endpoints.FalSettings`.
 
     A job's id is the endpoint and fal's request id: ``fal-ai/veo3.1|<request id>``.

@@ -60,7 +60,7 @@ class FalWebhooks(FalEndpoints, abstract=True):
         where none of them fits they are read again, at most once in five minutes.
 
         :raises VideoCallbackRefusedError: it is forged, stale, of another connection or key, or cannot be read.
-        :raises VideoApiError: fal's keys cannot be read now. Answer with 503, so that fal comes again.
+        :raises VideoApiError: fal's keys cannot be read now. Respond with 503, so that fal comes again.
         """
         callbacks.check_size(body)
         key, endpoint = callbacks.check_address_token(self.verifying_secret(), headers, conn_id=self.conn_id)

@@ -67,7 +67,7 @@ class HeyGenHook(HeyGenEndpoints):
 
     The connection's ``password`` is the API key, sent as ``X-Api-Key``; with the extra ``oauth`` it is an OAuth token.
     HeyGen replays the response to a create for 24 hours to a request with the same ``Idempotency-Key``
-    (``replay_seconds``), so that a lost response buys nothing twice. Later a video is found by its title:
+    (``replay_seconds``), so that a lost response pays for nothing twice. Later a video is found by its title:
     ``key_support`` is ``BEST_EFFORT``. It documents no way to cancel a video.
 
     :param conn_id: the Airflow connection (default ``heygen_default``).

@@ -132,7 +132,7 @@ class HourOneHook(VideoHook):
         been cancelled is taken; the others are named in the log. ``request`` and ``since`` are not needed.
 
         :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it, or the list may be
-            cut: to say that there is none could buy a second render.
+            cut: to say that there is none could pay for a second render.
         """
         carried = _carried(key)
         listed = self._list_videos()
@@ -145,7 +145,7 @@ class HourOneHook(VideoHook):
         if found is None and len(listed) >= self.settings.list_complete_below:
             raise VideoSearchInconclusiveError(
                 f"no video carries the key, but the list of {len(listed)} may be cut, since its paging is not "
-                "documented: the one that was bought may be beyond it. Where you know that the list of your account "
+                "documented: the one that was submitted may be beyond it. Where you know that the list of your account "
                 "shows more, say how many in the connection's extra 'list_complete_below'",
                 vendor=self.vendor,
                 endpoint=_LIST,

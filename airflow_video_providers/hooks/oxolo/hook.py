@@ -138,7 +138,7 @@ class OxoloHook(VideoHook):
         return None
 
     def search_terms(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the mode, title and web page, by which a video is looked for."""
+        """Return the mode, title and web page, by which a video is searched."""
         return {name: request[name] for name in ("mode", "title", "url") if name in request}
 
     def get_outputs(self, job_id: str) -> list[VideoOutput]:

@@ -64,7 +64,7 @@ class RunwayHook(VideoHook):
 
     The connection's ``password`` is the API secret, sent as ``Authorization: Bearer``; the extra ``api_version`` is
     sent as ``X-Runway-Version`` (default 2024-11-06). Runway lists no tasks and takes no key of ours, so a task whose
-    creation was not answered cannot be found again: ``key_support`` is ``NONE``.
+    response was lost cannot be found again: ``key_support`` is ``NONE``.
 
     :param conn_id: the Airflow connection (default ``runway_default``).
     """

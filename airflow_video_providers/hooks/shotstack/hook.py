@@ -63,7 +63,7 @@ class ShotstackHook(VideoHook):
 
     The connection's ``password`` is the API key of one environment, sent as ``x-api-key``; the extra ``environment``
     is ``v1`` (default) or ``stage``. Shotstack lists no renders and takes no idempotency key, so a render whose
-    creation was not answered cannot be found again: ``key_support`` is ``NONE``. It documents no way to cancel one.
+    response was lost cannot be found again: ``key_support`` is ``NONE``. It documents no way to cancel one.
 
     :param conn_id: the Airflow connection (default ``shotstack_default``).
     """

@@ -30,7 +30,7 @@ class XvidTokenAuth(AuthBase):
     Adds the access token to a request; one object serves all threads of a connection.
 
     The token is renewed 30 seconds before it expires (at half of its life, where that is shorter), and once for a
-    request that is answered 401 or 403: Xvid says 403 for a token that it no longer knows. A lifetime that is not told
+    request whose response is 401 or 403: Xvid says 403 for a token that it no longer knows. A lifetime that is not told
     counts as unlimited. However many threads find the token unusable, one of them renews it, and where that fails, the
     others that waited fail with the same error.
 

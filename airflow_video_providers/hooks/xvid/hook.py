@@ -126,7 +126,7 @@ class XvidHook(XvidEndpoints):
 
         :param request: the content of Xvid's ``job``, or the whole body ``{"job": {...}}``.
         :param key: goes into ``user_data``, behind the user's own text and `` | ``.
-        :raises SubmissionKeyConflictError: ``user_data`` is no text, or too long to be looked for in a query.
+        :raises SubmissionKeyConflictError: ``user_data`` is no text, or too long to be searched in a query.
         :raises VideoApiError: ``outcome_unknown`` tells whether a job may exist all the same.
         """
         job = _content(request)
@@ -217,7 +217,7 @@ class XvidHook(XvidEndpoints):
         files = list(files_of(job))
         if not files:
             raise VideoApiNotFoundError(f"job {job_id} offers no file", vendor=self.vendor, endpoint="GET /jobs/{id}")
-        if any(file.is_bare for _, file, _ in files):  # the answer did not put the files in place of their pointers
+        if any(file.is_bare for _, file, _ in files):  # the response did not put the files in place of their pointers
             known = {file.id: file for file in self.list_files(job_id=job_id).files}
             files = [(kind, known.get(file.id or "", file), name) for kind, file, name in files]
         return to_outputs(files)

@@ -293,6 +293,6 @@ class Result(VendorModel):
 
 
 class Deletion(VendorModel):
-    """``DELETE /jobs/ID``; some servers answer a deletion without content."""
+    """``DELETE /jobs/ID``; some servers respond to a deletion without content."""
 
     result: Result | None = None

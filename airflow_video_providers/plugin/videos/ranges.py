@@ -28,7 +28,7 @@ def read_range(header: str | None, size: int) -> tuple[int, int] | None:
     match = _RANGE.fullmatch((header or "").replace(" ", ""))
     if match is None or not (match[1] or match[2]):
         return None
-    if not match[1]:  # the last so many bytes
+    if not match[1]:  # the last bytes, by their number
         start, end = max(0, size - int(match[2])), size
     else:
         start = int(match[1])

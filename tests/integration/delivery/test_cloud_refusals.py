@@ -232,4 +232,4 @@ def test_an_upload_that_is_refused_in_the_middle_names_no_session(
     faulty_server.add("/video", Resource(mp4(20_000_000)))
     with pytest.raises(DestinationError) as caught:
         deliver(faulty_server, "gs://gs_robot@b/v.mp4")
-    assert str(caught.value) == "acme job j1, video to gs://b/v.mp4: gs://b/v.mp4: the store answers 403"
+    assert str(caught.value) == "acme job j1, video to gs://b/v.mp4: gs://b/v.mp4: the store responds with 403"

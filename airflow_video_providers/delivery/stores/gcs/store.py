@@ -186,7 +186,7 @@ def _message(error: Exception) -> str:
     with suppress(Exception):  # a body that is not the documented one
         return clean(response.json()["error"]["message"])  # type: ignore[union-attr]
     if response is not None:
-        return f"the store answers {response.status_code}"
+        return f"the store responds with {response.status_code}"
     return clean(getattr(error, "message", None) or error or type(error).__name__)
 
 
