@@ -1,24 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The polls of a window in a worker: one list for all where the vendor has one, else each job when it is due."""
+"""
+The polls of a window in a worker: one list for all where the vendor has one, else each job when it is due.
+
+The renders that have ended tell when the others will: the next ones are polled when a quarter of those took as long.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from airflow_video_providers.exceptions import VideoProviderError
 from airflow_video_providers.hooks.base import VideoHook
-from airflow_video_providers.jobs import VideoJob
+from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.waiting.schedule import Pace
-from airflow_video_providers.waiting.wait import Limits, Wait
+from airflow_video_providers.waiting.wait import Limits, Wait, placeholder_job
 
 log = logging.getLogger(__name__)
 
 _THREADS = 8
 _LIST_EVERY = 10.0
+_LISTS_A_RENDER = 5
+_SHORTEST_LIST_EVERY = 2.0
+_REMEMBERED = 100
 
 
 class Polls:
@@ -32,15 +40,40 @@ class Polls:
         self._hook, self._poll_interval, self._seed = hook, poll_interval, seed
         self._waits: dict[int, Wait] = {}
         self._list_from = 0.0
+        self._took: deque[float] = deque(maxlen=_REMEMBERED)
 
-    def add(self, number: int, job_id: str, job: VideoJob | None, *, deadline: float) -> None:
-        """Begin to wait for the job of an item; ``job``: as it was just submitted or polled, if it was."""
-        limits = Limits(poll_interval=self._poll_interval, deadline=deadline, seed=f"{self._seed} {number}")
+    @property
+    def usual(self) -> float | None:
+        """After how many seconds a quarter of the last renders had ended; None before the first one has."""
+        return sorted(self._took)[len(self._took) // 4] if self._took else None
+
+    def learn(self, job: VideoJob, seconds: float) -> None:
+        """Take note of how long a render took: by the vendor's times, else until a poll showed that it had ended."""
+        if job.state is JobState.SUCCEEDED:
+            if job.created_at is not None and job.finished_at is not None:
+                seconds = (job.finished_at - job.created_at).total_seconds()
+            self._took.append(max(0.0, seconds))
+
+    def add(
+        self, number: int, job_id: str, job: VideoJob | None, *, deadline: float, began: float | None = None
+    ) -> None:
+        """
+        Begin to wait for the job of an item.
+
+        :param job: as it was just submitted; None: it has not been polled here.
+        :param deadline: when to give it up, in seconds of the epoch.
+        :param began: when it was submitted, where a trigger has polled it until now; None: it is polled at once.
+        """
+        limits = Limits(
+            poll_interval=self._poll_interval, deadline=deadline, seed=f"{self._seed} {number}", usual=self.usual
+        )
         now = time.time()
-        if job is None:
+        if job is None and began is None:
             self._waits[number] = Wait.begin_unseen(self._hook.vendor, job_id, now, limits)
-        else:
-            self._waits[number] = Wait.begin(job, Pace.begin(job, now), limits)
+            return
+        if job is None:
+            job, now = placeholder_job(self._hook.vendor, job_id), now if limits.usual is None else float(began or now)
+        self._waits[number] = Wait.begin(job, Pace.begin(job, now), limits)
 
     def drop(self, number: int) -> None:
         """Wait no more for the job of an item."""
@@ -86,7 +119,8 @@ class Polls:
     def _poll_list(self, due: list[int]) -> list[int]:
         """Poll all jobs in one request; return the numbers of those that are due and were not shown."""
         numbers = {wait.job.job_id: number for number, wait in self._waits.items()}
-        self._list_from = time.time() + min(_LIST_EVERY, self._poll_interval)
+        usual = math.inf if self.usual is None else max(self.usual / _LISTS_A_RENDER, _SHORTEST_LIST_EVERY)
+        self._list_from = time.time() + min(_LIST_EVERY, self._poll_interval, usual)
         try:
             found = self._hook.get_jobs(list(numbers))
         except VideoProviderError as error:

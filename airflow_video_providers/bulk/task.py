@@ -158,9 +158,9 @@ class BulkTask:
             if is_new_try:
                 self.manifest.write(self.ledger.entries)
                 self._settle(submitter)
-            window.resume(is_new_try=is_new_try)
             if event is not None:
                 self._take_event(window, event)
+            window.resume(is_new_try=is_new_try)
             done = window.run(may_leave=may_leave)
         except BaseException as error:
             self._give_up(window, error)
@@ -350,9 +350,15 @@ class BulkTask:
                 "job_id": wait.job.job_id,
                 "key": self._key_of(number),
                 "deadline": wait.limits.deadline,
+                "submitted_at": self.ledger.entries[number].submitted_at,
             }
             for number, wait in self._window.polls.waiting().items()
         ]
+
+    @property
+    def usual(self) -> float | None:
+        """How long the renders of this list take, in seconds; None before one has ended."""
+        return None if self._window is None else self._window.polls.usual
 
     def _key_of(self, number: int) -> str | None:
         record = self.ledger.entries[number].record

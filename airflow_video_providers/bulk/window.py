@@ -48,8 +48,9 @@ Deliver = Callable[[int, str], list[dict[str, Any]]]
 DELIVERIES = 3
 """Most items whose files are delivered at a time; they share one budget of memory."""
 SHORT_RENDER = 60.0
-"""Seconds below which a render is short: after one, a worker waits for the next ones itself for a while."""
-_LIVELY_SECONDS = 20.0
+"""Seconds below which a render is short: the worker waits for it where another one would hardly be there sooner."""
+HAND_OVER_SECONDS = 30.0
+"""How long it takes until another worker goes on: the deferral, of at least 10 seconds, and the start of a process."""
 _CANCELS = 16
 _CHECKPOINT_SECONDS = 2.0
 _LONGEST_SLEEP = 5.0
@@ -100,14 +101,13 @@ class Window:
         self._deliveries: dict[Future[list[dict[str, Any]]], int] = {}
         self._checked_at = 0.0
         self._submit_from = 0.0
-        self._lively_until = 0.0
         self.stopped = False
         """More items failed than may: nothing new is submitted."""
 
     def resume(self, *, is_new_try: bool) -> None:
-        """Wait for the renders that run already; a new try adopts them."""
+        """Wait for the renders that run already; a new try adopts them, and polls them at once."""
         for number in self.active:
-            self._watch(number, None)
+            self._watch(number, None, polled=not is_new_try)
             if is_new_try:
                 count_adopted(self.hook.vendor)
 
@@ -175,13 +175,16 @@ class Window:
 
         Where renders are short, the next ones end sooner than another worker would be there to take them.
         """
-        if (
-            time.time() < self._lively_until
-            or self._deliveries
-            or any(True for _ in self.ledger.in_state(ItemState.RENDERED))
-        ):
+        if self._deliveries or any(True for _ in self.ledger.in_state(ItemState.RENDERED)) or self._one_ends_soon():
             return False
         return self._room() == 0 or not any(True for _ in self.ledger.in_state(ItemState.PENDING))
+
+    def _one_ends_soon(self) -> bool:
+        usual, now = self.polls.usual, time.time()
+        if usual is None or usual > SHORT_RENDER:
+            return False
+        since = (self.ledger.entries[number].submitted_at for number in self.ledger.in_state(ItemState.RUNNING))
+        return any(abs(began + usual - now) < HAND_OVER_SECONDS for began in since if began is not None)
 
     def _rest(self) -> None:
         now = time.time()
@@ -225,11 +228,12 @@ class Window:
 
     # ------------------------------------------------------------------ waiting
 
-    def _watch(self, number: int, job: VideoJob | None) -> None:
+    def _watch(self, number: int, job: VideoJob | None, *, polled: bool = False) -> None:
         entry = self.ledger.entries[number]
         assert entry.job_id is not None
         began = entry.submitted_at or time.time()
-        self.polls.add(number, entry.job_id, job, deadline=began + self.rules.timeout)
+        deadline = began + self.rules.timeout
+        self.polls.add(number, entry.job_id, job, deadline=deadline, began=began if polled else None)
 
     def take_events(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take in what a trigger saw: jobs that have ended, each with the number of its item."""
@@ -239,7 +243,7 @@ class Window:
             if entry is not None and entry.state is ItemState.RUNNING and entry.job_id == job.job_id:
                 self.polls.drop(number)
                 if job.state.is_terminal:
-                    self._ended(number, job)
+                    self._ended(number, job, at=event.get("at"))
                 else:
                     self._timed_out(number, job)
 
@@ -254,12 +258,13 @@ class Window:
             else:
                 self._fail(number, str(end))
 
-    def _ended(self, number: int, job: VideoJob) -> None:
-        entry, now = self.ledger.entries[number], time.time()
-        if entry.submitted_at is not None and now - entry.submitted_at < SHORT_RENDER:
-            self._lively_until = now + _LIVELY_SECONDS
+    def _ended(self, number: int, job: VideoJob, *, at: float | None = None) -> None:
+        entry = self.ledger.entries[number]
+        seconds = None if entry.submitted_at is None else (at or time.time()) - entry.submitted_at
+        if seconds is not None:
+            self.polls.learn(job, seconds)
         entry.cost = job.cost or entry.cost
-        count_ended(job, seconds=None if entry.submitted_at is None else now - entry.submitted_at)
+        count_ended(job, seconds=seconds)
         if job.state is JobState.SUCCEEDED:
             entry.state = ItemState.RENDERED
             if self.deliver is None:

@@ -278,6 +278,7 @@ class RenderVideosOperator(LabelledTask, BaseOperator):
                 seed=task.seed,
                 cancel_on_kill=self.cancel_on_kill,
                 callback=self.callback,
+                usual=task.usual,
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, latest - time.time()) + DEFERRAL_GRACE),

@@ -29,17 +29,18 @@ class VideoJobsTrigger(BaseTrigger):
     Wait for many renders of one connection, all by the poll that the triggerer's waits share.
 
     It fires one event when ``wake_at`` renders have ended, when the first of them has waited for 30 seconds, or when
-    all have: ``{"ended": [{"number", "job"}, ...], "error": None or text}``.
+    all have: ``{"ended": [{"number", "job", "at"}, ...], "error": None or text}``; ``at``: when a poll showed the end.
 
     :param conn_id: the Airflow connection.
-    :param jobs: ``{"number": of the item, "job_id", "key", "vendor", "deadline"}`` for each; the deadline in seconds of
-        the epoch. A job whose deadline passes is among the ended ones, in the state in which it was polled last.
+    :param jobs: ``{"number": of the item, "job_id", "key", "vendor", "deadline", "submitted_at"}`` for each, times
+        in seconds of the epoch. A job whose deadline passes is among the ended ones, in the state that was seen last.
     :param poll_interval: longest time between two polls of a job, in seconds.
     :param wake_at: how many ended renders wake the task.
     :param deferred_at: seconds of the epoch; the task is not resumed within 10 seconds of it.
     :param seed: names the task instance, map index included.
     :param cancel_on_kill: cancel the renders when a user clears, fails or succeeds the task.
     :param callback: the vendor calls back when a job has ended, so that polls only make up for a lost callback.
+    :param usual: how long the other renders of the list took, in seconds; None: unknown.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class VideoJobsTrigger(BaseTrigger):
         seed: str = "",
         cancel_on_kill: bool = True,
         callback: bool = False,
+        usual: float | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in Airflow
         self.conn_id = conn_id
@@ -63,13 +65,16 @@ class VideoJobsTrigger(BaseTrigger):
         self.seed = seed
         self.cancel_on_kill = cancel_on_kill
         self.callback = callback
-        self._ended: dict[int, VideoJob] = {}
+        self.usual = usual
+        self._ended: dict[int, tuple[VideoJob, float]] = {}
         self._called_back = 0
         self._error: str | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what the triggerer needs to make the trigger again."""
-        names = ("conn_id", "jobs", "poll_interval", "wake_at", "deferred_at", "seed", "cancel_on_kill", "callback")
+        names = (
+            "conn_id", "jobs", "poll_interval", "wake_at", "deferred_at", "seed", "cancel_on_kill", "callback", "usual",
+        )  # fmt: skip
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -95,7 +100,7 @@ class VideoJobsTrigger(BaseTrigger):
             await asyncio.sleep(max(0.0, self.deferred_at + _SETTLING_SECONDS - time.time()))
         by_callback = f", {self._called_back} called back" if self._called_back else ""
         self.log.info("%d of %d renders have ended%s", len(self._ended), len(self.jobs), by_callback)
-        ended = [{"number": number, "job": job.to_xcom()} for number, job in self._ended.items()]
+        ended = [{"number": number, "job": job.to_xcom(), "at": at} for number, (job, at) in self._ended.items()]
         yield TriggerEvent({"ended": ended, "error": self._error})  # type: ignore[no-untyped-call]  # untyped
 
     async def _watch(self, told: dict[str, Any], news: asyncio.Event) -> None:
@@ -105,10 +110,12 @@ class VideoJobsTrigger(BaseTrigger):
             deadline=told["deadline"],
             seed=f"{self.seed} {number}",
             callback=self.callback,
+            usual=self.usual,
         )
         now = time.time()
         job = VideoJob(vendor=told["vendor"], job_id=told["job_id"], state=JobState.RUNNING, vendor_status="deferred")
-        wait = Wait.begin(job, Pace.begin(job, now), limits)
+        began = now if self.usual is None else told.get("submitted_at") or now
+        wait = Wait.begin(job, Pace.begin(job, began), limits)
         waiter = Waiter(wait, told.get("key"))
         async with contextlib.aclosing(watch(self.conn_id, waiter)) as polls:
             async for wait in polls:
@@ -117,7 +124,7 @@ class VideoJobsTrigger(BaseTrigger):
                 if isinstance(wait.error, VideoPollingError):
                     self._error = str(wait.error)
                 else:
-                    self._ended[number] = wait.job
+                    self._ended[number] = (wait.job, time.time())
                     self._called_back += waiter.is_called_back
                 news.set()
 

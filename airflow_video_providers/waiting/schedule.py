@@ -92,6 +92,7 @@ def next_poll(
     poll_interval: float = DEFAULT_POLL_INTERVAL,
     seed: str = "",
     callback: bool = False,
+    usual: float | None = None,
 ) -> float:
     """
     Return how many seconds after the last poll the next one is due.
@@ -101,6 +102,8 @@ def next_poll(
       simulation behind the numbers.
     - A vendor that reports none is polled the more seldom the longer the render takes: after a quarter of
       ``poll_interval`` and a twentieth of the time waited so far.
+    - Where other renders of the same list have told how long one takes, the first of these polls is skipped until then,
+      and the next ones come closer together.
     - Never sooner than :data:`SHORTEST_INTERVAL`, never later than ``poll_interval``.
     - Where the vendor calls back, polls only make up for a callback that is lost: the time waited so far is doubled by
       each, within :data:`CALLBACK_INTERVALS`.
@@ -110,18 +113,27 @@ def next_poll(
     :param poll_interval: the longest time between two polls.
     :param seed: names the waiting task instance, map index included; spreads tasks that start together.
     :param callback: a callback of the vendor wakes this wait.
+    :param usual: seconds from the first poll after which the render has ended, if it is like the others of its list;
+        None: unknown.
     """
     spread = _spread(seed)
     if callback:
         shortest, longest = (share * poll_interval for share in CALLBACK_INTERVALS)
         return min(max(pace.polled - pace.since, shortest), longest) * (0.9 + 0.1 * spread)
-    if job.progress is None:
+    waited = pace.polled - pace.since
+    if usual is not None and pace.expected_end() is None:
+        gap = usual - waited if waited < usual else min((waited - usual) / 3, _blind_gap(waited, poll_interval))
+    elif job.progress is None:
         # One wide spread at the start is enough: the same beat keeps tasks apart for good.
-        gap = (poll_interval / 4 + (pace.polled - pace.since) / 20) * (0.5 + spread if pace.polled == pace.since else 1)
+        gap = _blind_gap(waited, poll_interval) * (0.5 + spread if not waited else 1)
     else:
         # Also at the ceiling: tasks that start together would otherwise stay together.
         gap = min(_gap(pace, poll_interval) * (0.9 + 0.2 * spread), poll_interval * (0.9 + 0.1 * spread))
     return min(max(gap, min(SHORTEST_INTERVAL, poll_interval)), poll_interval)
+
+
+def _blind_gap(waited: float, poll_interval: float) -> float:
+    return poll_interval / 4 + waited / 20
 
 
 def _gap(pace: Pace, poll_interval: float) -> float:

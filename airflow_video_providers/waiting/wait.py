@@ -50,6 +50,7 @@ class Limits:
     :param max_poll_failures: how many polls in a row may fail.
     :param seed: names the waiting task instance, map index included; spreads tasks that start together.
     :param callback: a callback of the vendor wakes this wait, so that polls only make up for a lost one.
+    :param usual: how long other renders of the same list took, in seconds; None: unknown.
     """
 
     poll_interval: float = DEFAULT_POLL_INTERVAL
@@ -57,6 +58,7 @@ class Limits:
     max_poll_failures: int = DEFAULT_MAX_POLL_FAILURES
     seed: str = ""
     callback: bool = False
+    usual: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,14 @@ class Wait:
 
     def _gap(self, job: VideoJob, pace: Pace) -> float:
         limits = self.limits
-        return next_poll(job, pace, poll_interval=limits.poll_interval, seed=limits.seed, callback=limits.callback)
+        return next_poll(
+            job,
+            pace,
+            poll_interval=limits.poll_interval,
+            seed=limits.seed,
+            callback=limits.callback,
+            usual=limits.usual,
+        )
 
     def _then(self, due: float, **changes: Any) -> Wait:
         return replace(self, due=self._until_deadline(due), **changes)

@@ -50,6 +50,20 @@ def test_a_silent_vendor_is_polled_the_more_seldom_the_longer_the_render_takes()
     assert 40 < max(first) <= 45
 
 
+@pytest.mark.parametrize("progress", [None, 0.0])
+def test_a_render_of_a_list_is_polled_when_the_others_had_ended_then_soon_again(progress):
+    gaps = [
+        next_poll(*polls((0, progress), *[(age, progress)] * (age > 0)), seed="x", usual=50.0)
+        for age in (0, 50, 60, 120, 600, 6000)
+    ]
+    assert gaps[0] == 50
+    assert gaps[1:3] == [SHORTEST_INTERVAL] * 2
+    assert gaps == [50, *sorted(gaps[1:])]
+    assert gaps[-1] <= 120
+    moving = polls((0, 0.0), (10, 0.1), (20, 0.2))  # its own progress tells more
+    assert next_poll(*moving, seed="x", usual=50.0) == next_poll(*moving, seed="x")
+
+
 def test_speed_tells_the_expected_end():
     _, pace = polls((0, 0.0), (100, 0.25), (200, 0.5))
     assert pace.expected_end() == (1000 + 200, 1000 + 400)
