@@ -212,6 +212,8 @@ def faults_of(task: BulkTaskRun, home: Path) -> list[str]:
             faults.append(f"{item} has {len(jobs)} renders")
         elif vendor.can_cancel and len(alive) > 1:
             faults.append(f"{item} has {len(alive)} renders that were not cancelled")
+    if case.ends == "failed" and len(task.jobs) > WINDOW:
+        faults.append(f"{len(task.jobs) - WINDOW} renders after the failure")
     if case.ends == "failed" and vendor.can_cancel:
         running = [job for job in task.jobs if job["state"] in ("queued", "running")]
         if running:

@@ -125,6 +125,7 @@ class Window:
         """
         try:
             while True:
+                self.stopped = self.stopped or self._failed_too_many()
                 self._fill()
                 self._collect()
                 self._start_deliveries()

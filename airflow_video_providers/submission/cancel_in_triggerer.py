@@ -33,12 +33,15 @@ log = logging.getLogger(__name__)
 
 MOST_CANCELS_IN_FLIGHT = 16
 """Most jobs of one connection that are cancelled at a time."""
-_STATE_SECONDS = 10.0
-"""How long Airflow may take to give the state of the task instance."""
-_LOOK_UP_SECONDS = 10.0
+_STATE_SECONDS = 60.0
+"""
+How long Airflow may take to give the state of the task instance. It gives a killed trigger 30 seconds, after which the
+work goes on: a supervisor that waits for a busy database answers late.
+"""
+_LOOK_UP_SECONDS = 60.0
 """How long Airflow may take to give the connection."""
 _RETRY_SECONDS = 10.0
-"""How long a cancelling call is tried again. Airflow gives a killed trigger 30 seconds for all of it."""
+"""How long a cancelling call is tried again."""
 
 
 async def handle_kill(conn_id: str, job: VideoJob, ti: Any, *, cancel: bool) -> None:
@@ -79,20 +82,24 @@ async def _decide(conn_id: str, job: VideoJob, ti: Any, *, cancel: bool, name: s
 
 async def handle_kills(conn_id: str, jobs: Sequence[VideoJob], ti: Any, *, cancel: bool) -> None:
     """Do the same for all renders of one task, which Airflow is asked about once."""
+    work = _keep(_decide_for_all(conn_id, jobs, ti, cancel=cancel))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        log.warning("No time is left to see %d jobs cancelled; the triggerer goes on trying.", len(jobs))
+        raise
+
+
+async def _decide_for_all(conn_id: str, jobs: Sequence[VideoJob], ti: Any, *, cancel: bool) -> None:
     try:
         state = await _get_state(ti)
     except Exception as error:
         said, names = str(error) or type(error).__name__, ", ".join(job.job_id for job in jobs)
         log.warning("Airflow does not say what became of the task (%s); its jobs are left alone: %s", said, names)
         return
-    work = [
-        _keep(_carry_out(conn_id, job, state, cancel=cancel, name=f"{job.vendor} job {job.job_id}")) for job in jobs
-    ]
-    try:
-        await asyncio.shield(asyncio.gather(*work))
-    except asyncio.CancelledError:
-        log.warning("No time is left to see %d jobs cancelled; the triggerer goes on trying.", len(jobs))
-        raise
+    await asyncio.gather(
+        *(_carry_out(conn_id, job, state, cancel=cancel, name=f"{job.vendor} job {job.job_id}") for job in jobs)
+    )
 
 
 async def _carry_out(conn_id: str, job: VideoJob, state: str | None, *, cancel: bool, name: str) -> None:

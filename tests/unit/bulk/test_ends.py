@@ -39,6 +39,21 @@ def say_state(task: BulkTask, state: str | None) -> None:
     )
 
 
+def test_a_failure_that_a_trigger_saw_is_counted_before_anything_is_submitted(tmp_path: Path) -> None:
+    world = SlowWorld()
+    deferred(world, tmp_path).close()
+    (failed, *rest) = world.jobs
+    world.set_state(failed, JobState.FAILED, "lost")
+    number = int(str(world.jobs[failed].name).removeprefix("i"))  # threads submit in any order
+    event = {"ended": [{"number": number, "job": world.jobs[failed].to_xcom()}], "error": None}
+    task = task_of(world, new_hook(world, KeySupport.EXACT, False), tmp_path, 1)
+    assert task.run(event, may_leave=True)
+    assert task.report.failed_too_many()
+    assert sum(paid(world).values()) == WINDOW
+    assert {world.jobs[job_id].state for job_id in rest} == {JobState.CANCELLED}
+    task.close()
+
+
 def test_a_user_who_ends_the_task_ends_all_that_runs(tmp_path: Path) -> None:
     world = SlowWorld()
     task = deferred(world, tmp_path)

@@ -17,6 +17,7 @@ from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.jobs import JobState
 from airflow_video_providers.submission import cancel_in_triggerer as cancelling
 from airflow_video_providers.triggers.video_job import VideoJobTrigger
+from airflow_video_providers.triggers.video_jobs import VideoJobsTrigger
 from tests.support.submission import FakeHook, World
 
 NAME = "fake job job-1"
@@ -127,6 +128,32 @@ def test_an_airflow_that_does_not_answer_leaves_the_render(world, kill):
     assert "the API server is away" in log
     assert HOW in log
     assert world.cancelled == []
+
+
+def test_an_airflow_that_answers_after_the_triggers_time_ends_all_renders_of_a_list(world, caplog):
+    FakeHook(world, KeySupport.EXACT).submit_job({})
+    answered, plain = threading.Event(), RuntimeTaskInstance.get_task_states
+
+    def late(**arguments):
+        answered.wait(30)
+        return plain(**arguments)
+
+    async def kill():
+        jobs = [{"number": number, "vendor": "fake", "job_id": job_id} for number, job_id in enumerate(world.jobs)]
+        trigger = VideoJobsTrigger(conn_id="fake_default", jobs=jobs, poll_interval=60, wake_at=2, deferred_at=0.0)
+        trigger.task_instance = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=3, try_number=1)
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(trigger.on_kill(), 0.2)
+        answered.set()
+        while cancelling._kept or cancelling._cancellers:
+            await asyncio.sleep(0.01)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(RuntimeTaskInstance, "get_task_states", late)
+        asyncio.run(asyncio.wait_for(kill(), 60))
+    assert sorted(world.cancelled) == sorted(world.jobs)
+    assert len(world.jobs) == 2
+    assert "the triggerer goes on trying" in caplog.text
 
 
 def test_an_airflow_that_hangs_leaves_the_render(world, kill, monkeypatch):
