@@ -15,7 +15,7 @@ AZURITE := $(VENV)/azurite/node_modules/.bin/azurite-blob
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui simulator test test-ui test-distributed lint format chaos bench-bulk bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks bench-callbacks bench-by-hand docs docs-linkcheck build release-check clean
+.PHONY: help demo ui simulator test test-ui test-distributed lint format chaos bench-bulk bench-import bench-transfers bench-waiting bench-waiting-live bench-sdks bench-callbacks bench-videos bench-by-hand docs docs-linkcheck build release-check clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -106,6 +106,9 @@ bench-waiting-live: $(DEV_STAMP)  ## the same for a whole Airflow with PostgreSQ
 
 bench-callbacks: $(DEV_STAMP)  ## how soon callbacks end waits, a burst of them, and 100,000 bad ones (20 minutes)
 	$(BIN)/python benchmarks/bench_callbacks.py
+
+bench-videos: $(DEV_STAMP)  ## the Videos page with 5,000 renders, in Chromium, on SQLite and PostgreSQL (10 minutes)
+	$(BIN)/python benchmarks/bench_videos_page.py
 
 bench-sdks: $(SDKS_STAMP)  ## how many renders the vendors' own SDKs and this package buy when something goes wrong (2 minutes)
 	$(BIN)/python benchmarks/bench_vendor_sdks.py

@@ -163,7 +163,7 @@ class VideoJob(BaseModel):
     :param vendor_status: the vendor's own status.
     :param progress: share of the work done, 0..1, or None where the vendor does not say.
     :param stage: what the vendor is doing now, where it says so.
-    :param name: the title of the video.
+    :param name: the title of the video; where the vendor tells none, operators fill in what the request calls it.
     :param key: the submission key, where the vendor gives it back.
     :param page_url: a page that shows the job to a user, without its query, which may be a credential.
     :param error: the vendor's reason, for a failed job.

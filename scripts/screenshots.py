@@ -29,6 +29,9 @@ SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height
 TALL = 2600
 THEMES = ("light", "dark")
 PATIENCE = 120_000
+INDEX = 3
+LINES = {"submit": re.compile("Submitted:"), "wait": re.compile(r"after \d+ s"), "store": re.compile("Stored ")}
+"""What the log of each task must show before its picture is taken."""
 STANDARD = ("host", "login", "password")
 
 
@@ -54,6 +57,7 @@ class Photographer:
     def shoot(self, name: str, what: Any = None, *, rest: int = 1500) -> None:
         """Write one file, when the page, or a part of it, has come to rest."""
         self.page.wait_for_timeout(rest)
+        self.page.wait_for_function("() => !document.querySelector('[class*=skeleton], [role=progressbar]')")
         (what or self.page).screenshot(path=self.folder / f"{name}-{self.look}.png")
         print(f"{name}-{self.look}.png", flush=True)
 
@@ -153,8 +157,12 @@ class Photographer:
         for task in ("submit", "wait", "store"):
             self.open(f"{place}/tasks/render.{task}/mapped")
             self.shoot(f"mapped-{task}", rest=4000)
-            self.open(f"{place}/tasks/render.{task}/mapped/4")
-            self.shoot(f"log-{task}", rest=5000)
+            self.open(f"{place}/tasks/render.{task}/mapped/{INDEX}")
+            self.page.get_by_text(LINES[task]).first.wait_for()
+            self.shoot(f"log-{task}")
+            self.open(f"{place}/tasks/render.{task}/mapped/{INDEX}/details")
+            self.page.get_by_text("Extra Links").first.wait_for()
+            self.shoot(f"links-{task}")
 
 
 def extras_of(connection: dict[str, Any]) -> dict[str, Any]:

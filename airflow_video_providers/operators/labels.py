@@ -21,6 +21,7 @@ else:
 TEMPLATE = "{{ task.map_label }}"
 """The ``map_index_template`` of a task that has none of its own."""
 LONGEST_LABEL = 80
+_MOST_UPSTREAM = 3
 _NAMES = ("title", "name", "promptText", "prompt")
 
 
@@ -75,23 +76,19 @@ class LabelledTask(_Task):
         self.label_parts = (job.name or before or job.job_id, job.vendor)
         self._show_label()
 
-    def label_as_upstream(self, context: Context, job_id: str) -> None:
+    def label_as_upstream(self, context: Context, job_id: str, vendor: str) -> None:
         """
         Show the name of the video that a task right before this one has recorded, in its XCom ``video_job``.
 
-        For a task that polls no job itself. It asks Airflow once for each such task, and only where it is mapped.
+        For a mapped task that polls no job itself.
         """
-        if self._map_index is None or self.label_parts[0] not in (None, job_id):
+        if self._map_index is None:
             return
-        for task_id in sorted(self.upstream_task_ids):
-            try:
-                job = context["ti"].xcom_pull(task_ids=task_id, key="video_job", map_indexes=self._map_index)
-            except Exception:  # a label is no reason to fail
-                continue
-            if isinstance(job, Mapping) and job.get("job_id") == job_id and job.get("name"):
-                self.label_parts = label_of_job(job)
-                self._show_label()
-                return
+        name = self.label_parts[0]
+        if name in (None, job_id):
+            name = name_upstream(self, context, job_id) or job_id
+        self.label_parts = (name, vendor)
+        self._show_label()
 
     def _show_label(self) -> None:
         if self._shown_label is None or self._shown_label == self.map_label:
@@ -112,6 +109,23 @@ def name_in(request: Any) -> str | None:
         return None
     texts = (request.get(name) for name in _NAMES)
     return next((text.strip() for text in texts if isinstance(text, str) and text.strip()), None)
+
+
+def name_upstream(task: BaseOperator, context: Context, job_id: str) -> str | None:
+    """
+    Return the name of a job's video as a task right before this one has recorded it, in its XCom ``video_job``.
+
+    It asks Airflow once for each of at most 3 such tasks. None: none of them has; a name is no reason to fail.
+    """
+    for task_id in sorted(task.upstream_task_ids)[:_MOST_UPSTREAM]:
+        try:
+            ti = context["ti"]
+            job = ti.xcom_pull(task_ids=task_id, key="video_job", map_indexes=ti.map_index)
+        except Exception:
+            return None
+        if isinstance(job, Mapping) and job.get("job_id") == job_id and isinstance(job.get("name"), str):
+            return clean_label(job["name"], longest=LONGEST_LABEL) or None
+    return None
 
 
 def label_of_job(job_id: Any) -> tuple[str | None, str | None]:

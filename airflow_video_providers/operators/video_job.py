@@ -32,7 +32,7 @@ from airflow_video_providers.operators.arguments import (
 )
 from airflow_video_providers.operators.cancel_video_job import CancelVideoJobOperator
 from airflow_video_providers.operators.errors import fail_briefly
-from airflow_video_providers.operators.labels import LabelledTask, name_in
+from airflow_video_providers.operators.labels import LONGEST_LABEL, LabelledTask, name_in
 from airflow_video_providers.operators.requests import RequestTask, as_request, given_request
 from airflow_video_providers.retry_policy import is_hopeless
 from airflow_video_providers.submission.callback import CallbackPlan
@@ -42,6 +42,7 @@ from airflow_video_providers.submission.preflight import DRY_KEY, check_request,
 from airflow_video_providers.submission.record import SubmissionRecord, SubmissionStore
 from airflow_video_providers.submission.submit import JobSubmission, OnAmbiguous, Submission
 from airflow_video_providers.submission.task_try import TaskTry
+from airflow_video_providers.text.redaction import clean_label
 from airflow_video_providers.waiting.in_worker import wait_for_job
 from airflow_video_providers.waiting.outcome import raise_unless_succeeded
 from airflow_video_providers.waiting.schedule import DEFAULT_POLL_INTERVAL
@@ -217,11 +218,11 @@ class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
             ).submit_or_adopt(request)
             job = submission.job
             custody.end_if_killed(job)
-            self._publish(job)
+            job = self._publish(job)
             if self.max_cost is not None and self.hook.estimates_at_submission(request):
                 custody.keep_within(job, self.max_cost)
             if self.wait_for_completion or job.state is JobState.FAILED:
-                return self._wait(submission, custody)
+                return self._wait(submission, job, custody)
             return job.job_id
 
     @fail_briefly
@@ -277,10 +278,9 @@ class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
 
     # ------------------------------------------------------------------ waiting
 
-    def _wait(self, submission: Submission, custody: Custody) -> str:
+    def _wait(self, submission: Submission, job: VideoJob, custody: Custody) -> str:
         from airflow_video_providers.triggers.video_job import VideoJobTrigger, may_end_from_trigger
 
-        job = submission.job
         deadline = submission.submitted_at.timestamp() + self.timeout
         seed = f"{self._ti.dag_id} {self._ti.run_id} {self._ti.task_id} {self._ti.map_index}"
         if self.deferrable and not job.state.is_terminal and time.time() < deadline:
@@ -362,6 +362,8 @@ class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
         """Show the job and its page at once: a task that fails or is killed keeps both."""
         if self._shown is not None and self._shown.job_id == job.job_id:
             job = job.with_facts_of(self._shown)
+        elif job.name is None and (name := self._first_label()[0]):
+            job = job.model_copy(update={"name": clean_label(name, longest=LONGEST_LABEL)})
         self._shown = job
         self.job_page_url = job.page_url
         self.label_with(job)

@@ -26,7 +26,7 @@ from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.links import VideoJobLink, link_xcoms
 from airflow_video_providers.operators.arguments import check_conn_id, check_count, check_flag, is_final, job_id_of
 from airflow_video_providers.operators.errors import fail_briefly
-from airflow_video_providers.operators.labels import LabelledTask, label_of_job
+from airflow_video_providers.operators.labels import LabelledTask, label_of_job, name_upstream
 from airflow_video_providers.submission.cancel import how_to_cancel
 from airflow_video_providers.submission.task_try import TaskTry
 from airflow_video_providers.waiting.in_worker import poll, sleep_until_due
@@ -125,8 +125,10 @@ class VideoJobSensor(LabelledTask, BaseSensorOperator):
         wait = self._load(context)
         hook = self._open_hook()
         if wait is None:
-            now = time.time()
-            wait = Wait.begin_unseen(hook.vendor, job_id_of(self.job_id), now, self._limits(context, now))
+            now, job_id = time.time(), job_id_of(self.job_id)
+            name = self.job_id.get("name") if isinstance(self.job_id, Mapping) else None
+            name = name or name_upstream(self, context, job_id)
+            wait = Wait.begin_unseen(hook.vendor, job_id, now, self._limits(context, now), name=name)
         while True:
             wait = poll(hook, wait, log=self.log)
             self._save(context, wait)

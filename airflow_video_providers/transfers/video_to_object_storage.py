@@ -132,7 +132,7 @@ class VideoToObjectStorageOperator(LabelledTask, BaseOperator):
         self._check_arguments(rendered=True)
         hook = get_video_hook(self.conn_id)
         job_id = job_id_of(self.job_id)
-        self.label_as_upstream(context, job_id)
+        self.label_as_upstream(context, job_id, hook.vendor)
         self._delivered = []
         self._running = True
         try:

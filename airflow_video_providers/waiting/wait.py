@@ -92,9 +92,9 @@ class Wait:
         return wait._then(pace.polled + wait._gap(job, pace))
 
     @classmethod
-    def begin_unseen(cls, vendor: str, job_id: str, now: float, limits: Limits) -> Wait:
+    def begin_unseen(cls, vendor: str, job_id: str, now: float, limits: Limits, *, name: str | None = None) -> Wait:
         """Start to wait for a job that has not been polled yet; its first poll is due."""
-        return cls(job=placeholder_job(vendor, job_id), since=now, due=now, limits=limits)
+        return cls(job=placeholder_job(vendor, job_id, name=name), since=now, due=now, limits=limits)
 
     @property
     def is_seen(self) -> bool:
@@ -229,9 +229,9 @@ def failure_weight(error: Exception) -> int:
     return 3 if isinstance(error, VideoApiNotFoundError) else 1
 
 
-def placeholder_job(vendor: str, job_id: str) -> VideoJob:
+def placeholder_job(vendor: str, job_id: str, *, name: str | None = None) -> VideoJob:
     """Return a placeholder for a job that has not been polled successfully yet."""
-    return VideoJob(vendor=vendor, job_id=job_id, state=JobState.QUEUED, vendor_status="not seen yet")
+    return VideoJob(vendor=vendor, job_id=job_id, state=JobState.QUEUED, vendor_status="not seen yet", name=name)
 
 
 def mark_deleted(job: VideoJob) -> VideoJob:

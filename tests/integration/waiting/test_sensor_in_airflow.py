@@ -167,6 +167,37 @@ def test_a_render_is_waited_for(vendor, way, submit, once_polled, simulator, run
     assert counts["cancels"] == 0
 
 
+class GiveJob(BaseOperator):
+    """Stands for the task that submitted a job, and knows a name that the vendor does not."""
+
+    def __init__(self, *, job, **kwargs):
+        super().__init__(**kwargs)
+        self.job = job
+
+    def execute(self, context):
+        context["ti"].xcom_push(key="video_job", value=self.job)
+        return self.job["job_id"]
+
+
+def test_the_name_that_the_submitting_task_knows_is_kept(way, submit, run, video_connections, stored):
+    for vendor in VENDORS:
+        job = get_video_hook(f"{vendor}_default").get_job(submit(vendor))
+        if job.name is None:
+            break
+    else:
+        raise AssertionError("each vendor of the simulator names its jobs")
+    video_connections.move(job.job_id, finish=True)
+
+    def fill():
+        given = GiveJob(task_id="submit", job={**job.to_xcom(), "name": "Ada"})
+        VideoJobSensor(task_id="wait", conn_id=f"{vendor}_default", job_id=given.output, **way)
+
+    dag_run = run(fill)
+    assert states(dag_run) == ["success", "success"]
+    assert (xcom(dag_run, "video_job")["name"], xcom(dag_run, "video_job")["state"]) == ("Ada", "succeeded")
+    assert '"Ada"' in str(stored[-1])
+
+
 @pytest.mark.parametrize("soft_fail", [False, True])
 def test_a_failed_render_fails_the_task_softened_or_not(soft_fail, way, submit, once_polled, run, errors):
     job_id = submit()

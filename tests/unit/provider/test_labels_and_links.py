@@ -84,11 +84,11 @@ def test_a_task_that_is_given_a_job_shows_its_name(kind, partial):
     ("recorded", "shown"),
     [
         ({"job_id": "7", "vendor": "example", "name": "Ada"}, "Ada · example"),
-        ({"job_id": "8", "vendor": "example", "name": "Bob"}, "7"),
-        ({"job_id": "7", "vendor": "example", "name": None}, "7"),
-        ("no job", "7"),
-        (None, "7"),
-        (RuntimeError("Airflow does not answer"), "7"),
+        ({"job_id": "8", "vendor": "example", "name": "Bob"}, "7 · example"),
+        ({"job_id": "7", "vendor": "example", "name": None}, "7 · example"),
+        ("no job", "7 · example"),
+        (None, "7 · example"),
+        (RuntimeError("Airflow does not answer"), "7 · example"),
     ],
 )
 def test_a_transfer_shows_the_name_that_the_task_before_it_has_recorded(recorded, shown):
@@ -105,10 +105,10 @@ def test_a_transfer_shows_the_name_that_the_task_before_it_has_recorded(recorded
     context["ti"].xcom_pull = xcom_pull
     operator = context["task"]
     operator.upstream_task_ids.add("wait")
-    operator.label_as_upstream(context, "7")
+    operator.label_as_upstream(context, "7", "example")
     assert label(context) == shown
     operator.label_parts = ("Ada", None)
-    operator.label_as_upstream(context, "7")
+    operator.label_as_upstream(context, "7", "example")
     assert asked == [{"task_ids": "wait", "key": "video_job", "map_indexes": 1}]
 
 

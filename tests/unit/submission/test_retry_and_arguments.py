@@ -18,6 +18,7 @@ from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.jobs import JobError, JobState, VideoJob
 from airflow_video_providers.links import VideoJobLink, videos_page
 from airflow_video_providers.operators.arguments import job_id_of
+from airflow_video_providers.operators.labels import LONGEST_LABEL
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.retry_policy import VideoRetryPolicy
 from tests.support.submission import FakeHook, Steps, World, context_of
@@ -182,6 +183,19 @@ def test_the_link_is_known_right_after_the_submission_and_leads_to_the_videos_pa
     assert link.get_link(operator, ti_key=None) == videos_page()
     operator.execute(context_of(world, operator))
     assert link.get_link(operator, ti_key=None) == "https://app.example/1" == world.xcoms[link.xcom_key]
+
+
+@pytest.mark.parametrize(
+    ("request_", "name"), [({"a": 1}, None), ({"prompt": "a walk\n" * 50}, "a walk a walk"), ({"title": "Ada"}, "Ada")]
+)
+def test_a_job_that_its_vendor_gives_no_name_is_shown_by_what_its_request_calls_it(request_, name):
+    world = World()
+    operator = SubmitVideoJobOperator(task_id="t", conn_id="fake_default", request=request_)
+    operator.__dict__["hook"] = FakeHook(world, KeySupport.EXACT)
+    operator.execute(context_of(world, operator))
+    shown = world.xcoms["video_job"]["name"]
+    assert shown == name if name is None else shown.startswith(name)
+    assert shown is None or len(shown) <= LONGEST_LABEL
 
 
 def test_the_decorator_is_a_task_decorator():

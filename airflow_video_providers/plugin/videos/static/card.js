@@ -22,7 +22,8 @@ export function isMoving(render) {
 
 export function titleOf(render) {
   if (render.kind === "bulk") return render.map_name || render.task_id;
-  return render.name || render.map_name || render.job_id;
+  const label = render.map_name?.replace(` · ${render.vendor}`, "");  // the vendor is shown beside it
+  return render.name || label || render.job_id;
 }
 
 export class Card {
@@ -118,7 +119,7 @@ export class Card {
     if (!uri) return null;
     const button = element("button", { type: "button", class: "copy", title: "Copy the address of the object",
       onclick: () => copy(uri, button) }, "Copy");
-    return element("p", { class: "stored" }, element("code", { title: uri }, uri), button);
+    return element("p", { class: "stored" }, element("code", { title: uri }, element("bdi", { dir: "ltr" }, uri)), button);
   }
 }
 
