@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow.assets.manager import asset_manager
@@ -35,6 +36,9 @@ PAUSES = (15.0, 60.0, 300.0)
 """Seconds until a job that has not ended yet, or could not be polled, is polled again; then its entry is removed."""
 SCAN_SECONDS = 30.0
 """How often entries are searched that another server has left, in seconds."""
+REMEMBERED = timedelta(days=30)
+"""How long after its callback a job that was told is remembered; Airflow itself removes nothing from the store."""
+_FORGET_SECONDS = 3600.0
 _LEASE_SECONDS = 60.0
 _PENDING = '"pending": true'
 
@@ -73,12 +77,15 @@ class Teller(threading.Thread):
 
     def run(self) -> None:
         """Tell for ever."""
-        pause = SCAN_SECONDS
+        pause, forgotten = SCAN_SECONDS, -_FORGET_SECONDS
         while True:
             self._news.wait(pause)
             self._news.clear()
             try:
                 pause = self.tell_all()
+                if time.monotonic() >= forgotten + _FORGET_SECONDS:
+                    forget_told()
+                    forgotten = time.monotonic()
             except Exception as error:  # the database is away; the entries stay
                 log.warning("Asset events of callbacks have to wait: %s", type(error).__name__)
                 pause = SCAN_SECONDS
@@ -120,6 +127,20 @@ class Teller(threading.Thread):
             _settle(asset_id, key, leased, {**entry, "polls": entry["polls"] + 1, "due": time.time() + pause})
         else:
             _settle(asset_id, key, leased, None)  # a later callback begins anew
+
+
+def forget_told(now: datetime | None = None) -> None:
+    """Remove the entries of jobs that were told long ago."""
+    with create_session() as session:
+        session.execute(
+            delete(AssetStateStoreModel)
+            .where(
+                AssetStateStoreModel.key.startswith(PREFIX, autoescape=True),
+                AssetStateStoreModel.updated_at < (now or datetime.now(timezone.utc)) - REMEMBERED,
+                ~AssetStateStoreModel.value.contains(_PENDING, autoescape=True),
+            )
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _replace(session: Session, asset_id: int, key: str, before: str, after: str | None) -> bool:

@@ -155,3 +155,14 @@ def test_what_a_stopped_server_has_left_is_told_by_the_next(asset, monkeypatch):
     assert events._lease(*place) is not None  # and the server dies
     tell(Vendor(JobState.SUCCEEDED))
     assert len(told()) == 1
+
+
+def test_what_was_told_is_forgotten_after_a_month_and_what_is_pending_is_not(asset):
+    call()
+    tell(Vendor(JobState.SUCCEEDED))
+    call(job_id="8")
+    now = datetime.now(timezone.utc)
+    events.forget_told(now + timedelta(days=29))
+    assert len(entries()) == 2
+    events.forget_told(now + timedelta(days=31))
+    assert [entry["job_id"] for entry in entries()] == ["8"]
