@@ -5,6 +5,7 @@ The connections beneath a session, with the bounds that requests and urllib3 do 
 - A response's headers, and where that is asked for its body too, must have arrived within a total time, and a streamed
   body must keep a least rate: each byte of a dripped response would start a read timeout anew.
 - Interim responses (1xx) are skipped, at most a few; http.client takes all but 100 for the final one.
+- Headers are read on behind a line that is none, and trailers are not read without end.
 - A link is opened only where its policy lets it lead, judged by the address that is connected to.
 - urllib3 is shown a URL without its query, so that none of its log lines and errors can hold a signature; the request
   line is written from the real one.
@@ -31,6 +32,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
+from airflow_video_providers.api.header_lines import read_left_lines
 from airflow_video_providers.api.links import LinkPolicy
 from airflow_video_providers.text.redaction import cut_queries
 
@@ -41,6 +43,8 @@ LEAST_RATE = 1024
 """How many bytes a second of a streamed body must arrive while it is waited for, over each read timeout."""
 
 _MOST_INTERIM_RESPONSES = 16
+_MOST_TRAILERS = 100  # as many as http.client takes of headers
+_LONGEST_LINE = 64 * 1024
 _MOST_ADDRESSES = 8
 _LENGTH = re.compile(r"[0-9]{1,19}")
 
@@ -125,6 +129,8 @@ class _BoundedResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
+        if read_left_lines(self.headers):
+            self.will_close = self._check_close()  # type: ignore[attr-defined]  # not in the types
         self._read_framing()
         if not self._whole:
             self._reads.stream()
@@ -148,6 +154,15 @@ class _BoundedResponse(http.client.HTTPResponse):
         if size < 0:
             raise ValueError("a chunk of negative size")  # http.client makes it the error for a size it cannot read
         return size
+
+    def _read_and_discard_trailer(self) -> None:
+        for _ in range(_MOST_TRAILERS + 1):
+            line = self.fp.readline(_LONGEST_LINE + 1)
+            if len(line) > _LONGEST_LINE:
+                raise http.client.LineTooLong("trailer line")
+            if line in (b"\r\n", b"\n", b""):
+                return
+        raise http.client.HTTPException(f"more than {_MOST_TRAILERS} trailers")
 
     def _said(self, name: str) -> list[str]:
         values = ",".join(self.headers.get_all(name) or ())

@@ -30,16 +30,24 @@ _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _NO_LINK = re.compile(rf"{_UNSEEN.pattern}|[\s<>\"\\^`{{|}}]")
 
+# A link may hold an apostrophe, as encodeURIComponent leaves it; one before the end of a word closes a quotation.
+_OF_A_LINK = r"(?:[^\s\"'<>]|'(?![\s\"'<>,;:.)\]}]|$))"
 # A question mark, also as URLs, JSON and HTML escape it.
-_QUERY = re.compile(r"(?:\?|%3[fF]|\\u003[fF]|&#(?:63|[xX]3[fF]);)[^\s\"'<>]+")
+_QUERY = re.compile(rf"(?:\?|%3[fF]|\\u003[fF]|&#(?:63|[xX]3[fF]);){_OF_A_LINK}+")
 _PARAMETER = re.compile(
     r"\b((?:x-(?:amz|goog)-)?(?:signature|credential|security-token)|sig|(?:[a-z]{1,20}_)?(?:token|secret)|api_?key|"
     r"account_?key|password)(\s?=\s?|%3d)[^\s\"'<>&;,]{3,}",
     re.IGNORECASE,
 )
+# As a header or JSON gives a value to such a name; only with a digit in it, so that "token: expired" stays.
+_FIELD = re.compile(
+    r"\b((?:[a-z]{1,20}[_-])?(?:token|secret)|(?:x-)?api[_-]?key|account_?key|password|signature)(\\?[\"']?\s?:\s?\\?[\"']?)"
+    r"(?=[^\s\"'\\,;0-9]{0,500}[0-9])[^\s\"'\\,;]{8,}",
+    re.IGNORECASE,
+)
 _SCHEME = re.compile(r"\b(bearer|basic)\s+(?=[^\s0-9]{0,500}[0-9])[a-z0-9+/=._~-]{8,}", re.IGNORECASE)
 _USER = re.compile(r"(?<![^\s\"'<>/(=])[^\s\"'<>/:@(=]{1,256}:[^\s\"'<>/@]{1,256}@")
-_LINK = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{0,30}:(?:\\?/){2})([^\s\"'<>]*)")
+_LINK = re.compile(rf"([a-zA-Z][a-zA-Z0-9+.-]{{0,30}}:(?:\\?/){{2}})({_OF_A_LINK}*)")
 _ESCAPES = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([/\"'\\&]))")
 
 
@@ -73,8 +81,9 @@ def redact(text: str, secrets: Iterable[str] = (), *, longest: int | None = None
         before, plain = plain, _unescaped(plain)
         if plain == before:
             break
-        if any(spelling in plain for secret in secrets for spelling in _spellings(secret)):
-            text = plain = _without_any_case(_without_secrets(plain, secrets), secrets)
+        shown = _without_any_case(_without_secrets(plain, secrets), secrets)
+        if shown != plain:
+            text = plain = shown
     return clean_text(_without_link_secrets(text), longest=longest or _READ)
 
 
@@ -148,7 +157,8 @@ def _unescaped(text: str) -> str:
 def _without_link_secrets(text: str) -> str:
     """Cut user and password, query, fragment and parameters of every link, and what says itself that it is secret."""
     text = cut_queries(_USER.sub(f"{HIDDEN}@", _LINK.sub(_shown_link, text)))
-    return _SCHEME.sub(rf"\1 {HIDDEN}", _PARAMETER.sub(rf"\1\2{HIDDEN}", text))
+    text = _FIELD.sub(rf"\1\2{HIDDEN}", _PARAMETER.sub(rf"\1\2{HIDDEN}", text))
+    return _SCHEME.sub(rf"\1 {HIDDEN}", text)
 
 
 def _shown_link(match: re.Match[str]) -> str:

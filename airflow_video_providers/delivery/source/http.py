@@ -42,6 +42,8 @@ _NOT_READY = (
     HTTPStatus.LOCKED,
     HTTPStatus.TOO_EARLY,
 )
+# Of hosts that do not take the header at all, rather than ignore it as RFC 9110 wants.
+_REFUSES_RANGES = (HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
 _BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
@@ -142,6 +144,8 @@ def _judge(response: requests.Response, link: str) -> FileResponse:
         raise DeadLinkError(link, status, said_expired=said_expired)
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         raise PastTheEndError(unsatisfied_size(headers))
+    if status in _REFUSES_RANGES and "Range" in response.request.headers:
+        raise UnusableRangeError(f"the source responds with {status} to a range")
     retry_after = parse_retry_after(headers.get("Retry-After"))
     if status in _NOT_READY:
         raise BrokenError(f"the source responds with {status}: the file is not there yet", retry_after)

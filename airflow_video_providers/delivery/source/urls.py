@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urljoin
 
 from airflow_video_providers.exceptions import SourceError, SourceLinkRefusedError
+from airflow_video_providers.text.redaction import clean_text
 
 _BLANKS = "".join(map(chr, range(33)))
 _URL = re.compile(r"([a-z][a-z0-9+.-]*):(?://([^/?#\\]*))?([^#]*)", re.IGNORECASE | re.DOTALL)
@@ -40,7 +41,7 @@ def parse_link(link: str) -> FileUrl:
     match = _URL.fullmatch(link.strip(_BLANKS).partition("#")[0])
     scheme = match[1].lower() if match else "relative"
     if match is None or scheme not in ("http", "https"):
-        raise SourceLinkRefusedError(f"the link of the file is no http or https link but {scheme}")
+        raise SourceLinkRefusedError(f"the link of the file is no http or https link but {_shown(scheme)}")
     if not match[2]:
         raise SourceError("the link of the file names no host")
     return FileUrl(scheme, match[2], _sendable_target(match[3]))
@@ -66,10 +67,14 @@ def follow(url: FileUrl, location: str) -> FileUrl:
     match = _URL.match(text)
     scheme = match[1].lower() if match else ""
     if scheme not in ("http", "https"):
-        raise SourceLinkRefusedError(f"the source redirects to a {scheme}: link, which is not followed")
+        raise SourceLinkRefusedError(f"the source redirects to a {_shown(scheme)}: link, which is not followed")
     if url.scheme == "https" and scheme == "http":
         raise SourceLinkRefusedError("the source redirects from https to http, which is not followed")
     return parse_link(text)
+
+
+def _shown(scheme: str) -> str:
+    return clean_text(scheme, longest=30)
 
 
 def _sendable_target(target: str) -> str:

@@ -68,7 +68,9 @@ class TestText:
         shown = redact(f"before {spell(secret)} after", [secret])
         assert shown == "before *** after"
 
-    def test_a_secret_is_found_in_any_case(self) -> None:
+    @pytest.mark.parametrize("spell", [lambda text: quote(text, safe=""), lambda text: text.replace("/", "\\/")])
+    def test_a_secret_is_found_in_any_case(self, spell: Any) -> None:
+        assert redact(f"key {spell('AB12/CD34+EF').lower()}", ["AB12/CD34+EF"]) == "key ***"
         assert redact("KEY AB12CD34EF, key ab12cd34ef", ["ab12CD34ef"]) == "KEY ***, key ***"
         assert redact("Abc, abc", ["abc"]) == "Abc, ***"  # one that short may be a word
 
@@ -84,6 +86,11 @@ class TestText:
             ("Authorization: Bearer feed1234.x", "Authorization: Bearer ***"),
             ("Basic ZmVlZDpmZWVk1==", "Basic ***"),
             ("Basic authentication is not supported", "Basic authentication is not supported"),
+            ('{"upload_token": "feed1234"}', '{"upload_token": "***"}'),
+            (r'{\"token\":\"feed1234\"}', r'{\"token\":\"***\"}'),
+            ("x-api-key: feed1234", "x-api-key: ***"),
+            ('{"token": "expired"}', '{"token": "expired"}'),
+            ("token: expired", "token: expired"),
             ("the token is invalid", "the token is invalid"),
             ("design=blue", "design=blue"),
         ],
@@ -103,6 +110,9 @@ class TestText:
             "https://x.example/p;sig=feed",
             "https://x.example/exp=1~hmac=feed/v.mp4",
             "https:\\/\\/x.example\\/p?sig=feed",
+            "https://x.example/p?name='v.mp4'&verify=feed",
+            "https://x.example/p'q'?verify=feed",
+            "'https://x.example/p?verify=feed'",
             "//feed:feed@x.example/p",
             "user:feed@x.example",
             "see /p?sig=feed",

@@ -10,6 +10,7 @@ import pytest
 from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.delivery.source.http import HttpSource
 from airflow_video_providers.delivery.source.signals import BrokenError, DeadLinkError, PastTheEndError
+from airflow_video_providers.delivery.source.urls import parse_link
 from airflow_video_providers.exceptions import SourceError
 from tests.support.raw_server import RawConnection, RawServer
 
@@ -55,6 +56,11 @@ def fetch(server: RawServer, head: str, body: bytes) -> bytes:
         (f"203 Non-Authoritative Information\r\nContent-Length: {SIZE}", BODY),
         (f"206 Partial\r\nContent-Range: {WHOLE}\r\nContent-Range: {WHOLE}\r\nContent-Length: {SIZE}", BODY),
         (f"206 Partial\r\nContent-Range: {WHOLE.replace(' ', '=')}\r\nContent-Length: {SIZE}", BODY),
+        (f"200 OK\r\nContent-Length : {SIZE}", BODY),
+        (f"200 OK\r\nServer\r\nContent-Length: {SIZE}", BODY),
+        (f"200 OK\r\n X: 1\r\nContent-Length:\r\n\t{SIZE}", BODY),
+        ("200 OK\r\nTransfer-Encoding : chunked", CHUNKS),
+        (f"206 Partial\r\nContent-Range : {WHOLE}\r\nContent-Length : {SIZE}", BODY),
         (f"200 OK\r\nContent-Encoding: video/mp4\r\nContent-Length: {SIZE}", BODY),
         (f"200 OK\r\nContent-Encoding: us-ascii, null\r\nContent-Length: {SIZE}", BODY),
     ],
@@ -92,6 +98,9 @@ def test_a_400_that_says_expired_is_a_dead_link(raw_server: RawServer) -> None:
     [
         f"416 X\r\nContent-Range: bytes */{SIZE}\r\nContent-Length: 0\r\n\r\n",
         "416 X\r\nContent-Length: 0\r\n\r\n",
+        "400 X\r\nContent-Length: 0\r\n\r\n",
+        "405 X\r\nContent-Length: 0\r\n\r\n",
+        "501 X\r\nContent-Length: 0\r\n\r\n",
         "206 X\r\nContent-Length: 3\r\n\r\nabc",
         "206 X\r\nContent-Type: multipart/byteranges; boundary=x\r\nContent-Length: 3\r\n\r\nabc",
     ],
@@ -126,3 +135,50 @@ def test_the_end_of_a_file_is_no_refusal_of_ranges(raw_server: RawServer) -> Non
         source.get(f"{raw_server.url}/v.mp4", first=SIZE)
     source.close()
     assert len(raw_server.requests) == 1
+
+
+def test_a_link_behind_a_header_that_is_none_is_followed_and_not_logged(
+    raw_server: RawServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def respond(connection: RawConnection, request: bytes) -> bool:
+        if request.startswith(b"GET /v.mp4 "):
+            location = b"Location: /w?X-Amz-Signature=s3cret\r\n"
+            connection.send(b"HTTP/1.1 302 X\r\nServer\r\n" + location + b"Content-Length: 0\r\n\r\n")
+        else:
+            connection.send(f"HTTP/1.1 200 X\r\nContent-Length: {SIZE}\r\n\r\n".encode() + BODY)
+        return True
+
+    raw_server.respond = respond
+    source = HttpSource(ClientSettings(connect_timeout=5, read_timeout=5))
+    with caplog.at_level("DEBUG"):
+        assert source.get(f"{raw_server.url}/v.mp4").size == SIZE
+    source.close()
+    assert b"X-Amz-Signature=s3cret" in raw_server.requests[1]
+    assert "s3cret" not in caplog.text
+    assert "Failed to parse headers" not in caplog.text
+
+
+def test_trailers_without_end_break_the_connection(raw_server: RawServer) -> None:
+    def respond(connection: RawConnection, request: bytes) -> bool:
+        connection.send(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKS[:-2])
+        connection.send(b"X-T: 1\r\n" * 10_000)
+        return True
+
+    raw_server.respond = respond
+    source = HttpSource(ClientSettings(connect_timeout=5, read_timeout=5))
+    response = source.get(f"{raw_server.url}/v.mp4")
+    with pytest.raises(BrokenError, match="HTTPException"):
+        response.read_into(memoryview(bytearray(SIZE + 1)))
+    source.close()
+
+
+@pytest.mark.parametrize("place", ["link", "redirect"])
+def test_a_scheme_without_end_is_not_shown_whole(raw_server: RawServer, place: str) -> None:
+    scheme = "a" * 5000
+    if place == "link":
+        with pytest.raises(SourceError) as caught:
+            parse_link(f"{scheme}://x/")
+    else:
+        with pytest.raises(SourceError) as caught:
+            fetch(raw_server, f"302 X\r\nContent-Length: 0\r\nLocation: {scheme}://x/", b"")
+    assert len(str(caught.value)) < 200
