@@ -87,7 +87,7 @@ class TestText:
             ("Basic ZmVlZDpmZWVk1==", "Basic ***"),
             ("Basic authentication is not supported", "Basic authentication is not supported"),
             ('{"upload_token": "feed1234"}', '{"upload_token": "***"}'),
-            (r'{\"token\":\"feed1234\"}', r'{\"token\":\"***\"}'),
+            (r"{\"token\":\"feed1234\"}", r"{\"token\":\"***\"}"),
             ("x-api-key: feed1234", "x-api-key: ***"),
             ('{"token": "expired"}', '{"token": "expired"}'),
             ("token: expired", "token: expired"),

@@ -16,6 +16,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Any
 
 from botocore.config import Config
@@ -28,7 +29,9 @@ from airflow_video_providers.exceptions import DestinationError, DestinationExis
 log = logging.getLogger(__name__)
 
 CLIENT_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
-_DIGEST_WANTED = re.compile(r"content-md5|checksum", re.IGNORECASE)
+_DIGEST_WANTED = re.compile(r"content-?md5|checksum", re.IGNORECASE)
+_SIGNED_BODY_WANTED = re.compile(r"unsigned|content-?sha256", re.IGNORECASE)
+_CONDITION_REFUSED = re.compile(r"if-none-match|conditional", re.IGNORECASE)
 
 
 class UnsupportedError(RefusedError):
@@ -47,7 +50,7 @@ class _Demands:
         code, message = code_of(error), error.response.get("Error", {}).get("Message") or ""
         if code in ("InvalidRequest", "MissingContentMD5") and _DIGEST_WANTED.search(message + code):
             return replace(self, digest=True)
-        if code in ("AccessDenied", "403"):
+        if code in ("AccessDenied", "403") or _SIGNED_BODY_WANTED.search(message + code):
             return replace(self, signed_body=True)
         return self
 
@@ -137,8 +140,9 @@ class Bucket:
         if code in ("PreconditionFailed", "412"):
             return DestinationExistsError(f"{uri} is already there")
         message = error.response.get("Error", {}).get("Message") or f"status {status_of(error)}"
-        text = f"{uri}: {code}: {clean(message)}"
-        return UnsupportedError(text) if code in ("NotImplemented", "501") else refused(text, status_of(error))
+        text, status = f"{uri}: {code}: {clean(message)}", status_of(error)
+        unknown_condition = status == HTTPStatus.BAD_REQUEST and _CONDITION_REFUSED.search(message)
+        return UnsupportedError(text) if code in ("NotImplemented", "501") or unknown_condition else refused(text, status)
 
 
 def code_of(error: ClientError) -> str:

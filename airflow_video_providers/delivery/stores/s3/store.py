@@ -166,7 +166,7 @@ class S3Store(ObjectStore):
         except CLIENT_ERRORS as error:
             if isinstance(error, ClientError) and code_of(error) in _GONE:
                 return True
-            log.warning("Could not abort an unfinished upload of s3://%s/%s: %s", bucket.name, key, error)
+            log.warning("Could not abort an unfinished upload of %s", bucket.error(error, key))
             return False
         log.info("Aborted an unfinished upload of s3://%s/%s", bucket.name, key)
         return True
