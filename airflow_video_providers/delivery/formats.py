@@ -34,8 +34,13 @@ _BOX_TYPES = (
 _IMAGES = ("thumbnail", "image")
 _ZIP_END = b"PK\x05\x06"
 _SUBRIP_TIMES = re.compile(r"(?:[0-9]{1,9}\n)?[0-9]{1,3}:[0-9]{1,2}:[0-9]{1,2}[,.]?[0-9]{0,3}\s*-->")
-_XML_ROOT = re.compile(r"\s*(?:<[?!][^<>]*>\s*)*<(?:[a-z][a-z0-9-]*:)?([a-z]+)[\s/>]", re.IGNORECASE)
-_MEDIA_TYPE = re.compile(r"([a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*)\s*(;.*)?", re.IGNORECASE | re.DOTALL)
+_BEFORE_ROOT = r"(?:<!--.*?-->|<\?[^<>]*>|<!DOCTYPE\s+(?!html\b)[^<>\[]*(?:\[[^\[\]]*\]\s*)?>)\s*"
+_XML_ROOT = re.compile(rf"\s*(?:{_BEFORE_ROOT})*<(?:[a-z][a-z0-9-]*:)?([a-z]+)[\s/>]", re.IGNORECASE | re.DOTALL)
+# Subtitles may begin with a brace or a bracket too: MicroDVD with {1}{25}, SubStation Alpha with [V4+ Styles].
+_JSON = re.compile(r"\{\s*[\"}]|\[\s*(?:[\[{\"\]]|(?:true|false|null|-?[0-9][0-9.e+-]*)\s*[,\]])")
+_MEDIA_TYPE = re.compile(
+    r"([a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126})\s*(;.*)?", re.IGNORECASE | re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def page_of(head: bytes) -> str | None:
         return "an HTML page"
     if text.startswith("<"):
         return "an XML document"
-    if text.startswith(("{", "[")):
+    if _JSON.match(text):
         return "a JSON document"
     return None
 

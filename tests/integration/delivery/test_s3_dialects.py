@@ -76,13 +76,26 @@ def wants_signed_body(method: str, path: str, headers: Mapping[str, str]) -> tup
     return (403, "AccessDenied", "Access Denied") if unsigned else None
 
 
+def names_the_digest_in_its_code(*request: Any) -> tuple[int, str, str] | None:
+    """Refuse as stores do whose message says nothing."""
+    return (400, "MissingContentMD5", "Bad request") if wants_digest(*request) else None
+
+
+def knows_no_unsigned_payload(*request: Any) -> tuple[int, str, str] | None:
+    """Refuse as stores do that take the words for a digest."""
+    return (400, "XAmzContentSHA256Mismatch", "The digests differ") if wants_signed_body(*request) else None
+
+
 def wants_both(*request: Any) -> tuple[int, str, str] | None:
     """Refuse for either."""
     return wants_signed_body(*request) or wants_digest(*request)
 
 
 @pytest.mark.parametrize("body", BODIES)
-@pytest.mark.parametrize("rule", [wants_digest, wants_signed_body, wants_both])
+@pytest.mark.parametrize(
+    "rule",
+    [wants_digest, wants_signed_body, wants_both, names_the_digest_in_its_code, knows_no_unsigned_payload],
+)
 def test_a_bucket_that_demands_a_proof_of_integrity(
     rule: Callable[..., Any], body: bytes, s3: S3Server, faulty_server: FaultyServer, proxy: Callable[..., StrictProxy]
 ) -> None:
@@ -145,7 +158,13 @@ def without_condition(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-@pytest.mark.parametrize("how", ["ignored", "not implemented"])
+REFUSALS = {
+    "not implemented": (501, "NotImplemented", "A header is not implemented"),
+    "invalid": (400, "InvalidArgument", "If-None-Match is not supported"),
+}
+
+
+@pytest.mark.parametrize("how", ["ignored", *REFUSALS])
 @pytest.mark.parametrize("body", BODIES)
 def test_a_store_without_conditional_writes(
     body: bytes,
@@ -155,10 +174,10 @@ def test_a_store_without_conditional_writes(
     proxy: Callable[..., StrictProxy],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def not_implemented(method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str, str] | None:
-        return (501, "NotImplemented", "A header is not implemented") if "if-none-match" in headers else None
+    def refuse(method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str, str] | None:
+        return REFUSALS.get(how) if "if-none-match" in headers else None
 
-    proxy(refuse=not_implemented if how == "not implemented" else lambda *_: None)
+    proxy(refuse=refuse)
     if how == "ignored":
         monkeypatch.setattr(Bucket, "call", without_condition(Bucket.call))
         monkeypatch.setattr(Bucket, "send", without_condition(Bucket.send))

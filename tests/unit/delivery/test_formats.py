@@ -86,8 +86,10 @@ FILES: list[tuple[Callable[[], bytes], str, str, str, str]] = [
     (lambda: b"[Script Info]\nTitle: Hello\n", "subtitles", "substation", "text/x-ssa", "ass"),
     (lambda: TTML, "subtitles", "ttml", "application/ttml+xml", "ttml"),
     (lambda: b'<tt:tt xmlns:tt="http://www.w3.org/ns/ttml"/>', "subtitles", "ttml", "application/ttml+xml", "ttml"),
+    (lambda: TTML.replace(b" subtitles ", b" by <me@x.example> "), "subtitles", "ttml", "application/ttml+xml", "ttml"),
     (lambda: TTML.decode().encode("utf-16"), "subtitles", "ttml", "application/ttml+xml", "ttml"),
     (lambda: SVG, "image", "svg", "image/svg+xml", "svg"),
+    (lambda: b'<!DOCTYPE svg [ <!ENTITY a "b"> ]><svg/>', "image", "svg", "image/svg+xml", "svg"),
     (partial(film, "image2pipe", "bmp", "bgr24"), "image", "bmp", "image/bmp", "bmp"),
     (partial(film, "image2pipe", "tiff", "rgb24"), "thumbnail", "tiff", "image/tiff", "tiff"),
     (lambda: b"\xff\x0a" + bytes(50), "image", "jxl", "image/jxl", "jxl"),
@@ -132,7 +134,7 @@ def test_every_format_is_tried() -> None:
     [(JPEG, "video"), (mp4(2000), "image"), (branded(b"avif"), "video"), (branded(b"heic"), "video"),
      (b"RIFF\0\0\0\0WAVE", "video"), (SUBRIP, "video"), (b"\xff\xfe" + bytes(50), "audio"),
      (SVG, "subtitles"), (TTML, "image"), (b"<Error><svg/></Error>", "image"),
-     (b"<html><tt>404</tt></html>", "subtitles"),
+     (b"<html><tt>404</tt></html>", "subtitles"), (b"<!doctype html><svg/>", "image"),
      (b"7 items --> next page", "subtitles")],
 )  # fmt: skip
 def test_a_file_of_another_kind(data: bytes, kind: str) -> None:
@@ -144,13 +146,26 @@ def test_pages() -> None:
     assert page_of("<html>".encode("utf-16")) == "an HTML page"
     assert page_of(b"\xef\xbb\xbf\r\n<?xml?>") == "an XML document"
     assert page_of(b" [1]") == "a JSON document"
+    for text in (b"{}", b'{\n"a": 1}', b"[]", b'["a"]', b"[[1]]", b'[{"a": 1}]', b"[null]", b"[-1.5, 2]"):
+        assert page_of(text) == "a JSON document"
+    for text in (b"{1}{25}Hello", b"[V4+ Styles]\nFormat: Name", b"[00:12.00]Hello"):
+        assert page_of(text) is None
     assert page_of(b"") == "nothing at all"
     assert page_of(mp4(2000)) is None
 
 
 def test_media_types() -> None:
     assert plain_media_type(" Video/MP4 ; codecs=avc1") == "video/mp4"
-    for text in (None, "", "video", "video/", "video/quicktime, variant=(string)iso", "video/\u00fc", "a/b\r\nX: y"):
+    for text in (
+        None,
+        "",
+        "video",
+        "video/",
+        "video/quicktime, variant=(string)iso",
+        "video/\u00fc",
+        "a/b\r\nX: y",
+        f"video/{'x' * 200}",
+    ):
         assert plain_media_type(text) is None
     assert extension_of("video/quicktime", "video") == "mov"
     assert extension_of("audio/mp4", "audio") == "m4a"

@@ -142,7 +142,9 @@ class Bucket:
         message = error.response.get("Error", {}).get("Message") or f"status {status_of(error)}"
         text, status = f"{uri}: {code}: {clean(message)}", status_of(error)
         unknown_condition = status == HTTPStatus.BAD_REQUEST and _CONDITION_REFUSED.search(message)
-        return UnsupportedError(text) if code in ("NotImplemented", "501") or unknown_condition else refused(text, status)
+        if code in ("NotImplemented", "501") or unknown_condition:
+            return UnsupportedError(text)
+        return refused(text, status)
 
 
 def code_of(error: ClientError) -> str:
