@@ -131,8 +131,8 @@ class Ledger:
         except ValidationError as error:
             raise SubmissionError(
                 f"The task state {LEDGER_KEY}_{number} cannot be read ({error.error_count()} faults), so it is not "
-                "known which renders were submitted. Look at the vendor, then delete the entries of that name (task "
-                "instance, Storage, Task State Store) and clear the task."
+                "known which renders were submitted. Check the vendor's app, then delete the entries of that name "
+                "(task instance, Storage, Task State Store) and clear the task."
             ) from None
 
     @property

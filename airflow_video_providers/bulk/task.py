@@ -260,7 +260,7 @@ class BulkTask:
             ):
                 numbers.append(number)
         if numbers:
-            log.info("Looking for what became of %d items of an earlier try.", len(numbers))
+            log.info("Finding out what became of %d items of an earlier try.", len(numbers))
             for _ in submitter.settle(numbers):
                 pass
             self.ledger.flush()

@@ -33,7 +33,7 @@ from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-_ATTRIBUTES = ("conn_type", "hook_name", "default_conn_name", "default_base_url")
+_ATTRIBUTES = ("conn_type", "hook_name", "default_base_url")
 _METHODS = ("make_auth", "submit_job", "get_job", "get_outputs", "check_connection")
 _OFFERS = {
     "can_list": "get_jobs",
@@ -119,6 +119,8 @@ class VideoHook(RequestChecks, CallbackHook):
             raise TypeError(f"{cls.__name__} is not a complete VideoHook: it lacks {', '.join(missing)}.")
         if not hasattr(cls, "vendor"):
             cls.vendor = cls.conn_type
+        if not hasattr(cls, "default_conn_name"):
+            cls.default_conn_name = f"{cls.conn_type}_default"
 
     # ------------------------------------------------------------------ jobs
 
@@ -184,6 +186,7 @@ class VideoHook(RequestChecks, CallbackHook):
             :meth:`search_terms` returned, where the task's request has changed since.
         :param since: when the submission was intended (aware); older jobs are passed over.
         :return: the job, or None where none is seen; what that proves is said by ``key_support``.
+        :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it.
         """
         return None
 
@@ -210,7 +213,8 @@ class VideoHook(RequestChecks, CallbackHook):
         Return the files of a finished job, links freshly minted or None where they are minted on request.
 
         :raises VideoApiNotFoundError: the job or its files are gone.
-        :raises VideoJobFailedError: the job ended without files.
+        :raises VideoOutputNotReadyError: the job is finished, but its response names no link yet.
+        :raises VideoJobError: the job is not done, or ended without files.
         """
         raise NotImplementedError
 
@@ -240,6 +244,8 @@ class VideoHook(RequestChecks, CallbackHook):
         :param size: bytes in the stream.
         :param options: what the vendor needs beside (its page names them).
         :return: the id (or path) that a job request needs.
+        :raises SourceError: the stream does not hold ``size`` bytes.
+        :raises VideoConfigurationError: an option is not known; or the vendor documents no upload.
         """
         raise VideoConfigurationError(f"{self.hook_name} documents no upload of source media.")
 

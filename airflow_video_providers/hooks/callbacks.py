@@ -17,9 +17,13 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from airflow_video_providers.exceptions import VideoCallbackRefusedError, VideoConfigurationError
+from airflow_video_providers.exceptions import (
+    SubmissionKeyConflictError,
+    VideoCallbackRefusedError,
+    VideoConfigurationError,
+)
 from airflow_video_providers.jobs import LONGEST_ID, CallbackHint
 from airflow_video_providers.text.redaction import is_clean
 
@@ -27,6 +31,8 @@ KEY_HEADER = "X-Video-Callback-Key"
 """Where a server hands in the parameter ``key`` of the address that was called."""
 TOKEN_HEADER = "X-Video-Callback-Token"
 """Where a server hands in the parameter ``token`` of the address that was called."""
+KEY_PARAMETER = "airflow_submission_key"
+"""The parameter of a callback address of the user's own that carries the submission key."""
 LONGEST_CALLBACK = 1024 * 1024
 """Bytes of the longest body that is read."""
 CLOCK_WINDOW = 300.0
@@ -196,6 +202,25 @@ def fill_field(request: Mapping[str, Any], field: str, value: str, *, vendor: st
 
 
 # ---------------------------------------------------------------- signatures
+
+
+def with_key(address: Any, key: str | None, *, field: str) -> str:
+    """
+    Return a callback address of the user's with the submission key in its query, as ``airflow_submission_key``.
+
+    :param field: of the request that holds the address.
+    :raises VideoConfigurationError: it is no text. :raises SubmissionKeyConflictError: it holds another key already.
+    """
+    if not isinstance(address, str):
+        raise VideoConfigurationError(f"{field!r} must be an address, not {type(address).__name__}.")
+    if key is None:
+        return address
+    parts = urlsplit(address)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    if dict(query).get(KEY_PARAMETER, key) != key:
+        raise SubmissionKeyConflictError(f"The query of {field!r} already holds {KEY_PARAMETER}; leave that name free.")
+    query = [(name, value) for name, value in query if name != KEY_PARAMETER]
+    return urlunsplit(parts._replace(query=urlencode([*query, (KEY_PARAMETER, key)])))
 
 
 def sign(secret: str, message: bytes) -> str:

@@ -26,14 +26,14 @@ from airflow_video_providers.exceptions import (
     VideoOutputNotReadyError,
     VideoSearchInconclusiveError,
 )
-from airflow_video_providers.jobs import JobState
+from airflow_video_providers.hooks.base import raise_if_unfinished
+from airflow_video_providers.jobs import JobState, OutputKind, VideoJob, VideoOutput
 from airflow_video_providers.text.redaction import clean_text
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
 
     from airflow_video_providers.hooks.base import VideoHook
-    from airflow_video_providers.jobs import VideoJob
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +43,16 @@ __all__ = [
     "count_of",
     "created_since",
     "each_readable",
+    "first_words",
     "id_in_path",
+    "linked_outputs",
     "missing_link",
     "not_surely_absent",
     "oldest_usable",
     "pages",
     "poll_by_list",
     "readable",
+    "require_link",
     "running_statuses",
     "search_list",
     "share_of",
@@ -59,6 +62,7 @@ __all__ = [
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item")
 Position = TypeVar("Position", bound=Hashable)
+Link = TypeVar("Link")
 
 CLOCK_MARGIN = timedelta(seconds=60)
 """How far a vendor's clock may be behind ours when it says when a job was created."""
@@ -239,6 +243,43 @@ def missing_link(job: VideoJob, field: str, *, endpoint: str) -> VideoOutputNotR
     )
 
 
+def require_link(job: VideoJob, link: Link | None, field: str, *, endpoint: str) -> Link:
+    """
+    Return the link of a job's main file.
+
+    :param field: of the response that should name it.
+    :raises VideoJobError: the job is not done, or ended without files.
+    :raises VideoOutputNotReadyError: the job is finished, but the response names no link yet.
+    """
+    raise_if_unfinished(job)
+    if not link:
+        raise missing_link(job, field, endpoint=endpoint)
+    return link
+
+
+def linked_outputs(
+    *files: tuple[OutputKind, str | None, str | None, str | None], name: str | None, duration_seconds: float | None
+) -> list[VideoOutput]:
+    """
+    Return an output for each file of a job that has a link.
+
+    :param files: kind, label, link and media type of each.
+    :param name: of all of them. :param duration_seconds: the play time of the videos.
+    """
+    return [
+        VideoOutput(
+            kind=kind,
+            label=label,
+            url=link,
+            name=name,
+            media_type=media_type,
+            duration_seconds=duration_seconds if kind == "video" else None,
+        )
+        for kind, label, link, media_type in files
+        if link
+    ]
+
+
 def not_surely_absent(unread: int, *, vendor: str, endpoint: str) -> VideoSearchInconclusiveError:
     """Return the error for a search that found no job, where one that could not be read may be the job."""
     return VideoSearchInconclusiveError(
@@ -267,6 +308,11 @@ def share_of(done: float | None, total: float | None) -> float | None:
     if done is None or total is None or not (math.isfinite(done) and math.isfinite(total)) or total <= 0:
         return None
     return min(1.0, max(0.0, done / total))
+
+
+def first_words(text: Any) -> str | None:
+    """Return the first 80 characters of a prompt, as the name of its video; None where it is no text or empty."""
+    return text[:80] if isinstance(text, str) and text.strip() else None
 
 
 def count_of(number: float, noun: str) -> str:

@@ -54,6 +54,7 @@ class ConnectedHook(BaseHook):
     conn_type: ClassVar[str]
     hook_name: ClassVar[str]
     default_conn_name: ClassVar[str]
+    """The connection of a hook that is made without one; default: ``<conn_type>_default``."""
 
     vendor: ClassVar[str]
     """How jobs, errors and logs name the vendor; default: its connection type."""

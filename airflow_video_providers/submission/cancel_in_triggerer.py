@@ -135,7 +135,7 @@ async def _get_state(ti: Any) -> str | None:
         # In a thread, since Airflow offers no other way; it asks the triggerer's supervisor.
         states = await asyncio.wait_for(asyncio.to_thread(ask), _STATE_SECONDS)
     except asyncio.TimeoutError:
-        raise TimeoutError(f"no answer within {_STATE_SECONDS:.0f} s") from None
+        raise TimeoutError(f"no response within {_STATE_SECONDS:.0f} s") from None
     return state_among(states, ti.run_id)
 
 

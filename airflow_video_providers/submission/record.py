@@ -176,8 +176,8 @@ class SubmissionStore:
         except ValidationError as error:
             raise SubmissionError(
                 f"The task state {RECORD_KEY!r} cannot be read ({error.error_count()} faults), so it is not known "
-                "whether a render was submitted. Look at the vendor, then delete that entry (task instance, Storage, "
-                "Task State Store) and clear the task."
+                "whether a render was submitted. Check the vendor's app, then delete that entry (task instance, "
+                "Storage, Task State Store) and clear the task."
             ) from None
         return self.record
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow_video_providers.exceptions import SubmissionKeyConflictError, VideoConfigurationError
 from airflow_video_providers.hooks import callbacks, common
-from airflow_video_providers.hooks.base import VideoHook, raise_if_unfinished
+from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.colossyan import schemas
 from airflow_video_providers.hooks.colossyan.requests import ColossyanDefinitionRequest, ColossyanTemplateRequest
 from airflow_video_providers.hooks.requests import VendorRequest
@@ -52,7 +52,6 @@ class ColossyanHook(VideoHook):
 
     conn_type = "colossyan"
     hook_name = "Colossyan"
-    default_conn_name = "colossyan_default"
     default_base_url = "https://app.colossyan.com/api/v1"
 
     def make_auth(self) -> common.HeaderAuth:
@@ -74,7 +73,6 @@ class ColossyanHook(VideoHook):
         :raises VideoConfigurationError: the body is neither or both, gives the callback's URL the name that the other
             kind of job has for it, or sends the callback a name that it uses itself.
         :raises SubmissionKeyConflictError: ``callbackPayload`` is no object, or the key's name is taken.
-        :raises VideoApiError: ``outcome_unknown`` tells whether a job may exist all the same.
         """
         from_template = "templateJobId" in request
         if from_template == ("videoCreative" in request):
@@ -95,11 +93,7 @@ class ColossyanHook(VideoHook):
         )
 
     def get_job(self, job_id: str) -> VideoJob:
-        """
-        Poll one job.
-
-        :raises VideoApiNotFoundError: the vendor does not know it, or no longer.
-        """
+        """Poll one job."""
         return self._to_job(job_id, self.get_video_generation_job(job_id))
 
     def cancel_job(self, job_id: str) -> VideoJob | None:
@@ -107,32 +101,21 @@ class ColossyanHook(VideoHook):
         Stop a job that still runs by deleting it; a finished one is left alone.
 
         Whether the minutes of a stopped render are given back is not documented.
-
-        :return: the job as it was polled before the call; None where the vendor knows it no longer.
         """
         return common.cancel_by_deleting(
             self, job_id, self.delete_video_generation_job, running=common.running_statuses(STATES)
         )
 
     def get_outputs(self, job_id: str) -> list[VideoOutput]:
-        """
-        Return the video, its thumbnail and its subtitles (WebVTT, inline), with fresh links.
-
-        :raises VideoApiNotFoundError: the job or its video is gone.
-        :raises VideoOutputNotReadyError: the job is finished, but names no link yet.
-        :raises VideoJobError: the job is not done, or ended without a video.
-        """
+        """Return the video, its thumbnail and its subtitles (WebVTT, inline), with fresh links."""
         found = self.get_video_generation_job(job_id)
         job = self._to_job(job_id, found)
-        raise_if_unfinished(job)
-        if not found.videoId:
-            raise common.missing_link(job, "videoId", endpoint="GET /video-generation-jobs/{id}")
-        video = self.get_generated_video(found.videoId)
-        if not video.publicUrl:
-            raise common.missing_link(job, "publicUrl", endpoint="GET /generated-videos/{videoId}")
-        shared: dict[str, Any] = {"output_id": video.id or found.videoId, "name": video.name}
+        video_id = common.require_link(job, found.videoId, "videoId", endpoint="GET /video-generation-jobs/{id}")
+        video = self.get_generated_video(video_id)
+        link = common.require_link(job, video.publicUrl, "publicUrl", endpoint="GET /generated-videos/{videoId}")
+        shared: dict[str, Any] = {"output_id": video.id or video_id, "name": video.name}
         told = {"size": video.videoSizeBytes, "duration_seconds": video.videoDurationSeconds}
-        outputs = [VideoOutput(kind="video", url=video.publicUrl, **told, **shared)]
+        outputs = [VideoOutput(kind="video", url=link, **told, **shared)]
         if video.thumbnailUrl:
             outputs.append(VideoOutput(kind="thumbnail", url=video.thumbnailUrl, **shared))
         if text := video.vttSubtitleString:

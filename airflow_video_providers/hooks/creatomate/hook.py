@@ -8,20 +8,23 @@ object, and its client for Node.js.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.hooks import callbacks
-from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
-from airflow_video_providers.hooks.common import HeaderAuth, count_of, missing_link, state_of
+from airflow_video_providers.hooks.base import VideoHook
+from airflow_video_providers.hooks.common import HeaderAuth, count_of, require_link, state_of
 from airflow_video_providers.hooks.creatomate.requests import CreatomateRequest
 from airflow_video_providers.hooks.creatomate.schemas import CreatomateCheck, CreatomateRender
 from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.jobs import JobError, JobState, OutputKind, VideoJob, VideoOutput
 from airflow_video_providers.text.redaction import clean_label
+
+log = logging.getLogger(__name__)
 
 STATES = {
     "planned": JobState.QUEUED,
@@ -33,7 +36,6 @@ STATES = {
 }
 
 _KINDS: dict[str, OutputKind] = {"jpg": "image", "png": "image", "gif": "image", "mp3": "audio"}
-_READ = "GET /v2/renders/{id}"
 
 
 class CreatomateHook(VideoHook):
@@ -49,9 +51,7 @@ class CreatomateHook(VideoHook):
 
     conn_type = "creatomate"
     hook_name = "Creatomate"
-    default_conn_name = "creatomate_default"
     default_base_url = "https://api.creatomate.com"
-    key_support: ClassVar[KeySupport] = KeySupport.NONE
     requests_per_second = 3.0  # 30 requests in 10 seconds for an account, whatever they ask for
     burst = 30
     rate_window = 10.0
@@ -81,7 +81,6 @@ class CreatomateHook(VideoHook):
 
         :raises VideoConfigurationError: the body renders nothing (``dry_run``), or several templates at once
             (``tags``).
-        :raises VideoApiError: ``outcome_unknown`` tells whether a render may exist all the same.
         """
         if "dry_run" in request:
             raise VideoConfigurationError(
@@ -95,35 +94,23 @@ class CreatomateHook(VideoHook):
         body = dict(request)
         if key is not None and not body.get("metadata"):
             body["metadata"] = key
-        return self._to_job(self.create_render(body), key=key)
+        render = self.create_render(body)
+        for remark in (*render.errors, *render.warnings):
+            log.warning("Creatomate took the request, and says: %s", _said(remark))
+        return self._to_job(render, key=key)
 
     def get_job(self, job_id: str) -> VideoJob:
-        """
-        Poll one render. The vendor tells no progress.
-
-        :raises VideoApiNotFoundError: the vendor does not know it, or no longer: it keeps a render for 30 days.
-        """
+        """Poll one render, which the vendor keeps for 30 days; it tells no progress."""
         return self._to_job(self.get_render(job_id))
 
     def get_outputs(self, job_id: str) -> list[VideoOutput]:
-        """
-        Return the file of a finished render, and its snapshot where the template has one.
-
-        The vendor keeps both for 30 days after the render was created.
-
-        :raises VideoApiNotFoundError: the render is gone.
-        :raises VideoJobError: the render is not done, or failed.
-        """
+        """Return the file of a finished render, and its snapshot where the template has one; both live for 30 days."""
         render = self.get_render(job_id)
-        job = self._to_job(render)
-        raise_if_unfinished(job)
-        if not render.url:
-            raise missing_link(job, "url", endpoint=_READ)
-        kind = _KINDS.get((render.output_format or "mp4").lower(), "video")
+        url = require_link(self._to_job(render), render.url, "url", endpoint="GET /v2/renders/{id}")
         outputs = [
             VideoOutput(
-                kind=kind,
-                url=render.url,
+                kind=_KINDS.get((render.output_format or "mp4").lower(), "video"),
+                url=url,
                 output_id=render.id,
                 name=render.template_name,
                 size=render.file_size,
@@ -159,7 +146,7 @@ class CreatomateHook(VideoHook):
                 f"Creatomate would refuse the request: {said[0] if said else 'it gives no reason'}", advice=said[1:]
             )
         warnings = [_said(warning) for warning in check.warnings or ()]
-        return f"it is valid{f'; {len(warnings)} warnings: {chr(59).join(warnings)}' if warnings else ''}"
+        return "; ".join(["it is valid", *(f"warning: {warning}" for warning in warnings)])
 
     def check_connection(self) -> str:
         """Ask for the project's templates, which costs nothing."""

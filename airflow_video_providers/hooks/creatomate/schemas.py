@@ -14,7 +14,8 @@ class CreatomateRender(VendorModel):
     """
     A render.
 
-    ``url`` is there from the start; the file behind it only once ``status`` is ``succeeded``.
+    ``url`` is there from the start; the file behind it only once ``status`` is ``succeeded``. ``errors`` and
+    ``warnings`` are the vendor's advice in its response to a create.
     """
 
     id: str
@@ -34,6 +35,8 @@ class CreatomateRender(VendorModel):
     file_size: int | None = None
     metadata: str | None = None
     modifications: Any = Field(default=None, repr=False)
+    errors: tuple[Any, ...] = ()
+    warnings: tuple[Any, ...] = ()
     webhook_url: str | None = Field(default=None, repr=False)
 
 

@@ -12,18 +12,14 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, BinaryIO, ClassVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from airflow_video_providers.exceptions import (
-    SubmissionKeyConflictError,
-    VideoApiInvalidRequestError,
-    VideoApiNotFoundError,
-    VideoConfigurationError,
-)
+from airflow_video_providers.exceptions import VideoApiInvalidRequestError, VideoApiNotFoundError
+from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
 from airflow_video_providers.hooks.common import (
     CLOCK_MARGIN,
     each_readable,
+    first_words,
     missing_link,
     oldest_usable,
     pages,
@@ -47,8 +43,6 @@ STATES = {
     "CANCELED": JobState.CANCELLED,
     "CANCELLED": JobState.CANCELLED,
 }
-KEY_PARAMETER = "airflow_submission_key"
-"""The parameter of the webhook's address that carries the submission key."""
 
 
 class FalHook(FalWebhooks):
@@ -66,7 +60,6 @@ class FalHook(FalWebhooks):
 
     conn_type = "fal"
     hook_name = "fal"
-    default_conn_name = "fal_default"
     default_base_url = "https://queue.fal.run"
     key_support: ClassVar[KeySupport] = KeySupport.BEST_EFFORT
 
@@ -102,12 +95,11 @@ class FalHook(FalWebhooks):
 
         :raises VideoConfigurationError: ``endpoint`` is missing or wrong.
         :raises SubmissionKeyConflictError: the query of ``fal_webhook`` holds another key already.
-        :raises VideoApiError: ``outcome_unknown`` tells whether a request may be queued all the same.
         """
         endpoint, body = split_request(request)
         webhook = request.get("fal_webhook")
         if webhook is not None:
-            webhook = _with_key(webhook, key)
+            webhook = callbacks.with_key(webhook, key, field="fal_webhook")
         queued = self.create_request(endpoint, body, webhook=webhook)
         return VideoJob(
             vendor=self.vendor,
@@ -115,7 +107,7 @@ class FalHook(FalWebhooks):
             state=JobState.QUEUED,
             vendor_status="IN_QUEUE",
             stage=_stage(queued.queue_position),
-            name=_name(body),
+            name=first_words(body.get("prompt")),
             key=key,
         )
 
@@ -147,8 +139,6 @@ class FalHook(FalWebhooks):
 
         The list can lack requests that have not ended yet, so that none is found proves nothing. Two requests with the
         same input cannot be told apart: give each a ``seed`` of its own. A minute is allowed between the clocks.
-
-        :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it.
         """
         endpoint, body = split_request(request)
         wanted, found, unread = _canonical(body), list[VideoJob](), 0
@@ -162,8 +152,6 @@ class FalHook(FalWebhooks):
     def cancel_job(self, job_id: str) -> VideoJob | None:
         """
         Cancel a request that has not ended. One that waits is removed; one that runs is asked to stop, and may go on.
-
-        :return: the job as it was polled before the call; None where the vendor knows it no longer.
         """
         endpoint, request_id = parse_job_id(job_id)
         try:
@@ -184,7 +172,6 @@ class FalHook(FalWebhooks):
         """
         Return the files that the model made: every object with a ``url`` in its result.
 
-        :raises VideoApiNotFoundError: the request is gone.
         :raises VideoJobError: it has not ended, or failed, or its result names no file.
         """
         job = self.get_job(job_id)
@@ -197,11 +184,7 @@ class FalHook(FalWebhooks):
     def upload_media(
         self, stream: BinaryIO, *, name: str, size: int, media_type: str | None = None, **options: Any
     ) -> str:
-        """
-        Upload a file to fal's storage, and return its link for a request.
-
-        :raises SourceError: the stream does not hold ``size`` bytes.
-        """
+        """Upload a file to fal's storage, and return its link for a request."""
         refuse_options(self.hook_name, options)
         content_type = media_type or "application/octet-stream"
         upload = self.create_upload(name, content_type=content_type)
@@ -246,19 +229,6 @@ class FalHook(FalWebhooks):
         )
 
 
-def _with_key(webhook: Any, key: str | None) -> str:
-    if not isinstance(webhook, str):
-        raise VideoConfigurationError(f"fal_webhook must be an address, not {type(webhook).__name__}.")
-    if key is None:
-        return webhook
-    parts = urlsplit(webhook)
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    if dict(query).get(KEY_PARAMETER, key) != key:
-        raise SubmissionKeyConflictError(f"The query of 'fal_webhook' holds another {KEY_PARAMETER}; leave it free.")
-    query = [(name, value) for name, value in query if name != KEY_PARAMETER]
-    return urlunsplit(parts._replace(query=urlencode([*query, (KEY_PARAMETER, key)])))
-
-
 def _is_since(sent_at: datetime | None, since: datetime) -> bool:
     return sent_at is not None and sent_at >= since - CLOCK_MARGIN
 
@@ -269,11 +239,6 @@ def _canonical(body: Any) -> str:
 
 def _stage(position: int | None) -> str | None:
     return None if position is None else f"{position} before it in the queue"
-
-
-def _name(body: Mapping[str, Any]) -> str | None:
-    prompt = body.get("prompt")
-    return prompt[:80] if isinstance(prompt, str) and prompt.strip() else None
 
 
 def _units(unit: str, body: Mapping[str, Any]) -> float | None:

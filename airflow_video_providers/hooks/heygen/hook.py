@@ -19,15 +19,16 @@ from airflow_video_providers.exceptions import (
     VideoConfigurationError,
 )
 from airflow_video_providers.hooks import callbacks
-from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
+from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.hooks.common import (
     CLOCK_MARGIN,
     HeaderAuth,
     created_since,
     each_readable,
-    missing_link,
+    linked_outputs,
     oldest_usable,
     pages,
+    require_link,
     search_list,
     state_of,
 )
@@ -36,7 +37,7 @@ from airflow_video_providers.hooks.heygen.requests import HeyGenAgentRequest, He
 from airflow_video_providers.hooks.heygen.schemas import HeyGenVideo, HeyGenVideoStatus
 from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.uploads import put_stream, refuse_options
-from airflow_video_providers.jobs import CallbackHint, JobError, JobState, OutputKind, VideoJob, VideoOutput
+from airflow_video_providers.jobs import CallbackHint, JobError, JobState, VideoJob, VideoOutput
 from airflow_video_providers.text.redaction import clean_label
 
 STATES = {
@@ -75,7 +76,6 @@ class HeyGenHook(HeyGenEndpoints):
 
     conn_type = "heygen"
     hook_name = "HeyGen"
-    default_conn_name = "heygen_default"
     default_base_url = "https://api.heygen.com"
     key_support: ClassVar[KeySupport] = KeySupport.BEST_EFFORT
     replay_seconds = 24 * 3600.0
@@ -107,7 +107,6 @@ class HeyGenHook(HeyGenEndpoints):
 
         :raises VideoConfigurationError: the body is none of the three.
         :raises SubmissionKeyConflictError: ``callback_id`` is taken.
-        :raises VideoApiError: ``outcome_unknown`` tells whether a video may exist all the same.
         """
         form = _form(request)
         body = {name: value for name, value in request.items() if name != "template_id"}
@@ -140,11 +139,7 @@ class HeyGenHook(HeyGenEndpoints):
         )
 
     def get_job(self, job_id: str) -> VideoJob:
-        """
-        Poll one video. The vendor tells no progress.
-
-        :raises VideoApiNotFoundError: the vendor does not know it.
-        """
+        """Poll one video. The vendor tells no progress."""
         return self._to_job(self.get_video(job_id))
 
     def get_jobs(self, job_ids: Collection[str]) -> dict[str, VideoJob]:
@@ -169,8 +164,6 @@ class HeyGenHook(HeyGenEndpoints):
         Find the video by its title, among those created since then: the key itself where the request has no title.
 
         Two videos of one title cannot be told apart. A minute is allowed between the clocks.
-
-        :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it.
         """
         title = request.get("title") or key
         if not isinstance(title, str):
@@ -188,43 +181,23 @@ class HeyGenHook(HeyGenEndpoints):
         """
         Return the files of a finished video, with fresh links: ``video``, and with the label ``captioned`` the one with
         captions in it; ``subtitles`` (SRT); ``thumbnail``; an animated ``image`` with the label ``gif``.
-
-        :raises VideoApiNotFoundError: the video is gone.
-        :raises VideoJobError: it is not done, or failed.
         """
         video = self.get_video(job_id)
-        job = self._to_job(video)
-        raise_if_unfinished(job)
-        if not video.video_url:
-            raise missing_link(job, "video_url", endpoint="GET /v3/videos/{id}")
-        files: list[tuple[OutputKind, str | None, str | None, str | None]] = [
-            ("video", None, video.video_url, None),
+        link = require_link(self._to_job(video), video.video_url, "video_url", endpoint="GET /v3/videos/{id}")
+        return linked_outputs(
+            ("video", None, link, None),
             ("video", "captioned", video.captioned_video_url, None),
             ("subtitles", None, video.subtitle_url, "application/x-subrip"),
             ("thumbnail", None, video.thumbnail_url, None),
             ("image", "gif", video.gif_url, "image/gif"),
-        ]
-        return [
-            VideoOutput(
-                kind=kind,
-                label=label,
-                url=link,
-                name=video.title,
-                media_type=media_type,
-                duration_seconds=video.duration if kind == "video" else None,
-            )
-            for kind, label, link, media_type in files
-            if link
-        ]
+            name=video.title,
+            duration_seconds=video.duration,
+        )
 
     def upload_media(
         self, stream: BinaryIO, *, name: str, size: int, media_type: str | None = None, **options: Any
     ) -> str:
-        """
-        Upload an asset (picture, video, sound or PDF) by a link of its own, and return its id.
-
-        :raises SourceError: the stream does not hold ``size`` bytes.
-        """
+        """Upload an asset (picture, video, sound or PDF) by a link of its own, and return its id."""
         refuse_options(self.hook_name, options)
         upload = self.create_direct_upload(name, content_type=media_type or "application/octet-stream", size_bytes=size)
         if upload.max_bytes is not None and size > upload.max_bytes:
@@ -294,8 +267,6 @@ class HeyGenHook(HeyGenEndpoints):
 
         The signature is HMAC-SHA256 of the raw body in hex. ``Heygen-Timestamp`` must be at most 300 seconds from now,
         but is not signed: it bounds the vendor's own repeats, not those of someone who has heard one.
-
-        :raises VideoCallbackRefusedError: it is forged, stale, too long or cannot be read.
         """
         callbacks.check_size(body)
         secret, key = self.verifying_secret(), None

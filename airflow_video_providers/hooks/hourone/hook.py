@@ -18,7 +18,7 @@ from pydantic import Field
 from airflow_video_providers.api.settings import ClientSettings, HeaderText
 from airflow_video_providers.exceptions import SubmissionKeyConflictError, VideoSearchInconclusiveError
 from airflow_video_providers.hooks import callbacks, common
-from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
+from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.hooks.hourone import schemas
 from airflow_video_providers.hooks.hourone.requests import HourOneVideoRequest
 from airflow_video_providers.hooks.requests import VendorRequest
@@ -72,7 +72,6 @@ class HourOneHook(VideoHook):
 
     conn_type = "hourone"
     hook_name = "Hour One"
-    default_conn_name = "hourone_default"
     default_base_url = "https://api.makereals.com/api/v1"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
     signs_callbacks = True
@@ -97,7 +96,6 @@ class HourOneHook(VideoHook):
         ``workflow_id``, else ``override``. The key goes into ``correlation_id``, behind the user's own.
 
         :raises SubmissionKeyConflictError: the user's ``correlation_id`` and the key do not fit into 100 characters.
-        :raises VideoApiError: ``outcome_unknown`` tells whether a job may exist all the same.
         """
         body = dict(request)
         if body.get("type") is None:
@@ -107,11 +105,7 @@ class HourOneHook(VideoHook):
         return self._to_job(self.create_video(body), key=key)
 
     def get_job(self, job_id: str) -> VideoJob:
-        """
-        Poll one job.
-
-        :raises VideoApiNotFoundError: the vendor does not know it, or no longer.
-        """
+        """Poll one job."""
         return self._to_job(self.get_video(job_id))
 
     def get_jobs(self, job_ids: Collection[str]) -> dict[str, VideoJob]:
@@ -157,8 +151,6 @@ class HourOneHook(VideoHook):
         Delete a job that still runs; a finished one is left alone.
 
         Whether a delete stops a running render or gives its cost back is not documented.
-
-        :return: the job as it was polled before the call; None where the vendor knows it no longer.
         """
         return common.cancel_by_deleting(self, job_id, self.delete_video, running=common.running_statuses(STATES))
 
@@ -166,18 +158,12 @@ class HourOneHook(VideoHook):
         """
         Return the video with a fresh link. Subtitles are made on request: :meth:`create_subtitles`.
 
-        :raises VideoApiNotFoundError: the video is gone.
         :raises VideoOutputNotReadyError: the video is done, but names no link: not yet, or not on this plan.
-        :raises VideoJobError: the video is not done, or ended without a file.
         """
         video = self.get_video(job_id)
-        job = self._to_job(video)
-        raise_if_unfinished(job)
-        if not video.download_url:
-            raise common.missing_link(
-                job, "download_url (a free plan cannot download)", endpoint="GET /videos/{video_id}"
-            )
-        return [VideoOutput(kind="video", url=video.download_url, output_id=video.id, name=video.name)]
+        field, endpoint = "download_url (a free plan cannot download)", "GET /videos/{video_id}"
+        link = common.require_link(self._to_job(video), video.download_url, field, endpoint=endpoint)
+        return [VideoOutput(kind="video", url=link, output_id=video.id, name=video.name)]
 
     def check_connection(self) -> str:
         """Ask for the videos, which costs nothing, and is what finding a job again needs."""
@@ -189,8 +175,6 @@ class HourOneHook(VideoHook):
 
         Hour One signs no time and sends no id of the event, so one that was heard can be sent again for ever: it is a
         hint to poll, and nothing more. It names the video and not the key.
-
-        :raises VideoCallbackRefusedError: it is forged, too long or cannot be read.
         """
         callbacks.check_size(body)
         signature = callbacks.read_header(headers, "x-hourone-signature")

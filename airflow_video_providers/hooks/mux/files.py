@@ -70,8 +70,10 @@ class MuxFiles:
         ]
 
     def _beside(self, asset: MuxAsset, playback: MuxPlaybackId) -> list[VideoOutput]:
-        thumbnail = self._link(f"{self.image_url}/{playback.id}/thumbnail.jpg", playback, "t")
-        outputs = [VideoOutput(kind="thumbnail", url=thumbnail, media_type="image/jpeg")]
+        outputs: list[VideoOutput] = []
+        if {track.type for track in asset.tracks} & {"audio", "video"} != {"audio"}:  # there is no picture of a sound
+            thumbnail = self._link(f"{self.image_url}/{playback.id}/thumbnail.jpg", playback, "t")
+            outputs.append(VideoOutput(kind="thumbnail", url=thumbnail, media_type="image/jpeg"))
         texts = [track for track in asset.tracks if track.type == "text" and track.status == _READY and track.id]
         for track in texts:
             link = self._link(f"{self.stream_url}/{playback.id}/text/{track.id}.vtt", playback, "v")

@@ -61,7 +61,6 @@ class MuxHook(VideoHook):
 
     conn_type = "mux"
     hook_name = "Mux"
-    default_conn_name = "mux_default"
     default_base_url = "https://api.mux.com"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
     signs_callbacks = True
@@ -101,7 +100,6 @@ class MuxHook(VideoHook):
         The key goes into ``passthrough`` and ``meta.external_id``, or into the one of them that is free.
 
         :raises SubmissionKeyConflictError: both are taken.
-        :raises VideoApiError: ``outcome_unknown`` tells whether an asset may exist all the same.
         """
         if set(request) == {"upload_id"}:
             return self._to_job(self._wait_for_asset(str(request["upload_id"])), key=key)
@@ -136,8 +134,6 @@ class MuxHook(VideoHook):
 
         The list is read down to that time, less a minute for the difference of the clocks. That it begins with the
         newest is not documented: where it does not, all of it is read.
-
-        :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it.
         """
         found, unread = search_list(
             self._listed(),
@@ -153,7 +149,6 @@ class MuxHook(VideoHook):
         Delete an asset that is still prepared. One that can be played already is left alone: deleting it would delete
         its files. The vendor does not document whether that gives anything back.
 
-        :return: the job as it was polled before the call; None where the vendor knows it no longer.
         :raises VideoJobError: the asset is ready, and only files of it are still made.
         """
         return cancel_by_deleting(self, job_id, self.delete_asset, running={"preparing"})
@@ -189,7 +184,6 @@ class MuxHook(VideoHook):
 
         :param options: ``new_asset_settings``: the body of the asset, as in a request without ``inputs``
             (default: public, with the highest rendition).
-        :raises SourceError: the stream does not hold ``size`` bytes.
         """
         settings = options.pop("new_asset_settings", None)
         refuse_options(self.hook_name, options)
@@ -259,8 +253,6 @@ class MuxHook(VideoHook):
 
         While a secret is renewed the header has several v1: one of them must be right. The time must be at most 300
         seconds from now. An event that is not about an asset is an empty hint.
-
-        :raises VideoCallbackRefusedError: it is forged, stale, too long or cannot be read.
         """
         callbacks.check_size(body)
         secret = self.verifying_secret()

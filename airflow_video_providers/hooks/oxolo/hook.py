@@ -20,7 +20,7 @@ from airflow_video_providers.exceptions import (
     VideoConfigurationError,
 )
 from airflow_video_providers.hooks import callbacks, common
-from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
+from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.hooks.oxolo import schemas
 from airflow_video_providers.hooks.oxolo.requests import OxoloVideoRequest
 from airflow_video_providers.hooks.requests import VendorRequest
@@ -51,7 +51,6 @@ class OxoloHook(VideoHook):
 
     conn_type = "oxolo"
     hook_name = "Oxolo"
-    default_conn_name = "oxolo_default"
     default_base_url = "https://api.oxolo.com/v1/api"
     key_support: ClassVar[KeySupport] = KeySupport.BEST_EFFORT
 
@@ -73,7 +72,6 @@ class OxoloHook(VideoHook):
             endpoint and is not sent.
         :param key: not sent, since Oxolo gives nothing of it back.
         :raises VideoConfigurationError: ``mode`` is missing or unknown.
-        :raises VideoApiError: ``outcome_unknown`` tells whether a job may exist all the same.
         """
         body = dict(request)
         mode = _mode(body.pop("mode", None))
@@ -89,11 +87,7 @@ class OxoloHook(VideoHook):
         )
 
     def get_job(self, job_id: str) -> VideoJob:
-        """
-        Poll one job.
-
-        :raises VideoApiNotFoundError: the vendor does not know it, or no longer.
-        """
+        """Poll one job."""
         return self._to_job(self.get_video(job_id))
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
@@ -104,8 +98,6 @@ class OxoloHook(VideoHook):
         the same time cannot be told apart: give each video a title of its own. A minute is allowed between the clocks.
         A video of which the list does not say readably when it was created is passed over, so that an older one of the
         same title is never taken for this one.
-
-        :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it.
         """
         mode = _mode(request.get("mode"))
         wanted = _likeness(request.get("url") if mode == "url" else request.get("title"))
@@ -142,19 +134,10 @@ class OxoloHook(VideoHook):
         return {name: request[name] for name in ("mode", "title", "url") if name in request}
 
     def get_outputs(self, job_id: str) -> list[VideoOutput]:
-        """
-        Return the video, its thumbnail and its subtitles (WebVTT), with freshly asked links.
-
-        :raises VideoApiNotFoundError: the video is gone.
-        :raises VideoOutputNotReadyError: the video is done, but names no link yet.
-        :raises VideoJobError: the video is not done, or failed.
-        """
+        """Return the video, its thumbnail and its subtitles (WebVTT), with freshly asked links."""
         video = self.get_video(job_id)
-        job = self._to_job(video)
-        raise_if_unfinished(job)
-        link = video.video_link or video.un_wateremark_link
-        if not link:
-            raise common.missing_link(job, "video_link or un_wateremark_link", endpoint="GET /videos/{id}")
+        named, field = video.video_link or video.un_wateremark_link, "video_link or un_wateremark_link"
+        link = common.require_link(self._to_job(video), named, field, endpoint="GET /videos/{id}")
         shared = {"output_id": video.identifier, "name": video.title}
         outputs = [VideoOutput(kind="video", url=link, **shared)]
         if video.thumbnail:
@@ -172,7 +155,6 @@ class OxoloHook(VideoHook):
         ``POST /assets/media/request``. Sent once, since a stream cannot be read again.
 
         :param media_type: of the image, e.g. ``image/png`` (default ``application/octet-stream``).
-        :raises SourceError: the stream ended before ``size`` bytes.
         """
         refuse_options(self.hook_name, options)
         path = "/assets/media/request"

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.exceptions import VideoConfigurationError
-from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
+from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.common import (
     HeaderAuth,
     cancel_by_deleting,
     count_of,
-    missing_link,
+    first_words,
+    require_link,
     running_statuses,
     share_of,
     state_of,
@@ -71,9 +72,7 @@ class RunwayHook(VideoHook):
 
     conn_type = "runway"
     hook_name = "Runway"
-    default_conn_name = "runway_default"
     default_base_url = "https://api.dev.runwayml.com"
-    key_support: ClassVar[KeySupport] = KeySupport.NONE
     hopeless_codes = frozenset({"SAFETY."})
 
     def make_auth(self) -> HeaderAuth:
@@ -105,7 +104,6 @@ class RunwayHook(VideoHook):
         key, so it is not sent.
 
         :raises VideoConfigurationError: ``endpoint`` is missing, or no path that creates a task.
-        :raises VideoApiError: ``outcome_unknown`` tells whether a task may exist all the same.
         """
         endpoint = str(request.get("endpoint") or "").strip("/")
         body = {name: value for name, value in request.items() if name != "endpoint"}
@@ -118,16 +116,12 @@ class RunwayHook(VideoHook):
             job_id=f"{WORKFLOW}{created.id}" if endpoint.startswith("workflows/") else created.id,
             state=JobState.QUEUED,
             vendor_status="PENDING",
-            name=_name(body),
+            name=first_words(body.get("promptText")),
             cost=_cost(created.estimatedCost),
         )
 
     def get_job(self, job_id: str) -> VideoJob:
-        """
-        Poll one task. The vendor asks for no more than one poll per 5 seconds and task.
-
-        :raises VideoApiNotFoundError: the vendor does not know it: it was cancelled or deleted, or never made.
-        """
+        """Poll one task, at most every 5 seconds as the vendor asks; one that was cancelled or deleted is not found."""
         return self._to_job(job_id, self._read(job_id))
 
     def cancel_job(self, job_id: str) -> VideoJob | None:
@@ -136,7 +130,6 @@ class RunwayHook(VideoHook):
 
         Runway gives the credits of a running task not back, those of a waiting one perhaps.
 
-        :return: the job as it was polled before the call; None where the vendor knows it no longer.
         :raises VideoConfigurationError: it is the invocation of a workflow, for which no such call is documented.
         """
         if str(job_id).startswith(WORKFLOW):
@@ -149,16 +142,9 @@ class RunwayHook(VideoHook):
 
         The kind of each is read off its link's extension, since the vendor says no more. Of several of one kind, each
         has its number as ``label``; those of a workflow have the node's id.
-
-        :raises VideoApiNotFoundError: the task is gone.
-        :raises VideoJobError: the task is not done, or ended without files.
         """
         task = self._read(job_id)
-        job = self._to_job(job_id, task)
-        raise_if_unfinished(job)
-        links = task.links()
-        if not links:
-            raise missing_link(job, "output", endpoint="GET /v1/tasks/{id}")
+        links = require_link(self._to_job(job_id, task), task.links(), "output", endpoint="GET /v1/tasks/{id}")
         outputs: list[VideoOutput] = []
         for number, (node, link) in enumerate(links):
             label = node if node is not None else str(number + 1) if len(links) > 1 else None
@@ -174,20 +160,11 @@ class RunwayHook(VideoHook):
         Upload a picture, video or sound for a request; return its ``runway://`` URI, which the vendor lets expire.
 
         ``POST /v1/uploads`` names an object store, to which the file is sent once.
-
-        :raises SourceError: the stream does not hold ``size`` bytes.
         """
         refuse_options(self.hook_name, options)
         upload = self.create_upload(name)
-        post_form(
-            self.client,
-            upload.uploadUrl,
-            stream=stream,
-            name=name,
-            size=size,
-            media_type=media_type,
-            fields=upload.fields,
-        )
+        form: dict[str, Any] = {"name": name, "size": size, "media_type": media_type, "fields": upload.fields}
+        post_form(self.client, upload.uploadUrl, stream=stream, **form)
         return upload.runwayUri
 
     def check_connection(self) -> str:
@@ -277,8 +254,3 @@ class RunwayHook(VideoHook):
 def _cost(credits_: RunwayCredits | None) -> JobCost | None:
     amount = None if credits_ is None else credits_.credits
     return None if amount is None or amount < 0 else JobCost(amount=amount, unit="credits")
-
-
-def _name(body: Mapping[str, Any]) -> str | None:
-    text = body.get("promptText")
-    return text[:80] if isinstance(text, str) and text.strip() else None

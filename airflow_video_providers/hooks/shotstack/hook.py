@@ -13,18 +13,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, ClassVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import (
-    SubmissionKeyConflictError,
     VideoApiAuthenticationError,
     VideoApiNotFoundError,
     VideoConfigurationError,
+    VideoOutputNotReadyError,
 )
 from airflow_video_providers.hooks import callbacks
-from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
-from airflow_video_providers.hooks.common import HeaderAuth, count_of, missing_link, state_of
+from airflow_video_providers.hooks.base import VideoHook
+from airflow_video_providers.hooks.common import HeaderAuth, count_of, require_link, state_of
 from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.shotstack.requests import ShotstackEditRequest, ShotstackTemplateRequest
 from airflow_video_providers.hooks.shotstack.schemas import (
@@ -45,8 +45,6 @@ STATES = {
     "failed": JobState.FAILED,
 }
 ENVIRONMENTS = ("v1", "stage")
-KEY_PARAMETER = "airflow_submission_key"
-"""The parameter of the ``callback`` address that carries the submission key."""
 
 FILE_LIFE = timedelta(hours=23)
 """For how long after the end of a render its own links are used: the vendor deletes those files after 24 hours."""
@@ -70,9 +68,7 @@ class ShotstackHook(VideoHook):
 
     conn_type = "shotstack"
     hook_name = "Shotstack"
-    default_conn_name = "shotstack_default"
     default_base_url = "https://api.shotstack.io"
-    key_support: ClassVar[KeySupport] = KeySupport.NONE
     requests_per_second: ClassVar[float] = 5.0  # 300 a minute for a key, half of that in the sandbox
     burst = 10
     rate_window = 60.0
@@ -128,7 +124,6 @@ class ShotstackHook(VideoHook):
         :raises VideoConfigurationError: the body is neither, or a template with a ``callback``, which Shotstack does
             not know there: it belongs into the template.
         :raises SubmissionKeyConflictError: the query of ``callback`` holds another key already.
-        :raises VideoApiError: ``outcome_unknown`` tells whether a render may exist all the same.
         """
         from_template = "id" in request
         if from_template == ("timeline" in request):
@@ -142,16 +137,12 @@ class ShotstackHook(VideoHook):
             )
         body = dict(request)
         if key is not None and "callback" in body:
-            body["callback"] = _with_key(body["callback"], key)
+            body["callback"] = callbacks.with_key(body["callback"], key, field="callback")
         created = self.render_template(body) if from_template else self.render(body)
         return VideoJob(vendor=self.vendor, job_id=created.id, state=JobState.QUEUED, vendor_status="queued", key=key)
 
     def get_job(self, job_id: str) -> VideoJob:
-        """
-        Poll one render. The vendor tells no progress.
-
-        :raises VideoApiNotFoundError: the vendor does not know it.
-        """
+        """Poll one render. The vendor tells no progress."""
         return self._to_job(self.get_render(job_id))
 
     def get_outputs(self, job_id: str) -> list[VideoOutput]:
@@ -161,7 +152,6 @@ class ShotstackHook(VideoHook):
         Within 23 hours the links are the render's own; later they are those of the vendor's hosting (Serve API).
 
         :raises VideoApiNotFoundError: the render is gone, or its files are neither there nor hosted any more.
-        :raises VideoJobError: the render is not done, or failed.
         """
         render = self._finished(job_id)
         ended = render.updated or render.created
@@ -185,11 +175,7 @@ class ShotstackHook(VideoHook):
     def upload_media(
         self, stream: BinaryIO, *, name: str, size: int, media_type: str | None = None, **options: Any
     ) -> str:
-        """
-        Upload a source (Ingest API), wait until the vendor has taken it in, and return its link for a timeline.
-
-        :raises SourceError: the stream does not hold ``size`` bytes.
-        """
+        """Upload a source (Ingest API), wait until the vendor has taken it in, and return its link for a timeline."""
         refuse_options(self.hook_name, options)
         upload = self.create_upload()
         if not upload.url:
@@ -257,15 +243,11 @@ class ShotstackHook(VideoHook):
     def get_render_assets(self, render_id: str) -> list[ShotstackAsset]:
         """``GET /serve/{environment}/assets/render/{renderId}``: the hosted files of a render."""
         path = self._path("serve", "/assets/render/{renderId}")
-        found = self.fetch(list[dict[str, Any]], "GET", path, renderId=render_id, envelope="data")
-        endpoint = f"GET {path}"
-        return [self.client.parse(ShotstackAsset, item.get("attributes", item), endpoint=endpoint) for item in found]
+        return self.fetch(list[ShotstackAsset], "GET", path, renderId=render_id, envelope="data")
 
     def get_asset(self, asset_id: str) -> ShotstackAsset:
         """``GET /serve/{environment}/assets/{id}``."""
-        path = self._path("serve", "/assets/{id}")
-        found = self.fetch(dict[str, Any], "GET", path, id=asset_id, envelope="data")
-        return self.client.parse(ShotstackAsset, found.get("attributes", found), endpoint=f"GET {path}")
+        return self.fetch(ShotstackAsset, "GET", self._path("serve", "/assets/{id}"), id=asset_id, envelope="data")
 
     def delete_asset(self, asset_id: str) -> None:
         """``DELETE /serve/{environment}/assets/{id}``, sent once: remove a hosted file."""
@@ -273,37 +255,24 @@ class ShotstackHook(VideoHook):
 
     def create_upload(self) -> ShotstackSource:
         """``POST /ingest/{environment}/upload``: a signed link for one PUT."""
-        path = self._path("ingest", "/upload")
-        return self._source(self.fetch(dict[str, Any], "POST", path, envelope="data"), f"POST {path}")
+        return self.fetch(ShotstackSource, "POST", self._path("ingest", "/upload"), envelope="data")
 
     def create_source(self, url: str) -> ShotstackSource:
         """``POST /ingest/{environment}/sources``: let the vendor fetch a source."""
-        path = self._path("ingest", "/sources")
-        return self._source(
-            self.fetch(dict[str, Any], "POST", path, json={"url": url}, envelope="data"), f"POST {path}"
-        )
+        return self.fetch(ShotstackSource, "POST", self._path("ingest", "/sources"), json={"url": url}, envelope="data")
 
     def get_source(self, source_id: str) -> ShotstackSource:
         """``GET /ingest/{environment}/sources/{id}``."""
-        path = self._path("ingest", "/sources/{id}")
-        return self._source(self.fetch(dict[str, Any], "GET", path, id=source_id, envelope="data"), f"GET {path}")
+        return self.fetch(ShotstackSource, "GET", self._path("ingest", "/sources/{id}"), id=source_id, envelope="data")
 
     # ------------------------------------------------------------------ from the vendor's words to ours
 
     def _path(self, api: str, path: str) -> str:
         return f"/{api}/{self.environment}{path}"
 
-    def _source(self, found: Mapping[str, Any], endpoint: str) -> ShotstackSource:
-        attributes = found.get("attributes")
-        merged = {**found, **attributes} if isinstance(attributes, Mapping) else dict(found)
-        return self.client.parse(ShotstackSource, merged, endpoint=endpoint)
-
     def _finished(self, job_id: str) -> ShotstackRender:
         render = self.get_render(job_id)
-        job = self._to_job(render)
-        raise_if_unfinished(job)
-        if not render.url:
-            raise missing_link(job, "url", endpoint="GET /edit/{environment}/render/{id}")
+        require_link(self._to_job(render), render.url, "url", endpoint="GET /edit/{environment}/render/{id}")
         return render
 
     def _outputs(self, render: ShotstackRender, links: Mapping[str | None, str]) -> list[VideoOutput]:
@@ -319,16 +288,22 @@ class ShotstackHook(VideoHook):
         """Return the outputs by the links of the vendor's hosting: a file is known there by the same name."""
         names = {_name(link): label for label, link in render.links()}
         links: dict[str | None, str] = {}
-        for asset in self.get_render_assets(render.id):
+        assets = self.get_render_assets(render.id)
+        for asset in assets:
             name = asset.filename or _name(asset.url or "")
             if asset.status == "ready" and asset.url and name in names:
                 links[names[name]] = asset.url
         if None not in links:
+            where: dict[str, Any] = {
+                "vendor": self.vendor,
+                "endpoint": "GET /serve/{environment}/assets/render/{renderId}",
+            }
+            if any(asset.status == "importing" for asset in assets):
+                raise VideoOutputNotReadyError(f"render {render.id} is still copied to the hosting", **where)
             raise VideoApiNotFoundError(
-                f"render {render.id} is older than its files, and the vendor hosts none of them: it was deleted, or "
+                f"the links of render {render.id} are dead, and the vendor hosts no file of it: it was deleted, or "
                 "hosting is off",
-                vendor=self.vendor,
-                endpoint="GET /serve/{environment}/assets/render/{renderId}",
+                **where,
             )
         return self._outputs(render, links)
 
@@ -348,16 +323,3 @@ class ShotstackHook(VideoHook):
 
 def _name(link: str) -> str:
     return PurePosixPath(urlsplit(link).path).name
-
-
-def _with_key(callback: Any, key: str) -> str:
-    if not isinstance(callback, str):
-        raise VideoConfigurationError(f"Shotstack's callback must be an address, not {type(callback).__name__}.")
-    parts = urlsplit(callback)
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    if dict(query).get(KEY_PARAMETER, key) != key:
-        raise SubmissionKeyConflictError(
-            f"The query of 'callback' already holds {KEY_PARAMETER}; leave that name free."
-        )
-    query = [(name, value) for name, value in query if name != KEY_PARAMETER]
-    return urlunsplit(parts._replace(query=urlencode([*query, (KEY_PARAMETER, key)])))

@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import model_validator
+
 from airflow_video_providers.hooks.schemas import Timestamp, VendorModel
 
 
@@ -33,7 +38,17 @@ class ShotstackRender(VendorModel):
         return [(label, link) for label, link in named if link]
 
 
-class ShotstackAsset(VendorModel):
+class _WithAttributes(VendorModel):
+    """A document of the Serve and Ingest APIs, which hold most of their fields in ``attributes``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lift(cls, value: Any) -> Any:
+        attributes = value.get("attributes") if isinstance(value, Mapping) else None
+        return {**value, **attributes} if isinstance(attributes, Mapping) else value
+
+
+class ShotstackAsset(_WithAttributes):
     """A file that the vendor hosts (Serve API)."""
 
     id: str
@@ -43,7 +58,7 @@ class ShotstackAsset(VendorModel):
     url: str | None = None
 
 
-class ShotstackSource(VendorModel):
+class ShotstackSource(_WithAttributes):
     """A source that was uploaded or fetched (Ingest API)."""
 
     id: str

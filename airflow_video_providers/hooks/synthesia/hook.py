@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -20,21 +21,27 @@ from airflow_video_providers.exceptions import (
     VideoConfigurationError,
 )
 from airflow_video_providers.hooks import callbacks
-from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
+from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.hooks.common import (
     HeaderAuth,
     created_since,
     each_readable,
-    missing_link,
+    linked_outputs,
     oldest_usable,
     pages,
     poll_by_list,
+    require_link,
     search_list,
     state_of,
 )
 from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.synthesia.requests import SynthesiaTemplateRequest, SynthesiaVideoRequest
-from airflow_video_providers.hooks.synthesia.schemas import SynthesiaVideo, SynthesiaWebhook
+from airflow_video_providers.hooks.synthesia.schemas import (
+    SynthesiaCaptions,
+    SynthesiaThumbnail,
+    SynthesiaVideo,
+    SynthesiaWebhook,
+)
 from airflow_video_providers.jobs import CallbackHint, JobError, JobState, VideoJob, VideoOutput
 
 STATES = {
@@ -65,7 +72,6 @@ class SynthesiaHook(VideoHook):
 
     conn_type = "synthesia"
     hook_name = "Synthesia"
-    default_conn_name = "synthesia_default"
     default_base_url = "https://api.synthesia.io"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
     hopeless_codes = frozenset({"rejected"})
@@ -81,9 +87,7 @@ class SynthesiaHook(VideoHook):
         """Read Synthesia's error form: ``error``, and ``context`` with more of it."""
         error = parse_error(body)
         context = body.get("context") if isinstance(body, Mapping) else None
-        if not isinstance(context, str) or not context:
-            return error
-        return VendorError(message=f"{error.message}: {context}", code=error.code, fields=error.fields)
+        return replace(error, message=f"{error.message}: {context}") if isinstance(context, str) and context else error
 
     # ------------------------------------------------------------------ jobs
 
@@ -99,7 +103,6 @@ class SynthesiaHook(VideoHook):
 
         :raises VideoConfigurationError: the body is neither.
         :raises SubmissionKeyConflictError: ``callbackId`` is taken.
-        :raises VideoApiError: ``outcome_unknown`` tells whether a video may exist all the same.
         """
         from_template = "templateId" in request
         if from_template == ("input" in request):
@@ -117,11 +120,7 @@ class SynthesiaHook(VideoHook):
         return self._to_job(self.create_video_from_template(body) if from_template else self.create_video(body))
 
     def get_job(self, job_id: str) -> VideoJob:
-        """
-        Poll one video. The vendor tells no progress.
-
-        :raises VideoApiNotFoundError: the vendor does not know it.
-        """
+        """Poll one video. The vendor tells no progress."""
         return self._to_job(self.get_video(job_id))
 
     def get_jobs(self, job_ids: Collection[str]) -> dict[str, VideoJob]:
@@ -140,11 +139,7 @@ class SynthesiaHook(VideoHook):
         return [self._to_job(video) for video in videos]
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
-        """
-        Find the video whose ``callbackId`` is ``key``, among those created since then.
-
-        :raises VideoSearchInconclusiveError: none is found, but one that cannot be read may be it.
-        """
+        """Find the video whose ``callbackId`` is ``key``, among those created since then."""
         found, unread = search_list(
             self._listed(),
             matches=lambda video: video.callbackId == key,
@@ -158,36 +153,19 @@ class SynthesiaHook(VideoHook):
         """
         Return the files of a complete video, with fresh links: ``video``; ``subtitles`` with the labels ``vtt`` and
         ``srt``; ``thumbnail``, and an animated ``image`` with the label ``gif``.
-
-        :raises VideoApiNotFoundError: the video is gone.
-        :raises VideoJobError: it is not complete, or ended without files.
         """
         video = self.get_video(job_id)
-        job = self._to_job(video)
-        raise_if_unfinished(job)
-        if not video.download:
-            raise missing_link(job, "download", endpoint="GET /v2/videos/{id}")
-        name, captions, thumbnail = video.title, video.captions, video.thumbnail
-        outputs = [VideoOutput(kind="video", url=video.download, name=name, duration_seconds=video.seconds())]
-        if captions is not None:
-            if captions.vtt:
-                outputs.append(
-                    VideoOutput(kind="subtitles", label="vtt", url=captions.vtt, name=name, media_type="text/vtt")
-                )
-            if captions.srt:
-                outputs.append(
-                    VideoOutput(
-                        kind="subtitles", label="srt", url=captions.srt, name=name, media_type="application/x-subrip"
-                    )
-                )
-        if thumbnail is not None:
-            if thumbnail.image:
-                outputs.append(VideoOutput(kind="thumbnail", url=thumbnail.image, name=name))
-            if thumbnail.gif:
-                outputs.append(
-                    VideoOutput(kind="image", label="gif", url=thumbnail.gif, name=name, media_type="image/gif")
-                )
-        return outputs
+        link = require_link(self._to_job(video), video.download, "download", endpoint="GET /v2/videos/{id}")
+        captions, pictures = video.captions or SynthesiaCaptions(), video.thumbnail or SynthesiaThumbnail()
+        return linked_outputs(
+            ("video", None, link, None),
+            ("subtitles", "vtt", captions.vtt, "text/vtt"),
+            ("subtitles", "srt", captions.srt, "application/x-subrip"),
+            ("thumbnail", None, pictures.image, None),
+            ("image", "gif", pictures.gif, "image/gif"),
+            name=video.title,
+            duration_seconds=video.seconds(),
+        )
 
     def check_connection(self) -> str:
         """Ask for one template, which costs nothing."""
@@ -251,8 +229,6 @@ class SynthesiaHook(VideoHook):
 
         The time is signed, and must be at most 300 seconds from now. Whether the signature is written in hex or in
         base64, and the time in seconds or milliseconds, could not be verified: all of them are read.
-
-        :raises VideoCallbackRefusedError: it is forged, stale, too long or cannot be read.
         """
         callbacks.check_size(body)
         secret = self.verifying_secret()

@@ -60,7 +60,6 @@ class XvidHook(XvidEndpoints):
 
     conn_type = "xvid"
     hook_name = "Xvid MediaHub"
-    default_conn_name = "xvid_default"
     default_base_url = "https://api.xvid.com/v1"
     key_support: ClassVar[KeySupport] = KeySupport.EXACT
     settings_model = XvidSettings
@@ -127,7 +126,6 @@ class XvidHook(XvidEndpoints):
         :param request: the content of Xvid's ``job``, or the whole body ``{"job": {...}}``.
         :param key: goes into ``user_data``, behind the user's own text and `` | ``.
         :raises SubmissionKeyConflictError: ``user_data`` is no text, or too long to be searched in a query.
-        :raises VideoApiError: ``outcome_unknown`` tells whether a job may exist all the same.
         """
         job = _content(request)
         if key is not None:
@@ -210,7 +208,6 @@ class XvidHook(XvidEndpoints):
 
         :raises VideoApiNotFoundError: the job is gone, or offers no file: they went to the pipeline's own target, or
             their 7 days are over.
-        :raises VideoJobError: the job is not done, or ended without files.
         """
         job = self.read_job(job_id, expand=("file",))
         raise_if_unfinished(self._to_job(job))

@@ -241,7 +241,7 @@ def create_app(world: World, contents: Contents) -> FastAPI:
             shown["queue_position"] = 0
         elif logs:
             shown["logs"] = [{"message": "generating", "timestamp": iso_time(job.created_at)}]
-        elif job.ended(now) and not job.succeeded(now):
+        if job.ended(now) and not job.succeeded(now):
             shown |= {"error": _error(job), "error_type": (job.error or {}).get("code", "internal_error")}
         return json_answer(shown, 200 if shown["status"] == "COMPLETED" else 202)
 

@@ -87,3 +87,11 @@ def test_files_live_as_long_as_the_connection_asks(simulator: Simulator, monkeyp
         time.sleep(0.2)
     # Input that is not kept cannot be compared: no match, and so no proof.
     assert hook.find_job("key-1", request=request, since=since) is None
+
+
+def test_a_failed_request_says_why_with_its_logs_and_without(hook: FalHook, simulator: Simulator) -> None:
+    job = hook.submit_job({"endpoint": "fal-ai/veo3.1", "prompt": "a kite"})
+    simulator.move(job.job_id, fail="the runner is gone")
+    for logs in (True, False):
+        status = hook.get_request_status("fal-ai/veo3.1", job.job_id.rpartition("|")[2], logs=logs)
+        assert (status.status, status.error, status.logs is None) == ("COMPLETED", "the runner is gone", not logs)

@@ -49,7 +49,7 @@ def test_the_own_files_die_and_the_hosted_ones_take_over(hook: ShotstackHook, si
     assert fresh.url is not None
     assert requests.get(fresh.url, timeout=30).content[4:8] == b"ftyp"
     simulator.settings(shotstack={"hosting": False})
-    with pytest.raises(VideoApiNotFoundError, match="hosts none"):
+    with pytest.raises(VideoApiNotFoundError, match="hosts no file"):
         hook.refresh_output(job.job_id, video)
 
 

@@ -49,7 +49,6 @@ class AcmeHook(VideoHook):
 
     conn_type = "acme"
     hook_name = "Acme"
-    default_conn_name = "acme_default"
     vendor = "acme"
     default_base_url = "https://api.acme.invalid/v1"
 
@@ -85,7 +84,6 @@ class TestClass:
     COMPLETE: ClassVar[dict[str, Any]] = {
         "conn_type": "other",
         "hook_name": "Other",
-        "default_conn_name": "other_default",
         "default_base_url": "https://api.other.invalid",
         "make_auth": AcmeHook.make_auth,
         "submit_job": AcmeHook.submit_job,
@@ -107,6 +105,15 @@ class TestClass:
     def test_a_key_that_can_be_searched_needs_a_search(self) -> None:
         with pytest.raises(TypeError, match=r"find_job\(\), which its key_support EXACT needs"):
             type("OtherHook", (VideoHook,), {**self.COMPLETE, "key_support": KeySupport.EXACT})
+
+    def test_an_estimate_that_comes_with_the_job_needs_a_way_to_cancel_it(self) -> None:
+        members = {**self.COMPLETE, "estimates_at_submission": lambda self, request: True}
+        with pytest.raises(TypeError, match=r"cancel_job\(\), by which its estimates_at_submission"):
+            type("OtherHook", (VideoHook,), members)
+
+    def test_names_that_are_not_given_follow_the_connection_type(self) -> None:
+        hook = type("OtherHook", (VideoHook,), self.COMPLETE)
+        assert (hook.vendor, hook.default_conn_name, hook().conn_id) == ("other", "other_default", "other_default")
 
     def test_the_base_of_a_hook_need_not_be_complete(self) -> None:
         class Endpoints(VideoHook, abstract=True):

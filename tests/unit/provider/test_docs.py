@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from airflow_video_providers import __version__
+from airflow_video_providers import __version__, testing
 from airflow_video_providers.get_provider_info import get_provider_info
+from airflow_video_providers.hooks import common
+from airflow_video_providers.hooks.base import VideoHook
 from scripts import vendor_index
 
 ROOT = Path(__file__).parents[3]
@@ -83,3 +85,13 @@ def test_the_docs_have_one_address():
     targets = re.findall(r"^replacement = '\]\((\S+?)/[^/\s]*\)'$", text, re.MULTILINE)
     assert {target.removesuffix("/_images") for target in targets} == {address}
     assert len(targets) == text.count("fancy-pypi-readme.substitutions]]")
+
+
+def test_the_page_of_hooks_names_all_that_a_hook_of_ones_own_may_use():
+    page = (DOCS / "hooks.md").read_text()
+    of_airflow = {"close", "conn_name_attr", "connection", "exposures", "extras", "get_conn"}
+    bases = [kind for kind in VideoHook.__mro__ if kind.__module__.startswith("airflow_video_providers")]
+    names = {name for kind in bases for name in (*vars(kind), *vars(kind).get("__annotations__", {}))}
+    names = {name for name in names if not name.startswith("_")} - of_airflow
+    names |= {*common.__all__, *testing.__all__}
+    assert {name for name in names if not re.search(rf"\b{name}\b", page)} == set()

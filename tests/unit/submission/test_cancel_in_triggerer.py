@@ -163,7 +163,7 @@ def test_an_airflow_that_hangs_leaves_the_render(world, kill, monkeypatch):
     threading.Timer(1.0, released.set).start()
     log = kill()
     assert f"{NAME} is left alone, since Airflow does not say" in log
-    assert "no answer within" in log
+    assert "no response within" in log
     assert world.cancelled == []
 
 

@@ -50,6 +50,15 @@ class TestSubmit:
         hook.submit_job({**BODY, "metadata": "order 7"}, key="key-1")
         assert local_api.received[0].json()["metadata"] == "order 7"
 
+    def test_what_the_vendor_remarks_on_a_render_that_it_takes_is_in_the_log(
+        self, hook: CreatomateHook, local_api: LocalApi, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        remarks = {"errors": [{"message": "Element 'Titel' was not found."}], "warnings": ["The font is missing."]}
+        local_api.on("POST", "/v2/renders", Answer(status=202, json={**RENDER, **remarks}))
+        assert hook.submit_job(BODY).job_id == RENDER["id"]
+        assert "Element 'Titel' was not found." in caplog.text
+        assert "The font is missing." in caplog.text
+
     @pytest.mark.parametrize(("field", "value"), [("dry_run", True), ("tags", ["a"])])
     def test_what_renders_nothing_or_many_is_not_sent(
         self, hook: CreatomateHook, local_api: LocalApi, field: str, value: Any

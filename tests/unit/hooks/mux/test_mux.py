@@ -182,6 +182,15 @@ class TestOutputs:
                 static_renditions={"files": [file("highest.mp4")]},
             )
 
+    def test_there_is_no_picture_of_a_sound(self, hook: MuxHook, local_api: LocalApi) -> None:
+        shown = asset(
+            playback_ids=[{"id": "p", "policy": "public"}],
+            static_renditions={"files": [file("audio.m4a")]},
+            tracks=[{"id": "t1", "type": "audio"}],
+        )
+        local_api.on("GET", f"{ASSETS}/a1", Answer(json={"data": shown}))
+        assert [output.kind for output in hook.get_outputs("a1")] == ["audio"]
+
     def test_the_master_alone_and_nothing_at_all(self, hook: MuxHook, local_api: LocalApi) -> None:
         (master,) = self.outputs(hook, local_api, master={"status": "ready", "url": "https://m.invalid/m.mp4"})
         assert (master.kind, master.label) == ("video", None)

@@ -14,6 +14,7 @@ from airflow_video_providers.exceptions import (
     VideoApiNotFoundError,
     VideoApiQuotaError,
     VideoConfigurationError,
+    VideoOutputNotReadyError,
 )
 from airflow_video_providers.hooks.shotstack import ShotstackHook
 from airflow_video_providers.jobs import JobState
@@ -130,10 +131,16 @@ class TestOutputs:
         video = hook.get_outputs("r1")[0]
         assert hook.refresh_output("r1", video).url == "https://cdn.invalid/r1.mp4"
 
+    def test_a_file_that_is_still_copied_is_asked_for_again(self, hook: ShotstackHook, local_api: LocalApi) -> None:
+        local_api.on("GET", "/edit/stage/render/r1", render())
+        local_api.on("GET", "/serve/stage/assets/render/r1", assets("r1.mp4", status="importing"))
+        with pytest.raises(VideoOutputNotReadyError, match="still copied"):
+            hook.refresh_output("r1", hook.get_outputs("r1")[0])
+
     def test_what_nobody_has_any_more_is_said(self, hook: ShotstackHook, local_api: LocalApi) -> None:
         local_api.on("GET", "/edit/stage/render/r1", render(timedelta(days=9)))
         local_api.on("GET", "/serve/stage/assets/render/r1", assets("r1.mp4", status="deleted"))
-        with pytest.raises(VideoApiNotFoundError, match="hosts none"):
+        with pytest.raises(VideoApiNotFoundError, match="hosts no file"):
             hook.get_outputs("r1")
 
 
