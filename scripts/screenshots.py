@@ -15,11 +15,12 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import requests
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import TimeoutError, sync_playwright
 
 from airflow_video_providers.get_provider_info import read_vendors
 
@@ -29,6 +30,7 @@ SIZES = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height
 TALL = 2600
 THEMES = ("light", "dark")
 PATIENCE = 120_000
+SKELETONS = 10_000
 INDEX = 3
 LINES = {"submit": re.compile("Submitted:"), "wait": re.compile(r"after \d+ s"), "store": re.compile("Stored ")}
 """What the log of each task must show before its picture is taken."""
@@ -57,7 +59,8 @@ class Photographer:
     def shoot(self, name: str, what: Any = None, *, rest: int = 1500) -> None:
         """Write one file, when the page, or a part of it, has come to rest."""
         self.page.wait_for_timeout(rest)
-        self.page.wait_for_function("() => !document.querySelector('[class*=skeleton], [role=progressbar]')")
+        with suppress(TimeoutError):  # Airflow keeps some for ever
+            self.page.wait_for_function("() => !document.querySelector('.chakra-skeleton')", timeout=SKELETONS)
         (what or self.page).screenshot(path=self.folder / f"{name}-{self.look}.png")
         print(f"{name}-{self.look}.png", flush=True)
 

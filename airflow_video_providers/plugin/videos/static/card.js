@@ -105,11 +105,12 @@ export class Card {
   }
 
   links() {
-    const { dag_id, run_id, task_id, map_index, map_name, page_url, vendor } = this.render;
+    const { dag_id, run_id, task_id, map_index, map_name, job_id, page_url, vendor } = this.render;
+    const label = !map_name || map_name.includes(job_id) ? map_index : map_name.replace(` · ${vendor}`, "");
     const task = ["dags", dag_id, "runs", run_id, "tasks", task_id, ...(map_index >= 0 ? ["mapped", map_index] : [])];
     return element("p", { class: "links" },
       airflowLink(dag_id, "dags", dag_id, "runs", run_id),
-      airflowLink(map_index >= 0 ? `${task_id} [${map_name || map_index}]` : task_id, ...task),
+      airflowLink(map_index >= 0 ? `${task_id} [${label}]` : task_id, ...task),
       page_url ? outerLink(`at ${vendor}`, page_url) : null);
   }
 
