@@ -50,7 +50,7 @@ def show() -> None:
     url = RUN.start_simulator(render_seconds=RENDER_SECONDS)
     env = airflow_environment(url)
     RUN.say("preparing Airflow's database")
-    RUN.run_airflow(["db", "migrate"], env, "db-migrate")
+    RUN.make_database(env)
     for dag_id in DAGS:
         run_dag(dag_id, env, url)
     rows = report(sorted(jobs(url), key=lambda job: job["vendor"]), vendors=set(control(url, "examples")))

@@ -11,10 +11,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ import psutil
 import requests
 
 ROOT = Path(__file__).resolve().parent.parent
+DATABASE = "airflow.db"
 
 
 class RunError(Exception):
@@ -135,6 +138,12 @@ class LocalRun:
         if self.airflow(arguments, env, log).wait():
             raise RunError(f"airflow {' '.join(arguments)} failed; see {log}")
 
+    def make_database(self, env: dict[str, str]) -> None:
+        """Make the database of :func:`standalone_environment`; its readers do not wait for its one writer (WAL)."""
+        self.run_airflow(["db", "migrate"], env, "db-migrate")
+        with closing(sqlite3.connect(Path(env["AIRFLOW_HOME"]) / DATABASE)) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+
 
 def control(url: str, path: str) -> Any:
     """Ask the simulator's control API."""
@@ -166,7 +175,7 @@ def standalone_environment(work: Path, port: int, dags: Path) -> dict[str, str]:
         "AIRFLOW__CORE__PARALLELISM": "4",  # SQLite has one writer
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{work / 'airflow' / 'airflow.db'}?timeout=60",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{work / 'airflow' / DATABASE}?timeout=60",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": address,

@@ -79,7 +79,7 @@ def is_free(port: int) -> bool:
 def prepare(env: dict[str, str], simulator: str) -> None:
     """Make Airflow's database, with a connection to each vendor and the variables of the example DAGs."""
     RUN.say("preparing Airflow's database")
-    RUN.run_airflow(["db", "migrate"], env, "db-migrate")
+    RUN.make_database(env)
     source = VIDEOS / "source.mp4"
     render_video(source, "Source", "a video to upload")
     variables = {

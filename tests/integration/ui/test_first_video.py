@@ -97,7 +97,7 @@ def airflow(run: LocalRun, simulator: str, vendor: dict[str, Any]) -> str:
         "LIMITED_USERS": json.dumps({"bob": ["other"]}),
     }
     (run.work / "passwords.json").write_text(json.dumps({"ada": "ada", "bob": "bob"}))
-    run.run_airflow(["db", "migrate"], env, "db-migrate")
+    run.make_database(env)
     server = run.airflow(["standalone"], env, run.work / "airflow.log")
     address = f"http://127.0.0.1:{port}"
     token = wait_for_url(f"{address}/auth/token", server, json={"username": "ada", "password": "ada"}, seconds=600)
