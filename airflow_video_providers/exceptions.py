@@ -6,6 +6,7 @@ Every way in which a request, a job or a transfer can fail, on one screen.
 |---|---|
 | :class:`VideoApiError` | one call failed; its subclass is the cause, ``outcome_unknown`` tells if a job may exist |
 | :class:`VideoJobError` | a render ended badly, or is not to be had; the job is named |
+| :class:`VideoPollingError` | the vendor could not be asked about a job for too long; the render goes on |
 | :class:`SubmissionError` | no render was submitted, or that cannot be known; the text says what to check |
 | :class:`VideoCallbackRefusedError` | a callback proves nothing or cannot be read; it has no effect |
 | :class:`VideoTransferError` | a file was not delivered; nothing is left at the destination |
@@ -99,10 +100,10 @@ class VideoApiError(VideoProviderError):
         self.code = code = None if code is None else redact(code, longest=_LONGEST_CODE)
         self.retry_after = retry_after
         self.outcome_unknown = outcome_unknown
-        answered = f" answered {status}" if status is not None else ""
+        responded = f" responded {status}" if status is not None else ""
         coded = f" [{code}]" if code else ""
         hint = hint or self.hint
-        text = f"{vendor}: {endpoint}{answered}:{coded} {message.rstrip('.')}"
+        text = f"{vendor}: {endpoint}{responded}:{coded} {message.rstrip('.')}"
         super().__init__(text, advice=[hint] if hint else [])
 
 
@@ -206,7 +207,7 @@ class VideoPollingError(VideoProviderError):
 
 
 class SubmissionError(VideoProviderError):
-    """A request could not be submitted; this try has paid for nothing."""
+    """A request was not submitted, or not as asked: this try has paid for nothing, unless the text says so."""
 
 
 class RenderVideosError(VideoProviderError):
@@ -226,7 +227,11 @@ class VideoCostError(SubmissionError):
     The render would cost more than ``max_cost``: nothing was submitted.
 
     Where the vendor names the cost only when it has accepted the request, the text says what became of the render.
+
+    :ivar job_goes_on: the render could not be cancelled yet: the next try adopts it and cancels it.
     """
+
+    job_goes_on = False
 
 
 class AmbiguousSubmissionError(SubmissionError):

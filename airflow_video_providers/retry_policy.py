@@ -20,6 +20,7 @@ from airflow_video_providers.exceptions import (
     VideoApiQuotaError,
     VideoApiUnavailableError,
     VideoConfigurationError,
+    VideoCostError,
     VideoJobCancelledError,
     VideoJobFailedError,
     VideoPollingError,
@@ -83,6 +84,7 @@ class VideoRetryPolicy(RetryPolicy):
     | failed render, by the vendor's reason: invalid request, moderation, authentication | fail |
     | failed render, by the vendor's reason: quota, capacity, internal error | retry |
     | ambiguous submission that a callback may still resolve | the task's own setting |
+    | render above ``max_cost`` that could not be cancelled yet | the task's own setting |
     | anything else, also a timeout that left the job running | the task's own setting |
     | a timeout that cancelled the render | Airflow never asks: it fails at once |
 
@@ -100,6 +102,8 @@ class VideoRetryPolicy(RetryPolicy):
     ) -> RetryDecision:
         """Decide in the worker, on the exception that ended the try."""
         if isinstance(exception, AmbiguousSubmissionError) and exception.awaits_callback:
+            return RetryDecision.default()
+        if isinstance(exception, VideoCostError) and exception.job_goes_on:
             return RetryDecision.default()
         if isinstance(exception, _HOPELESS):
             return RetryDecision.fail(f"{type(exception).__name__}: trying again cannot help")

@@ -207,8 +207,11 @@ class Custody:
         is_over = ended.outcome in (CancelOutcome.CANCELLED, CancelOutcome.GONE)
         if is_over:
             self.job_id = None
-        kind = FinalVideoCostError if is_over else VideoCostError
-        raise kind(f"{self._get_hook().hook_name}'s job {job.job_id} {cost}. {ended.text}")
+        error = (FinalVideoCostError if is_over else VideoCostError)(
+            f"{self._get_hook().hook_name}'s job {job.job_id} {cost}. {ended.text}"
+        )
+        error.job_goes_on = not is_over
+        raise error
 
     def _cancel_if_ended(self, job_id: str) -> None:
         standing = self.get_standing()

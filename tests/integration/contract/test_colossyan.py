@@ -127,9 +127,9 @@ def test_a_refused_create_is_sent_again(hook: ColossyanHook, simulator: Simulato
 def test_each_cause_is_one_clear_error(
     hook: ColossyanHook, simulator: Simulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(VideoApiNotFoundError, match=r"GET /video-generation-jobs/\{id\} answered 404"):
+    with pytest.raises(VideoApiNotFoundError, match=r"GET /video-generation-jobs/\{id\} responded 404"):
         hook.get_job("no-such-job")
-    with pytest.raises(VideoApiInvalidRequestError, match="answered 4"):
+    with pytest.raises(VideoApiInvalidRequestError, match="responded 4"):
         hook.submit_job({"videoCreative": {"settings": {}}})
     simulator.fault("colossyan", "status", status=429, retry_after=3600)
     with pytest.raises(VideoApiQuotaError) as caught:

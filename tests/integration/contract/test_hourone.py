@@ -147,7 +147,7 @@ def test_a_connection_written_as_a_uri(simulator: Simulator, monkeypatch: pytest
 def test_each_cause_is_one_clear_error(
     hook: HourOneHook, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(VideoApiNotFoundError, match=r"GET /videos/\{video_id\} answered 404"):
+    with pytest.raises(VideoApiNotFoundError, match=r"GET /videos/\{video_id\} responded 404"):
         hook.get_job("no-such-video")
     with pytest.raises(VideoApiInvalidRequestError, match="scenes") as caught:
         hook.submit_job({"type": "override", "source_draft_id": "d1"})

@@ -94,7 +94,7 @@ def test_an_image_is_uploaded(hook: OxoloHook, simulator: Simulator) -> None:
 
 
 def test_each_cause_is_one_clear_error(hook: OxoloHook, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(VideoApiNotFoundError, match=r"GET /videos/\{id\} answered 404"):
+    with pytest.raises(VideoApiNotFoundError, match=r"GET /videos/\{id\} responded 404"):
         hook.get_job("no-such-video")
     with pytest.raises(VideoApiInvalidRequestError, match="POST /videos/create/form"):
         hook.submit_job({"mode": "form", "template_id": "t-1"})

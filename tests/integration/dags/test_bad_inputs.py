@@ -18,13 +18,13 @@ pytestmark = pytest.mark.airflow
 DAGS = Path(__file__).parent / "bad_inputs"
 
 EXPECTED = {
-    "wrong_key": ("VideoApiAuthenticationError", "answered 4", "Check the key"),
+    "wrong_key": ("VideoApiAuthenticationError", "responded 4", "Check the key"),
     "missing_connection": ("AirflowNotFoundException", "The conn_id `not_there` isn't defined"),
     "other_connection": ("VideoConfigurationError", "is of type 'http', which is no video API"),
-    "malformed_request": ("VideoApiInvalidRequestError", "answered 4"),
+    "malformed_request": ("VideoApiInvalidRequestError", "responded 4"),
     "vendor_down": ("VideoApiUnavailableError", "could not connect"),
-    "unknown_job": ("VideoApiNotFoundError", "answered 404", "Check the id"),
-    "unknown_video": ("VideoApiNotFoundError", "answered 404", "Check the id"),
+    "unknown_job": ("VideoApiNotFoundError", "responded 404", "Check the id"),
+    "unknown_video": ("VideoApiNotFoundError", "responded 404", "Check the id"),
 }
 
 

@@ -144,7 +144,7 @@ def test_a_vendor_that_is_down_ends_the_waits_and_leaves_the_jobs(vendor, trigge
         simulator.fault(vendor, operation, status=503, times=None)
     for trigger, payload in zip(many, payloads(many), strict=True):
         assert payload["status"] == "polling_failed"
-        with pytest.raises(VideoPollingError, match="answered 503") as caught:
+        with pytest.raises(VideoPollingError, match="responded 503") as caught:
             job_from_event(payload)
         assert trigger.job["job_id"] in str(caught.value)
     assert {job["state"] for job in simulator.jobs(vendor)} == {"running"}

@@ -255,7 +255,7 @@ class TestCauses:
             status,
             "because",
         )
-        assert str(error).startswith(f"acme: GET /jobs/{{id}} answered {status}: because")
+        assert str(error).startswith(f"acme: GET /jobs/{{id}} responded {status}: because")
         assert not error.outcome_unknown, "a GET has no outcome"
 
     def test_messages_by_field(self, client: VideoApiClient, local_api: LocalApi) -> None:

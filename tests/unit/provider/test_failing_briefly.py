@@ -40,7 +40,7 @@ def fail(error):
 
 def test_the_advice_is_logged_and_the_error_is_the_fact_alone(caplog):
     error = fail(VideoApiAuthenticationError("no such key", **WRONG_KEY))
-    assert str(error) == "example: GET /jobs answered 401: no such key"
+    assert str(error) == "example: GET /jobs responded 401: no such key"
     assert [record.message for record in caplog.records] == [error.hint]
     fail(error)
     assert len(caplog.records) == 1  # once
@@ -68,5 +68,5 @@ def test_a_bug_keeps_its_frames():
 
 def test_outside_of_a_task_the_text_holds_the_advice():
     error = VideoApiAuthenticationError("no such key", **WRONG_KEY)
-    assert str(error) == f"example: GET /jobs answered 401: no such key. {error.hint}"
+    assert str(error) == f"example: GET /jobs responded 401: no such key. {error.hint}"
     assert str(pickle.loads(pickle.dumps(error))) == str(error)

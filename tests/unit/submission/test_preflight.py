@@ -7,6 +7,7 @@ import logging
 
 import pytest
 from airflow.sdk import BaseOperator
+from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from pydantic import Field
 
@@ -15,6 +16,7 @@ from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.jobs import JobCost, JobState
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
+from airflow_video_providers.retry_policy import VideoRetryPolicy
 from airflow_video_providers.submission.preflight import DRY_KEY
 from tests.support.submission import DirectHook, FakeHook, World, context_of
 
@@ -151,6 +153,7 @@ def test_a_dear_render_that_cannot_be_cancelled_is_cancelled_by_the_next_try(wor
     with pytest.raises(VideoCostError, match="could not be cancelled") as caught:
         run(world, {"title": "A"}, kind, max_cost=5)
     assert not isinstance(caught.value, AirflowFailException)
+    assert VideoRetryPolicy().evaluate(caught.value, 1, 3).action is not RetryAction.FAIL
     kind.cancel_job = cancel
     with pytest.raises(VideoCostError, match="was cancelled"):
         run(world, {"title": "A"}, kind, try_number=2, max_cost=5)
