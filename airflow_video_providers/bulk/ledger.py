@@ -90,7 +90,8 @@ class Ledger:
 
     def __init__(self, store: Any, items: Sequence[Item]) -> None:
         self._store = store
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        """Held while a thread of the task calls Airflow: in ``dag.test()`` two threads cannot do so at once."""
         self._written_at = 0.0
         self._dirty: set[int] = set()
         self.entries: list[Entry] = []
@@ -156,13 +157,13 @@ class Ledger:
 
         :raises SubmissionSupersededError: Airflow has replaced this try by another one.
         """
-        with self._lock:
+        with self.lock:
             self.max_tries, self.last_try = max_tries, try_number
             self.flush(force_head=True)
 
     def touch(self, number: int) -> None:
         """Note that an entry has changed; it is written with the next flush."""
-        with self._lock:
+        with self.lock:
             self._dirty.add(number // CHUNK_ITEMS)
 
     def flush(self, numbers: Iterable[int] | None = None, *, patience: float = 0.0, force_head: bool = False) -> None:
@@ -172,7 +173,7 @@ class Ledger:
         :param patience: seconds for which an API server that is away is asked again.
         :raises SubmissionSupersededError: Airflow has replaced this try by another one.
         """
-        with self._lock:
+        with self.lock:
             wanted = set(self._dirty) if numbers is None else {n // CHUNK_ITEMS for n in numbers} & self._dirty
             if force_head:
                 head = {"chunks": self._chunks, "max_tries": self.max_tries, "last_try": self.last_try}
@@ -190,7 +191,7 @@ class Ledger:
 
         :raises SubmissionSupersededError: it is not.
         """
-        with self._lock:
+        with self.lock:
             if time.monotonic() - self._written_at > FENCE_SECONDS:
                 self.flush(force_head=True)
 

@@ -131,7 +131,8 @@ class Submitter:
         assert entry.record is not None
         purchase = Purchase(self.hook, EntryStore(self.ledger, number), entry.record)
         if self.callback is not None:
-            self.callback.open(entry.record)
+            with self.ledger.lock:
+                self.callback.open(entry.record)
         try:
             request = self._outgoing(number, entry.record)
             check_request(self.hook, request, max_cost=None)
@@ -195,7 +196,8 @@ class Submitter:
 
     def _close_doubt(self, record: SubmissionRecord) -> None:
         if self.callback is not None:
-            self.callback.close(record)
+            with self.ledger.lock:
+                self.callback.close(record)
 
     # ------------------------------------------------------------------ doubts
 
