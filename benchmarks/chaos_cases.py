@@ -152,7 +152,7 @@ FAULTS = [
     ),
 ]
 LIMITS = [Case("rate limit", ALL, limit=0.2, proof=("limited", 1))]
-FAILURES = [Case("render failed", ("worker", "deferred"), action="fail render", renders=2, tries=2)]
+FAILURES = [Case("render failed", ("worker", "deferred"), action="fail render", renders=2)]
 LINKS = [
     Case(
         "link expired",
