@@ -44,16 +44,29 @@ log = logging.getLogger(__name__)
 BATCH = 25
 _THREADS = 8
 _HOLD_SECONDS = 30.0
-_MOST_HOLDS = 10
+_LONGEST_HOLD = 600.0
+_MOST_HOLDS = 10  # in a row, of whole batches
 STORE_PATIENCE = 300.0
 """Seconds for which a ledger write that holds job ids is tried again while Airflow's API server is away."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """The vendor takes no more renders now; ``seconds`` until it may."""
+    """The vendor takes no more renders now, as ``error`` says; ``seconds`` until it may."""
 
     seconds: float
+    error: VideoApiError
+
+
+def hold_seconds(asked: float | None, holds: int) -> float:
+    """
+    Return how long nothing is submitted after a refusal: the longer of an own pause and the vendor's Retry-After.
+
+    :param asked: what the vendor asks for; one of 0, or a date that has passed, does not switch the pause off.
+    :param holds: how many batches in a row were held before.
+    """
+    own = _HOLD_SECONDS if asked is None else min(_HOLD_SECONDS, 2.0**holds)
+    return min(_LONGEST_HOLD, max(own, asked or 0.0))
 
 
 class Submitter:
@@ -107,7 +120,18 @@ class Submitter:
             entry.error, entry.finished_at = None, None
             self.ledger.touch(number)
         self.ledger.flush(numbers)
-        yield from self._each(self._submit, numbers)
+        outcomes: list[VideoJob | Held | None] = []
+        for number, outcome in self._each(self._submit, numbers):
+            outcomes.append(outcome)
+            yield number, outcome
+        held = [outcome for outcome in outcomes if isinstance(outcome, Held)]
+        if len(held) < len(outcomes):
+            self._holds = 0
+        elif held:
+            self._holds += 1
+            if self._holds > _MOST_HOLDS:
+                self.ledger.flush(patience=STORE_PATIENCE)
+                raise held[-1].error
 
     def settle(self, numbers: Sequence[int]) -> Iterator[tuple[int, VideoJob | Held | None]]:
         """Find out what became of items whose outcome is unknown, or whose job may have ended; yield as above."""
@@ -149,18 +173,14 @@ class Submitter:
             self._close_doubt(purchase.record)
             self._fail(number, error)
             return None
-        self._holds = 0
         count_submitted(self.hook.vendor)
         return self._keep(number, purchase.record, job)
 
     def _refused(self, number: int, error: VideoApiError) -> Held | None:
         if isinstance(error, (VideoApiQuotaError, VideoApiUnavailableError)):
-            self._holds += 1
-            if self._holds > _MOST_HOLDS:
-                raise error
-            seconds = error.retry_after if error.retry_after is not None else _HOLD_SECONDS
+            seconds = hold_seconds(error.retry_after, self._holds)
             log.warning("%s; submitting no more for %.0f s", error, seconds)
-            return Held(min(seconds, 600.0))
+            return Held(seconds, error)
         self._fail(number, error)
         return None
 

@@ -206,7 +206,8 @@ def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) 
         sizes += [part.get("file_bytes") for part in changes.values() if isinstance(part, dict)]
         try:
             for size in sizes:
-                await contents.check_size(size if isinstance(size, int) else None)
+                # One that is beyond all limits is refused as a setting.
+                await contents.check_size(size if isinstance(size, int) and size < 1 << 63 else None)
             world.settings.patch(changes)
         except ValidationError as error:
             reasons = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]

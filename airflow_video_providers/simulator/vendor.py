@@ -108,7 +108,7 @@ class Vendor:
         return f"{self.name}.uploads"
 
     def request(self, text: str) -> dict[str, Any]:
-        """Return the example with this text (letters, digits and ``-_.``) in it."""
+        """Return the example with this text in it."""
         return _filled(self.example, text=text)
 
     def connection_to(self, url: str) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class Vendor:
 def _filled(template: dict[str, Any], **values: str) -> dict[str, Any]:
     text = json.dumps(template)
     for name, value in values.items():
-        text = text.replace(f"{{{name}}}", value)
+        text = text.replace(f"{{{name}}}", json.dumps(value)[1:-1])
     filled: dict[str, Any] = json.loads(text)
     return filled
 

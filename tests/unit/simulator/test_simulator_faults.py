@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -108,7 +109,7 @@ def test_a_fault_without_effect_or_of_an_unknown_kind_is_refused(simulator):
 
 
 def test_unknown_and_impossible_settings_are_refused(simulator):
-    for body in ({"rendering": 3}, {VENDOR: {"render_seconds": "soon"}}, {"file_bytes": 100}):
+    for body in ({"rendering": 3}, {VENDOR: {"render_seconds": "soon"}}, {"file_bytes": 100}, {"file_bytes": 10**20}):
         answer = requests.patch(f"{simulator.url}/_simulator/settings", json=body, timeout=20)
         assert answer.status_code == 422
     simulator.settings(**{VENDOR: {"render_seconds": 5}})
@@ -117,3 +118,9 @@ def test_unknown_and_impossible_settings_are_refused(simulator):
     simulator.reset()
     kept = requests.get(f"{simulator.url}/_simulator/settings", timeout=20).json()
     assert "render_seconds" not in kept.get(VENDOR, {})
+
+
+def test_an_example_holds_any_text(simulator):
+    text = 'a "b" \\ \x00 \n é'
+    examples = requests.get(f"{simulator.url}/_simulator/examples", params={"text": text}, timeout=20).json()
+    assert json.dumps(text)[1:-1] in json.dumps(examples[VENDOR])
