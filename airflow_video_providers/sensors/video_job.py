@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -217,11 +217,15 @@ class VideoJobSensor(LabelledTask, BaseSensorOperator):
             trigger=VideoJobTrigger(
                 conn_id=self.conn_id,
                 job=wait.job.to_xcom(),
+                poll_interval=wait.limits.poll_interval,
+                deadline=wait.limits.deadline,
+                max_poll_failures=wait.limits.max_poll_failures,
+                seed=wait.limits.seed,
                 do_xcom_push=self.do_xcom_push,
                 end_from_trigger=may_end_from_trigger(self),
                 pace=wait.pace.to_json(),
+                callback=self.callback,
                 key=wait.job.key,
-                **{**asdict(wait.limits), "callback": self.callback},
             ),
             method_name="execute_complete",
             # The trigger keeps the deadline; this is for the case that no triggerer runs then.

@@ -63,8 +63,7 @@ def test_the_decorator_submits_what_the_function_returns(simulator, video_connec
             @task.video_job(
                 task_id=vendor,
                 conn_id=f"{vendor}_default",
-                wait_for_completion=True,
-                deferrable=False,
+                wait_for_completion=vendor == ANY,
                 poll_interval=0.5,
             )
             def greet(vendor: str, name: str):
