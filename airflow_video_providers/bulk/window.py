@@ -52,7 +52,11 @@ SHORT_RENDER = 60.0
 HAND_OVER_SECONDS = 30.0
 """How long it takes until another worker goes on: the deferral, of at least 10 seconds, and the start of a process."""
 _CANCELS = 16
-_CHECKPOINT_SECONDS = 2.0
+CHECKPOINT_SECONDS = 10.0
+"""
+How often the ledger is written where no submission asks for it. What a crash loses of it costs a poll and a look at the
+store for each item, no render and no transfer.
+"""
 _LONGEST_SLEEP = 5.0
 
 
@@ -80,7 +84,7 @@ class Window:
     Works on the items of a ledger until all are done, or nothing is left to do but to wait.
 
     :param deliver: None: renders only.
-    :param on_checkpoint: called about once a second, to write the manifest and the log.
+    :param on_checkpoint: called every 10 seconds, to write the manifest and the log.
     """
 
     def __init__(
@@ -199,7 +203,7 @@ class Window:
             time.sleep(pause)
 
     def _checkpoint(self) -> None:
-        if time.monotonic() - self._checked_at >= _CHECKPOINT_SECONDS:
+        if time.monotonic() - self._checked_at >= CHECKPOINT_SECONDS:
             self._checked_at = time.monotonic()
             self.ledger.flush()
             self.on_checkpoint()

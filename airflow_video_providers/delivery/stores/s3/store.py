@@ -60,6 +60,7 @@ class S3Store(ObjectStore):
 
     def __init__(self, bucket: str, make_client: Callable[[Config], Any]) -> None:
         self.bucket = Bucket(bucket, make_client, connections=self.parallel + 2)
+        self._stale: dict[str, dict[str, set[str]] | None] = {}
 
     @classmethod
     def of_connection(cls, bucket: str, conn_id: str | None) -> S3Store:
@@ -146,17 +147,33 @@ class S3Store(ObjectStore):
 
     def sweep(self, key: str, tokens: Sequence[str]) -> list[str]:
         """Abort the named uploads, and those of this key that are older than a day where they can be listed."""
-        stale = set()
+        for upload in self._find_stale(key).difference(tokens):
+            self.abort(key, upload)
+        return [token for token in tokens if not self.abort(key, token)]
+
+    def _find_stale(self, key: str) -> set[str]:
+        """Return the uploads of a key that are too old; a task with many files in a folder lists it once."""
+        folder = key[: key.rfind("/") + 1]
+        if folder not in self._stale:
+            self._stale[folder] = self._list_stale(folder, most_pages=1)
+        listed = self._stale[folder]
+        if listed is None:  # it is too long
+            listed = self._list_stale(key) or {}
+        return listed.pop(key, set())
+
+    def _list_stale(self, prefix: str, *, most_pages: int | None = None) -> dict[str, set[str]] | None:
+        """Return the uploads that are too old, by key; None where they fill more pages."""
+        found: dict[str, set[str]] = {}
         long_ago = datetime.now(timezone.utc) - timedelta(seconds=STALE_AFTER_SECONDS)
         with suppress(*CLIENT_ERRORS):  # not everybody may list uploads; our own is known anyway
             pages = self.bucket.client.get_paginator("list_multipart_uploads")
-            for page in pages.paginate(Bucket=self.bucket.name, Prefix=key):
+            for number, page in enumerate(pages.paginate(Bucket=self.bucket.name, Prefix=prefix), start=1):
                 for upload in page.get("Uploads", ()):
-                    if upload["Key"] == key and upload["Initiated"] < long_ago:
-                        stale.add(upload["UploadId"])
-        for upload in stale.difference(tokens):
-            self.abort(key, upload)
-        return [token for token in tokens if not self.abort(key, token)]
+                    if upload["Initiated"] < long_ago:
+                        found.setdefault(upload["Key"], set()).add(upload["UploadId"])
+                if number == most_pages and page.get("IsTruncated"):
+                    return None
+        return found
 
     def abort(self, key: str, upload: str) -> bool:
         """Abort an upload; return whether it is gone."""
