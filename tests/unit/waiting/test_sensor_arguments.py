@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG, Asset
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from structlog.testing import capture_logs
 
 from airflow_video_providers.exceptions import (
@@ -152,6 +152,15 @@ def test_a_clear_begins_anew(store):
 def test_a_clear_that_left_max_tries_begins_anew(store):
     # A running task whose worker had died was cleared: Airflow tries once more than max_tries says.
     assert load(context(store, try_number=4, max_tries=2)) is None
+
+
+def test_a_deferral_hands_the_limits_to_the_trigger(store):
+    wait = load(context(store)).to_wait(Limits(poll_interval=7, deadline=9e9, max_poll_failures=3, seed="d/r/wait/-1"))
+    with pytest.raises(TaskDeferred) as caught:
+        sensor(deferrable=True, callback=True)._defer(context(store), wait)
+    _, given = caught.value.trigger.serialize()
+    expected = {"poll_interval": 7, "deadline": 9e9, "max_poll_failures": 3, "seed": "d/r/wait/-1", "callback": True}
+    assert {name: given[name] for name in expected} == expected
 
 
 def finished(job_id="1", state=JobState.CANCELLED):
