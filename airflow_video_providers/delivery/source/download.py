@@ -184,6 +184,7 @@ class Download:
                 if filled == len(view) or self._has_ended(response, start + filled):
                     return filled
                 self._drop_response()  # to ask for what is left
+                self._patience.check_rate(start + filled)
             except BrokenError as error:
                 self._drop_response()
                 self.resumes += 1

@@ -6,10 +6,12 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from dataclasses import dataclass
 
 from airflow_video_providers.api.links import LinkPolicy
 from airflow_video_providers.api.settings import ClientSettings
+from airflow_video_providers.api.transport import LEAST_RATE
 from airflow_video_providers.delivery.source.signals import BrokenError
 from airflow_video_providers.exceptions import SourceError, VideoProviderError
 
@@ -60,13 +62,25 @@ class Patience:
         self.attempts = attempts or settings.attempts
         self.failures = 0
         self._furthest = 0
+        self._since = time.monotonic()
         self._stopped = stopped
 
     def progress(self, filled: int) -> None:
         """Count bytes beyond the furthest point so far: what is only read again is no progress."""
         if filled - self._furthest >= _PROGRESS:
             self._furthest = filled
+            self._since = time.monotonic()
             self.failures = 0
+
+    def check_rate(self, filled: int) -> None:
+        """
+        Check the rate over several responses, of a host that sends at most so much in each of them.
+
+        :raises BrokenError: less than 1 KiB a second has come since the last progress, over one read timeout.
+        """
+        waited = time.monotonic() - self._since
+        if waited >= self.settings.client.read_timeout and filled - self._furthest < LEAST_RATE * waited:
+            raise BrokenError("the source stalled: next to no bytes in each response", stalled=True)
 
     def wait(self, error: BrokenError, where: str, *, instead: VideoProviderError | None = None) -> None:
         """

@@ -130,6 +130,7 @@ class Ranges:
                     return
                 if part.offset + filled != response.end:  # else the host sends at most so much at once
                     raise BrokenError(f"the source ended at byte {part.offset + filled} of {self.size}")
+                patience.check_rate(filled)
             except BrokenError as error:
                 with self._lock:
                     self.resumes += 1

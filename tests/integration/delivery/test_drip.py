@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from airflow_video_providers.delivery.source.download import Download
 from airflow_video_providers.delivery.source.patience import DownloadSettings
 from airflow_video_providers.exceptions import SourceError
 from airflow_video_providers.jobs import VideoOutput
+from tests.support.raw_server import RawConnection, RawServer
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n"
 SETTINGS = DownloadSettings(client=ClientSettings(connect_timeout=5, read_timeout=0.4), attempts=2, backoff=0)
@@ -60,7 +62,11 @@ def dripping(at_once: bytes, drop: bytes, pause: float = 0.05) -> Iterator[Drip]
 
 def read(drip: Drip, settings: DownloadSettings = SETTINGS) -> int:
     """Read the file to its end; return how many bytes it has."""
-    download = Download(drip.output, lambda: drip.output, settings, lambda: b"")
+    return read_output(drip.output, settings)
+
+
+def read_output(output: VideoOutput, settings: DownloadSettings) -> int:
+    download = Download(output, lambda: output, settings, lambda: b"")
     pool = BufferPool(1 << 20)
     size = 0
     try:
@@ -93,6 +99,24 @@ def test_a_drip_is_given_up(at_once: bytes, drop: bytes) -> None:
         with pytest.raises(SourceError, match=r"stalled|broke|ended|refuse"):
             read(drip)
         assert 2 <= drip.connections <= 4
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_a_drip_of_responses_is_given_up(raw_server: RawServer, streams: int) -> None:
+    def respond(connection: RawConnection, request: bytes) -> bool:
+        first = int(request.partition(b"bytes=")[2].partition(b"-")[0])
+        time.sleep(0.1)
+        head = (
+            f'HTTP/1.1 206 X\r\nContent-Range: bytes {first}-{first}/200000\r\nContent-Length: 1\r\nETag: "a"\r\n\r\n'
+        )
+        connection.send(head.encode() + b"x")
+        return True
+
+    raw_server.respond = respond
+    output = VideoOutput(kind="video", url=f"{raw_server.url}/v.mp4")
+    with pytest.raises(SourceError, match="next to no bytes in each response"):
+        read_output(output, replace(SETTINGS, streams=streams, parallel_from=1))
+    assert len(raw_server.requests) < 50
 
 
 def test_a_slow_source_that_keeps_the_least_rate_is_read() -> None:
