@@ -20,6 +20,8 @@ _METADATA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _METADATA_VALUE = re.compile(r"[ -~]*")
 _MOST_BITS = 3000  # of a number that is an id: about 900 digits
 
+_LONGEST_FIND_WAIT = 86400
+
 DEEPEST = 100
 TOO_DEEP = f"an argument is nested deeper than {DEEPEST} levels, or holds itself"
 
@@ -132,3 +134,12 @@ def check_max_cost(value: Any) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if value is not None and not (is_number and value > 0):
         raise VideoConfigurationError(f"max_cost must be a number above 0 in the vendor's own unit, not {value!r}")
+
+
+def check_find_wait(value: Any) -> None:
+    """Refuse what is no number of seconds from 0 to a day; None is the vendor's own value."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 <= value <= _LONGEST_FIND_WAIT):  # also of nan
+        raise VideoConfigurationError(
+            f"find_wait must be a number of seconds, 0 or more and a day at most, not {value!r}"
+        )

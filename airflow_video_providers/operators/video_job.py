@@ -26,6 +26,7 @@ from airflow_video_providers.operators.arguments import (
     as_seconds,
     check_conn_id,
     check_count,
+    check_find_wait,
     check_flag,
     check_max_cost,
     is_final,
@@ -95,8 +96,8 @@ class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
         ``execution_timeout``, a vendor that cannot be asked for too long, a crashed trigger.
     :param on_ambiguous: ``fail`` (default) or ``resubmit``, which may pay twice.
     :param find_wait: seconds for which the vendor's list may lag behind a submission; a job that is not shown for so
-        long was surely not submitted. Default: the vendor's own value (60 where it documents none). Raise it for an
-        account whose list is seen to lag longer.
+        long was surely not submitted. Default: the vendor's own value (60 where it documents none); a day at most.
+        Raise it for an account whose list is seen to lag longer.
     :param max_poll_failures: how many polls in a row may fail before the wait is given up (default 10).
     :param callback: ask the vendor to call Airflow when the render has ended (default False): the address is filled
         into the vendor's field. A deferred wait ends within seconds of the callback and polls seldom beneath it, after
@@ -165,8 +166,7 @@ class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
         check_count("max_poll_failures", max_poll_failures, least=0)
         if on_ambiguous not in ("fail", "resubmit"):
             raise VideoConfigurationError(f'on_ambiguous must be "fail" or "resubmit", not {on_ambiguous!r}')
-        if find_wait is not None and (not isinstance(find_wait, (int, float)) or find_wait < 0):
-            raise VideoConfigurationError(f"find_wait must be a number of seconds, 0 or more, not {find_wait!r}")
+        check_find_wait(find_wait)
         self.job_page_url: str | None = None
         self._custody: Custody | None = None
         self._ti: Any = None
@@ -226,15 +226,19 @@ class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
             return job.job_id
 
     @fail_briefly
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """
         Finish a deferred wait with the event of its trigger; a task that needs nothing more is ended by the trigger.
 
-        The event of an earlier try's trigger can arrive after a clear. It is not believed: the task then begins anew.
+        The event of an earlier try's trigger can arrive after a clear. It is not believed, and neither is one that
+        cannot be read: the task then begins anew, and adopts the job that it has submitted.
         """
-        from airflow_video_providers.triggers.video_job import job_from_event
+        from airflow_video_providers.waiting.outcome import job_from_event, job_in_event
 
-        job = VideoJob.from_xcom(event["job"])
+        job = job_in_event(event)
+        if event is None or job is None:
+            self.log.warning("The event of the trigger cannot be read; the job is polled again.")
+            return self.execute(context)
         store = SubmissionStore(context["task_state_store"])
         record = store.read()
         if record is None or record.job_id != job.job_id or _is_from_before_a_clear(record, context):

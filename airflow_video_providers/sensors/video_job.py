@@ -144,15 +144,19 @@ class VideoJobSensor(LabelledTask, BaseSensorOperator):
             sleep_until_due(wait)
 
     @fail_briefly
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
+    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> str:
         """
         Resume on the worker when the trigger could not end the task itself.
 
-        The event of an earlier try's trigger can arrive after a clear. It is not believed: the wait then begins anew.
+        The event of an earlier try's trigger can arrive after a clear. It is not believed, and neither is one that
+        cannot be read: the wait then begins anew.
         """
-        from airflow_video_providers.triggers.video_job import job_from_event
+        from airflow_video_providers.waiting.outcome import job_from_event, job_in_event
 
-        job, wait = VideoJob.from_xcom(event["job"]), self._load(context)
+        job, wait = job_in_event(event), self._load(context)
+        if event is None or job is None:
+            self.log.warning("The event of the trigger cannot be read; this try polls anew.")
+            return self.execute(context)
         if wait is None or wait.job.job_id != job.job_id:
             self.log.warning("The trigger of an earlier try reported %s; this try polls anew.", job.describe())
             return self.execute(context)

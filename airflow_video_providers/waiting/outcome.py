@@ -7,6 +7,7 @@ A wait in the triggerer tells its end in an event of plain JSON, which a worker 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
@@ -99,21 +100,35 @@ def event_of(job: VideoJob, error: Exception | None) -> dict[str, Any]:
     return {"status": status, "job": job.to_xcom(), "message": message, "retry_after": retry_after}
 
 
-def job_from_event(event: dict[str, Any], *, final: bool = False) -> VideoJob:
+def job_in_event(event: Any) -> VideoJob | None:
+    """Return the job that the event of a trigger tells of; None for an event that cannot be read, such as None."""
+    if not isinstance(event, Mapping) or not isinstance(event.get("status"), str):
+        return None
+    try:
+        return VideoJob.from_xcom(event["job"])
+    except (KeyError, ValueError, VideoProviderError):
+        return None
+
+
+def job_from_event(event: Mapping[str, Any], *, final: bool = False) -> VideoJob:
     """
     Turn the event of a trigger into the job that succeeded.
 
     :param final: let Airflow not retry a render that failed or was cancelled, see :func:`raise_unless_succeeded`.
     :raises VideoJobFailedError: the render failed; :class:`VideoJobCancelledError` when it was cancelled.
     :raises VideoJobTimeoutError: the deadline passed. The trigger left the job as it was.
-    :raises VideoPollingError: the vendor could not be polled. The trigger left the job as it was.
+    :raises VideoPollingError: the vendor could not be polled, or the event cannot be read. The trigger left the job as
+        it was.
     :raises VideoConfigurationError: the connection cannot work as it is. The trigger left the job as it was.
     """
-    job = VideoJob.from_xcom(event["job"])
+    job = job_in_event(event)
+    if job is None:
+        raise VideoPollingError("The event of the trigger cannot be read; a retry of the task polls the job again.")
+    message = str(event.get("message") or job.describe())
     if event["status"] == "timeout":
-        raise VideoJobTimeoutError(event["message"], job=job)
+        raise VideoJobTimeoutError(message, job=job)
     if event["status"] == "polling_failed":
-        raise VideoPollingError(event["message"], retry_after=event.get("retry_after"))
+        raise VideoPollingError(message, retry_after=event.get("retry_after"))
     if event["status"] == "misconfigured":
-        raise VideoConfigurationError(event["message"])
+        raise VideoConfigurationError(message)
     return raise_unless_succeeded(job, final=final)

@@ -38,7 +38,10 @@ WRONG = [
     (SubmitVideoJobOperator, {"wait_for_completion": "no"}),
     (SubmitVideoJobOperator, {"cancel_on_kill": None}),
     (SubmitVideoJobOperator, {"on_ambiguous": "bogus"}),
-    (SubmitVideoJobOperator, {"find_wait": -1}),
+    *(
+        (SubmitVideoJobOperator, {"find_wait": value})
+        for value in (-1, "60", True, float("nan"), float("inf"), 1e300, 86401)
+    ),
     *((SubmitVideoJobOperator, {"max_poll_failures": value}) for value in (-1, "x", 1.5, True)),
     *((VideoJobSensor, {"max_poll_failures": value}) for value in (-1, "x")),
     (VideoJobSensor, {"deferrable": "yes"}),

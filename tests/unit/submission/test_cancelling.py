@@ -500,6 +500,16 @@ def test_a_render_that_ended_before_a_worker_was_free_is_delivered(world, status
     assert world.xcoms["video_job"]["state"] == "succeeded"
 
 
+@pytest.mark.parametrize("event", [None, {}, {"status": "success", "job": None}])
+def test_an_event_that_cannot_be_read_neither_pays_again_nor_cancels(world, event):
+    deferred(world)
+    world.set_state("job-1", JobState.SUCCEEDED)
+    operator = make(world, deferrable=True)
+    assert operator.resume_execution("execute_complete", {"event": event}, context_of(world, operator)) == "job-1"
+    assert len(world.posts) == 1
+    assert world.cancelled == []
+
+
 def test_a_vendor_that_is_down_at_the_last_look_changes_nothing(world):
     def fail():
         raise DOWN

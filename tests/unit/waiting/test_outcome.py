@@ -15,6 +15,7 @@ from airflow_video_providers.exceptions import (
     VideoJobFailedError,
     VideoJobTimeoutError,
     VideoPollingError,
+    VideoProviderError,
 )
 from airflow_video_providers.jobs import JobError, JobState, VideoJob
 from airflow_video_providers.waiting.outcome import (
@@ -85,3 +86,19 @@ def test_a_retry_after_that_is_not_obeyed_to_its_end_is_said(asked):
 
 def test_a_fault_of_a_hook_is_named_by_its_kind():
     assert describe_failure(KeyError("status")) == "KeyError: 'status'"
+
+
+UNREADABLE = [None, {}, [], "success", {"status": "success"}, {"status": "success", "job": None}, {"job": {}},
+              {"status": 1, "job": job().to_xcom()}, {"status": "success", "job": {"job_id": "1"}}]  # fmt: skip
+
+
+@pytest.mark.parametrize("event", UNREADABLE)
+def test_an_event_that_cannot_be_read_is_a_named_error(event):
+    with pytest.raises(VideoPollingError, match="cannot be read"):
+        job_from_event(event)
+
+
+@pytest.mark.parametrize("status", ["timeout", "polling_failed", "misconfigured"])
+def test_an_event_without_a_message_tells_of_its_job(status):
+    with pytest.raises(VideoProviderError, match="v 1"):
+        job_from_event({"status": status, "job": job().to_xcom()})

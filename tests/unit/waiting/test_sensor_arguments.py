@@ -192,6 +192,11 @@ def test_an_event_of_an_earlier_try_is_not_believed(store, of_try, job_id):
     assert cleared_sensor().resume_execution("execute_complete", {"event": event}, this) == "anew"
 
 
+@pytest.mark.parametrize("event", [None, {}, {"status": "success"}, {"status": "success", "job": None}])
+def test_an_event_that_cannot_be_read_is_not_believed(store, event):
+    assert cleared_sensor().resume_execution("execute_complete", {"event": event}, context(store)) == "anew"
+
+
 @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
 def test_a_deferral_of_an_earlier_try_that_ended_is_not_believed(store, error):
     this = context(store, try_number=2, max_tries=3)
