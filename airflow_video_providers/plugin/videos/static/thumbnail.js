@@ -4,6 +4,7 @@
 import { element } from "./dom.js";
 
 const MOST = 2;
+const TRIES = 3;  // of a server that is slow for a while
 const waiting = [];
 let running = 0;
 
@@ -32,7 +33,7 @@ export function showThumbnail(media, picture, film) {
     media.wanted = null;
     return;
   }
-  media.wanted = { picture, film, queued: false };
+  media.wanted = { picture, film, queued: false, tries: 0 };
   seen.observe(media);
 }
 
@@ -43,9 +44,13 @@ async function next() {
     if (!wanted || !media.isConnected) continue;
     running += 1;
     load(wanted)
-      .then((shown) => { if (media.wanted === wanted) media.prepend(shown); })
-      .catch(() => { /* the sign of the state stays */ })
-      .finally(() => { seen.unobserve(media); running -= 1; next(); });
+      .then((shown) => { if (media.wanted === wanted) media.prepend(shown); seen.unobserve(media); })
+      .catch(() => {
+        wanted.tries += 1;
+        if (media.wanted === wanted && wanted.tries < TRIES) waiting.push(media);
+        else seen.unobserve(media);  // the sign of the state stays
+      })
+      .finally(() => { running -= 1; next(); });
   }
 }
 
