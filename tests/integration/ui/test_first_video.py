@@ -2,8 +2,8 @@
 """
 A new user's way in a real browser: add a connection, test it, trigger a DAG, watch it, open the links, play the video.
 
-A second user, who may not see that DAG, finds none of it. Airflow is the real one (``airflow standalone``) with the
-simple auth manager, limited for the second user by ``limited_auth_manager``; the vendor is the simulator. Run by
+A second user, who may not see that DAG, finds none of it. Airflow is the real one, with the simple auth
+manager, limited for the second user by ``limited_auth_manager``; the vendor is the simulator. Run by
 ``make test-ui``: it takes some minutes.
 """
 
@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -28,6 +29,7 @@ pytestmark = [pytest.mark.ui, pytest.mark.timeout(1500)]
 
 CHROMIUM = Path("/usr/bin/chromium")
 DAG = "my_first_video"
+PARTS = ("api-server", "scheduler --skip-serve-logs", "dag-processor", "triggerer --skip-serve-logs")
 PATIENCE = 180_000  # milliseconds, of a machine that does much else
 PAGE = Path(airflow_video_providers.__file__).parent / "plugin" / "videos" / "static" / "index.html"
 
@@ -94,11 +96,14 @@ def airflow(run: LocalRun, simulator: str, vendor: dict[str, Any]) -> str:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "ada:admin,bob:viewer",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(run.work / "passwords.json"),
+        "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "LIMITED_USERS": json.dumps({"bob": ["other"]}),
     }
     (run.work / "passwords.json").write_text(json.dumps({"ada": "ada", "bob": "bob"}))
     run.make_database(env)
-    server = run.airflow(["standalone"], env, run.work / "airflow.log")
+    # Not `airflow standalone`, which has an auth manager of its own.
+    server, *_ = [run.airflow(part.split(), env, run.work / f"{part.split()[0]}.log") for part in PARTS]
     address = f"http://127.0.0.1:{port}"
     token = wait_for_url(f"{address}/auth/token", server, json={"username": "ada", "password": "ada"}, seconds=600)
     headers = {"Authorization": f"Bearer {token['access_token']}"}
