@@ -88,7 +88,7 @@ def airflow(run: LocalRun, simulator: str, vendor: dict[str, Any]) -> str:
     request = control(simulator, "examples?text=Ada")[vendor["name"]]
     code = code.replace("{...}", repr(request)).replace("s3://my_aws@my-bucket/videos", videos.as_uri())
     (dags / "first.py").write_text(code)
-    (dags / "other.py").write_text("from airflow.sdk import DAG\n\nDAG('other')\n")
+    (dags / "other.py").write_text("from airflow.sdk import DAG\n\ndag = DAG('other')\n")
     port = free_port()
     env = standalone_environment(run.work, port, dags) | {
         "PYTHONPATH": str(Path(__file__).parent),
