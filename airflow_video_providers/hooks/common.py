@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -70,6 +69,8 @@ CLOCK_MARGIN = timedelta(seconds=60)
 _MOST_PAGES = 1000
 _MOST_ITEMS = 100_000
 _LONGEST_LIST = 300.0
+_TOLD_STATUSES: set[tuple[str, str]] = set()
+_MOST_TOLD_STATUSES = 256  # of one process: a list can hold thousands
 
 
 class HeaderAuth(AuthBase):
@@ -87,25 +88,32 @@ class HeaderAuth(AuthBase):
 
 def readable(model: type[Model], items: Iterable[Any], *, vendor: str, endpoint: str) -> tuple[list[Model], list[Any]]:
     """Read the items of a list one by one, so that a malformed one does not hide the others: the good and the bad."""
-    good: list[Model] = []
-    bad: list[Any] = []
-    for item in items:
-        try:
-            good.append(model.model_validate(item))
-        except ValidationError as error:
-            places = (".".join(str(part) for part in found["loc"]) or "all" for found in error.errors()[:10])
-            wrong = clean_text(", ".join(places), longest=200)
-            log.warning("%s: %s: an item of the list cannot be read (%s); it is passed over", vendor, endpoint, wrong)
-            bad.append(item)
-    return good, bad
+    items = list(items)
+    read = each_readable(model, items, vendor=vendor, endpoint=endpoint)
+    bad = [item for item, good in zip(items, read, strict=True) if good is None]
+    return [good for good in read if good is not None], bad
 
 
 def each_readable(model: type[Model], items: Iterable[Any], *, vendor: str, endpoint: str) -> list[Model | None]:
     """Read the items of a list in their order, as :func:`readable` does; None stands for one that cannot be read."""
     read: list[Model | None] = []
+    bad, wrong = 0, ""
     for item in items:
-        read += readable(model, [item], vendor=vendor, endpoint=endpoint)[0] or [None]
+        try:
+            read.append(model.model_validate(item))
+        except ValidationError as error:
+            read.append(None)
+            bad, wrong = bad + 1, wrong or _places(error)
+    if bad:  # one line, however many they are
+        log.warning(
+            "%s: %s: %d of the list's items cannot be read (%s) and are passed over", vendor, endpoint, bad, wrong
+        )
     return read
+
+
+def _places(error: ValidationError) -> str:
+    places = (".".join(str(part) for part in found["loc"]) or "all" for found in error.errors()[:10])
+    return clean_text(", ".join(places), longest=200)
 
 
 def poll_by_list(
@@ -290,17 +298,15 @@ def not_surely_absent(unread: int, *, vendor: str, endpoint: str) -> VideoSearch
 
 
 def state_of(vendor: str, status: str, states: Mapping[str, JobState]) -> JobState:
-    """Return the state that a vendor's status means; an unknown one is RUNNING, logged once per value."""
+    """Return the state that a vendor's status means; an unknown one is RUNNING, logged once per value, 256 at most."""
     state = states.get(status)
     if state is None:
-        _warn_of_status(vendor, clean_text(status, longest=100))
+        told = (vendor, clean_text(status, longest=100))
+        if told not in _TOLD_STATUSES and len(_TOLD_STATUSES) < _MOST_TOLD_STATUSES:
+            _TOLD_STATUSES.add(told)
+            log.warning("%s: status %r is not documented; the job is taken as running until its timeout", *told)
         return JobState.RUNNING
     return state
-
-
-@lru_cache(maxsize=256)
-def _warn_of_status(vendor: str, status: str) -> None:
-    log.warning("%s: status %r is not documented; the job is taken as running until its timeout", vendor, status)
 
 
 def share_of(done: float | None, total: float | None) -> float | None:

@@ -17,6 +17,7 @@ from airflow_video_providers.exceptions import (
     VideoConfigurationError,
     VideoOutputNotReadyError,
 )
+from airflow_video_providers.hooks import common
 from airflow_video_providers.hooks.common import (
     count_of,
     each_readable,
@@ -24,6 +25,8 @@ from airflow_video_providers.hooks.common import (
     oldest_usable,
     pages,
     poll_by_list,
+    readable,
+    state_of,
 )
 from airflow_video_providers.hooks.schemas import VendorModel
 from airflow_video_providers.jobs import JobState, VideoJob
@@ -203,6 +206,21 @@ class TestLists:
         items = [{"id": "1"}, {"id": None}, "odd", {"id": "2"}]
         read = each_readable(Job, items, vendor="acme", endpoint="GET /jobs")
         assert [item and item.id for item in read] == ["1", None, None, "2"]
+
+    def test_the_log_does_not_grow_with_what_cannot_be_read(self, caplog: pytest.LogCaptureFixture) -> None:
+        items = [{"id": "1"}, *[{"id": None}] * 1000]
+        good, bad = readable(Job, items, vendor="acme", endpoint="GET /jobs")
+        assert (len(good), bad) == (1, items[1:])
+        (line,) = [record.getMessage() for record in caplog.records]
+        assert "1000 of the list's items cannot be read (id)" in line
+
+    def test_the_log_does_not_grow_with_unknown_statuses(
+        self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(common, "_TOLD_STATUSES", set())
+        for number in range(2000):
+            assert state_of("acme", f"odd {number}", {}) is JobState.RUNNING
+        assert len(caplog.records) == 256
 
     def test_a_list_is_read_until_all_that_is_wanted_is_found(self) -> None:
         listed = iter([None, *(Job(id=str(number)) for number in range(1000))])
