@@ -29,7 +29,7 @@ class CancelVideoJobOperator(LabelledTask, BaseOperator):
     :param job_id: the id of the job, or the XCom ``video_job`` of the task that submitted it. (templated)
 
     :raises VideoConfigurationError: the vendor documents no way to cancel; the text names the job's page.
-    :raises VideoApiError: the vendor could not be reached, or refused; a retry looks again.
+    :raises VideoApiError: the vendor could not be reached, or refused; a retry polls again.
     """
 
     template_fields: Sequence[str] = ("conn_id", "job_id")

@@ -191,7 +191,7 @@ class FalEndpoints(VideoHook, abstract=True):
         return items, after if isinstance(after, str) and after else None
 
     def get_models(self, *, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
-        """``GET /models`` of the platform API: a page of the models, as the vendor gives it."""
+        """``GET /models`` of the platform API: a page of the models, as the vendor gives it; no key is needed."""
         return self.platform.fetch(dict[str, Any], "GET", "/models", params={"limit": limit, "cursor": cursor})
 
     def get_price(self, endpoint: str) -> FalPrice | None:

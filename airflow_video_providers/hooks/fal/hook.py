@@ -192,9 +192,9 @@ class FalHook(FalWebhooks):
         return upload.file_url
 
     def check_connection(self) -> str:
-        """List one model, which costs nothing."""
-        self.get_models(limit=1)
-        return "fal accepted the key; it lists its models."
+        """Ask for the price of a model, which costs nothing; the list of models would need no key."""
+        self.get_price("fal-ai/flux/dev")
+        return "fal accepted the key; it tells its prices."
 
     # ------------------------------------------------------------------ from the vendor's words to ours
 
@@ -246,7 +246,7 @@ def _units(unit: str, body: Mapping[str, Any]) -> float | None:
     unit = unit.lower().rstrip("s")
     if unit in ("video", "request", "generation"):
         return 1.0
-    if unit != "second":
+    if unit not in ("second", "video_second"):
         return None
     text = str(body.get("duration") or "").strip().lower().removesuffix("s")
     try:

@@ -85,7 +85,7 @@ class HeyGenEndpoints(VideoHook, abstract=True):
         lines = self.fetch(list[Any], "GET", path, params=params, envelope="data")
         return readable(HeyGenVideoStatus, lines, vendor=self.vendor, endpoint=f"GET {path}")[0]
 
-    def read_videos(self, params: Mapping[str, Any]) -> tuple[list[Any], str | None]:
+    def _read_videos(self, params: Mapping[str, Any]) -> tuple[list[Any], str | None]:
         """``GET /v3/videos``: one page, as the vendor gives it, and the token of the next one."""
         page = self.fetch(dict[str, Any], "GET", "/v3/videos", params=params)
         items = self.client.parse(list[Any], page.get("data"), endpoint="GET /v3/videos")
@@ -96,7 +96,7 @@ class HeyGenEndpoints(VideoHook, abstract=True):
         self, *, limit: int = 10, token: str | None = None, folder_id: str | None = None, title: str | None = None
     ) -> list[HeyGenVideo]:
         """``GET /v3/videos``: one page; ``limit`` is 100 at most, ``title`` a part of the title."""
-        items, _ = self.read_videos({"limit": limit, "token": token, "folder_id": folder_id, "title": title})
+        items, _ = self._read_videos({"limit": limit, "token": token, "folder_id": folder_id, "title": title})
         return self.client.parse(list[HeyGenVideo], items, endpoint="GET /v3/videos")
 
     def delete_video(self, video_id: str) -> None:

@@ -219,7 +219,7 @@ class HeyGenHook(HeyGenEndpoints):
 
     def _listed(self, title: str | None) -> Iterator[HeyGenVideo | None]:
         def read(token: str | None) -> tuple[list[HeyGenVideo | None], str | None]:
-            items, after = self.read_videos({"limit": 100, "token": token, "title": title})
+            items, after = self._read_videos({"limit": 100, "token": token, "title": title})
             return each_readable(HeyGenVideo, items, vendor=self.vendor, endpoint=_LIST), after
 
         return pages(read, vendor=self.vendor, endpoint=_LIST)

@@ -50,6 +50,8 @@ NAMESPACES = ("workflows", "comfy")
 UPLOADS = "fal.uploads"
 USER_ID = "user-1"
 KEYS_PATH = "/.well-known/jwks.json"
+OPEN_PATHS = (KEYS_PATH, "/platform/models")
+"""What needs no key."""
 
 
 class FalSettings(Settings):
@@ -81,7 +83,7 @@ PRICES = {
 
 
 def _authorized(request: Request, authorization: Annotated[str | None, Header()] = None) -> None:
-    if authorization != f"Key {KEY}" and not request.url.path.endswith(KEYS_PATH):
+    if authorization != f"Key {KEY}" and not request.url.path.endswith(OPEN_PATHS):
         raise RefusedError(401, "Authentication is required to access this application")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from airflow_video_providers.exceptions import VideoApiUnavailableError
+from airflow_video_providers.exceptions import VideoApiAuthenticationError, VideoApiUnavailableError
 from airflow_video_providers.hooks.fal import FalHook
 from airflow_video_providers.jobs import JobState
 
@@ -95,3 +95,14 @@ def test_a_failed_request_says_why_with_its_logs_and_without(hook: FalHook, simu
     for logs in (True, False):
         status = hook.get_request_status("fal-ai/veo3.1", job.job_id.rpartition("|")[2], logs=logs)
         assert (status.status, status.error, status.logs is None) == ("COMPLETED", "the runner is gone", not logs)
+
+
+def test_the_connection_test_needs_the_key_which_the_list_of_models_does_not(
+    hook: FalHook, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = {**simulator.connection("fal"), "password": "wrong"}
+    monkeypatch.setenv("AIRFLOW_CONN_FAL_DEFAULT", json.dumps(wrong))
+    hook = FalHook(retry_deadline=5)
+    assert hook.get_models(limit=1)["models"]
+    with pytest.raises(VideoApiAuthenticationError):
+        hook.check_connection()

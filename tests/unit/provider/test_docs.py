@@ -15,6 +15,7 @@ from airflow_video_providers.get_provider_info import get_provider_info
 from airflow_video_providers.hooks import common
 from airflow_video_providers.hooks.base import VideoHook
 from scripts import vendor_index
+from tests.support.vendors import HOOKS
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -95,3 +96,12 @@ def test_the_page_of_hooks_names_all_that_a_hook_of_ones_own_may_use():
     names = {name for name in names if not name.startswith("_")} - of_airflow
     names |= {*common.__all__, *testing.__all__}
     assert {name for name in names if not re.search(rf"\b{name}\b", page)} == set()
+
+
+@pytest.mark.parametrize("vendor", HOOKS)
+def test_the_page_of_a_vendor_names_each_call_of_its_hook(vendor):
+    page = (DOCS / "vendors" / f"{vendor}.md").read_text()
+    own = f"airflow_video_providers.hooks.{vendor}."
+    calls = [name for kind in HOOKS[vendor].__mro__ if kind.__module__.startswith(own) for name in vars(kind)]
+    calls = [name for name in calls if not name.startswith("_") and not hasattr(VideoHook, name)]
+    assert {name for name in calls if callable(getattr(HOOKS[vendor], name)) and f"`{name}(" not in page} == set()

@@ -35,6 +35,7 @@ def tell(local_api: LocalApi, price: float, unit: str, endpoint: str = ENDPOINT)
         ("seconds", {"duration": "8s"}, 3.2),
         ("seconds", {"duration": "5"}, 2.0),
         ("second", {"duration": 5}, 2.0),
+        ("video_second", {"duration": "5"}, 2.0),
         ("videos", {}, 0.4),
     ],
 )
