@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from airflow.sdk import DAG, TaskGroup, task
 
+from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.links import videos_page
 from airflow_video_providers.operators.video_job import CancelVideoJobOperator, SubmitVideoJobOperator
 from tests.support.simulator import VENDORS
@@ -17,6 +19,10 @@ pytestmark = pytest.mark.airflow
 
 REQUESTS = {vendor: VENDORS[vendor].request(f"for-{vendor}") for vendor in HOOKS}
 ANY = next(iter(HOOKS))
+TELLS = next(
+    vendor for vendor, hook in HOOKS.items() if hook.estimates_at_submission is not VideoHook.estimates_at_submission
+)
+"""A vendor that names the cost of a render when it accepts the request."""
 CANCELS = next(vendor for vendor, hook in HOOKS.items() if hook.can_cancel)
 
 
@@ -92,3 +98,15 @@ def test_a_running_job_is_cancelled_and_a_finished_one_left_alone(simulator, vid
     (job,) = simulator.jobs(CANCELS)
     assert job["state"] == "cancelled"
     assert simulator.counts(CANCELS)["finished_deletes"] == 0
+
+
+def test_a_render_that_turns_out_too_dear_is_cancelled_and_not_tried_again(simulator, video_connections, airflow_db):
+    simulator.settings(render_seconds=600)
+    with DAG("dear", schedule=None) as dag:
+        task_ = {"conn_id": f"{TELLS}_default", "request": REQUESTS[TELLS], "retries": 2, "retry_delay": timedelta(0)}
+        SubmitVideoJobOperator(task_id="dear", max_cost=0.5, **task_)
+        SubmitVideoJobOperator(task_id="cheap", max_cost=1e6, **task_)
+    found = run(dag)
+    assert {key: ti.state for (key, _), ti in found.items()} == {"dear": "failed", "cheap": "success"}
+    assert found["dear", -1].try_number == 1
+    assert sorted(job["state"] for job in simulator.jobs(TELLS)) == ["cancelled", "queued"]
