@@ -3,6 +3,7 @@
 
 import { Card, STATES, isMoving, keyOf } from "./card.js";
 import { airflowUrl, element, follow } from "./dom.js";
+import { waitFor } from "./thumbnail.js";
 
 const FIRST = 24;
 const MOST = 100;
@@ -192,8 +193,14 @@ async function start() {
   cursor = null;
   cards.clear();
   $("cards").replaceChildren();
-  await loadMore();
   const mine = generation;
+  const told = loadMore().then(() => (mine === generation ? tell(mine) : null));
+  waitFor(told);
+  await told;
+  if (mine === generation) schedule();
+}
+
+async function tell(mine) {
   try {
     const fresh = await count();
     if (mine !== generation) return;
@@ -202,7 +209,6 @@ async function start() {
   } catch (error) {
     complain(error);
   }
-  schedule();
 }
 
 theme();

@@ -7,6 +7,7 @@ const MOST = 2;
 const TRIES = 3;  // of a server that is slow for a while
 const waiting = [];
 let running = 0;
+let ready = Promise.resolve();
 
 const seen = new IntersectionObserver((entries) => {
   for (const entry of entries) {
@@ -37,7 +38,13 @@ export function showThumbnail(media, picture, film) {
   seen.observe(media);
 }
 
+/** Load no picture before something else is done: what the page says comes first. */
+export function waitFor(promise) {
+  ready = promise;
+}
+
 async function next() {
+  await ready;
   while (running < MOST && waiting.length) {
     const media = waiting.shift();
     const wanted = media.wanted;
