@@ -29,6 +29,10 @@ _SPECIAL = ip_network("192.0.0.0/24")  # not all of it is known to each version 
 # Of clouds, outside of the link-local range: AWS, Alibaba, Oracle, and Azure, whose is even in a public network.
 _METADATA = frozenset(map(ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")))
 _LONGEST_LINK = 16 * 1024
+_ADVICE = (
+    "links of a public vendor are not followed there. If it is meant to, set the connection's extra "
+    "allow_private_links to true"
+)
 
 Address = IPv4Address | IPv6Address
 
@@ -43,7 +47,7 @@ class LinkPolicy:
     """
 
     def __init__(self, api_url: str, *, allow_private: bool = False) -> None:
-        self._api_host = urlsplit(api_url).hostname or ""
+        self._api_url = api_url
         self._home = origin_of(api_url)
         self.allow_private = allow_private
         self._lock = threading.Lock()
@@ -69,6 +73,20 @@ class LinkPolicy:
         elif (parts.hostname or "").rstrip(".").rpartition(".")[2].lower() == "localhost":
             self.check_address("127.0.0.1", host=parts.hostname or "")
 
+    def check_name(self, link: str) -> None:
+        """
+        Check a link whose name a proxy will resolve: one that only private networks have is not public.
+
+        :raises SourceLinkRefusedError: the name is such a one, and neither is the API's nor does the connection allow it.
+        """
+        if (
+            is_local(link)
+            and not self.allow_private
+            and not (is_local(f"//{self._api_host}") or self._is_api_private())
+        ):
+            host = clean_text(urlsplit(link).hostname, longest=200)
+            raise SourceLinkRefusedError(f"the link leads to {host}, which is a name of a private network; {_ADVICE}")
+
     def check_address(self, address: str, *, host: str) -> None:
         """
         Check an address that is about to be connected to.
@@ -82,15 +100,13 @@ class LinkPolicy:
         if not parsed.is_link_local and parsed not in _METADATA and self._is_api_private():
             return
         raise SourceLinkRefusedError(
-            f"the link leads to {clean_text(host, longest=200)}, which is the private address {parsed}; links of a "
-            "public vendor are not followed there. If it is meant to, set the connection's extra allow_private_links "
-            "to true"
+            f"the link leads to {clean_text(host, longest=200)}, which is the private address {parsed}; {_ADVICE}"
         )
 
     def _is_api_private(self) -> bool:
         with self._lock:
             if self._api_is_private is None:
-                self._api_is_private = _resolves_privately(self._api_host)
+                self._api_is_private = _resolves_privately(urlsplit(self._api_url).hostname or "")
             return self._api_is_private
 
 

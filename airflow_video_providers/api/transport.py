@@ -64,7 +64,8 @@ class BoundedAdapter(HTTPAdapter):
     A transport adapter whose connections are bounded.
 
     :param whole: the total time bounds the body too; False: only the headers, for bodies that a caller streams.
-    :param links: where links may lead; None: anywhere. A proxy is not asked what it resolves a name to.
+    :param links: where links may lead; None: anywhere. A proxy is not asked what it resolves a name to; names that
+        only private networks have are refused then.
     """
 
     def __init__(self, *, whole: bool, links: LinkPolicy | None = None, **kwargs: Any) -> None:
@@ -82,7 +83,8 @@ class BoundedAdapter(HTTPAdapter):
         links = self._links if self._links is not None and self._links.applies_to(url) else None
         if links is not None:
             links.check(url)
-        if select_proxy(url, proxies):
+        if links is not None and select_proxy(url, proxies):
+            links.check_name(url)
             links = None
         target = super().request_url(request, proxies)
         if target.startswith("/"):

@@ -217,6 +217,19 @@ class TestConnection:
             session.get("http://10.0.0.1/v", proxies=proxies)
         assert local_api.count() == 1
 
+    @pytest.mark.parametrize("host", ["metadata.google.internal", "printer", "db.svc", "files.local."])
+    def test_a_name_of_a_private_network_is_refused_before_a_proxy_resolves_it(
+        self, session: requests.Session, local_api: LocalApi, host: str
+    ) -> None:
+        local_api.otherwise = Answer(body=b"video")
+        proxies = {"http": local_api.url}
+        with pytest.raises(SourceLinkRefusedError, match="a name of a private network"):
+            session.get(f"http://{host}/v", proxies=proxies)
+        assert local_api.count() == 0
+        for policy in (LinkPolicy("http://vendor.internal/v1"), LinkPolicy(PUBLIC_API, allow_private=True)):
+            prepare_session(session, hosts=1, connections=1, links=policy)
+            assert session.get(f"http://{host}/v", proxies=proxies).content == b"video"
+
 
 class TestClient:
     def make(self, base_url: str, **settings: Any) -> VideoApiClient:
