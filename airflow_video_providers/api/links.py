@@ -77,13 +77,9 @@ class LinkPolicy:
         """
         Check a link whose name a proxy will resolve: one that only private networks have is not public.
 
-        :raises SourceLinkRefusedError: the name is such a one, and neither is the API's nor does the connection allow it.
+        :raises SourceLinkRefusedError: it is such a name, and neither is the API's nor does the connection allow it.
         """
-        if (
-            is_local(link)
-            and not self.allow_private
-            and not (is_local(f"//{self._api_host}") or self._is_api_private())
-        ):
+        if is_local(link) and not (self.allow_private or is_local(self._api_url) or self._is_api_private()):
             host = clean_text(urlsplit(link).hostname, longest=200)
             raise SourceLinkRefusedError(f"the link leads to {host}, which is a name of a private network; {_ADVICE}")
 
