@@ -16,6 +16,7 @@ from requests.auth import AuthBase
 
 from airflow_video_providers.api.paths import id_in_path
 from airflow_video_providers.exceptions import (
+    SubmissionKeyConflictError,
     VideoApiError,
     VideoApiNotFoundError,
     VideoApiQuotaError,
@@ -42,6 +43,7 @@ __all__ = [
     "count_of",
     "created_since",
     "each_readable",
+    "fill_key",
     "first_words",
     "id_in_path",
     "linked_outputs",
@@ -84,6 +86,19 @@ class HeaderAuth(AuthBase):
         """Add the header to a request."""
         request.headers[self.header] = self.value
         return request
+
+
+def fill_key(request: Mapping[str, Any], field: str, key: str | None) -> dict[str, Any]:
+    """
+    Return a request with the submission key in a field that the vendor gives back; without a key, as it is.
+
+    :raises SubmissionKeyConflictError: the request fills the field already.
+    """
+    if key is None:
+        return dict(request)
+    if request.get(field) not in (None, "", key):
+        raise SubmissionKeyConflictError(f"The request fills {field!r}; leave it to the submission key.")
+    return {**request, field: key}
 
 
 def readable(model: type[Model], items: Iterable[Any], *, vendor: str, endpoint: str) -> tuple[list[Model], list[Any]]:

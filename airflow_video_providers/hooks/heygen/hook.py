@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any, BinaryIO, ClassVar
 
 from airflow_video_providers.exceptions import (
-    SubmissionKeyConflictError,
     VideoApiNotFoundError,
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
@@ -25,6 +24,7 @@ from airflow_video_providers.hooks.common import (
     HeaderAuth,
     created_since,
     each_readable,
+    fill_key,
     linked_outputs,
     oldest_usable,
     pages,
@@ -316,10 +316,9 @@ def _form(request: Mapping[str, Any]) -> str:
 
 
 def _with_key(body: dict[str, Any], key: str, form: str) -> dict[str, Any]:
-    if body.get("callback_id") not in (None, "", key):
-        raise SubmissionKeyConflictError("The request fills 'callback_id'; leave it to the submission key.")
+    marked = fill_key(body, "callback_id", key)
     if body.get("type") != "cinematic_avatar":  # which knows no callback_id
-        body["callback_id"] = key
+        body = marked
     if form != "agent" and not body.get("title"):
         body["title"] = key
     return body

@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import (
-    SubmissionKeyConflictError,
     VideoApiAuthenticationError,
     VideoApiError,
     VideoConfigurationError,
@@ -26,6 +25,7 @@ from airflow_video_providers.hooks.common import (
     HeaderAuth,
     created_since,
     each_readable,
+    fill_key,
     linked_outputs,
     oldest_usable,
     pages,
@@ -110,13 +110,7 @@ class SynthesiaHook(VideoHook):
                 "A Synthesia request needs either 'input' (scenes) or 'templateId' with 'templateData', not "
                 f"{'both' if from_template else 'neither'}."
             )
-        body = dict(request)
-        if key is not None:
-            if body.get("callbackId") not in (None, "", key):
-                raise SubmissionKeyConflictError(
-                    "The request fills 'callbackId'; leave it to the submission key, by which a lost video is found."
-                )
-            body["callbackId"] = key
+        body = fill_key(request, "callbackId", key)
         return self._to_job(self.create_video_from_template(body) if from_template else self.create_video(body))
 
     def get_job(self, job_id: str) -> VideoJob:

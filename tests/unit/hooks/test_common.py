@@ -11,6 +11,7 @@ import pytest
 
 from airflow_video_providers.api.errors import VendorError
 from airflow_video_providers.exceptions import (
+    SubmissionKeyConflictError,
     VideoApiAuthenticationError,
     VideoApiInvalidRequestError,
     VideoApiUnreadableAnswerError,
@@ -255,3 +256,14 @@ def test_the_errors_of_a_vendor_are_a_method_and_its_statuses_an_attribute(
 )
 def test_a_count_is_in_the_singular_for_one(number: float, text: str) -> None:
     assert count_of(number, "avatar") == text
+
+
+@pytest.mark.parametrize("free", [{}, {"note": None}, {"note": ""}, {"note": "key-1"}])
+def test_the_key_fills_a_field_that_is_free(free: dict[str, Any]) -> None:
+    assert common.fill_key({"a": 1, **free}, "note", "key-1") == {"a": 1, "note": "key-1"}
+    assert common.fill_key(free, "note", None) == free
+
+
+def test_a_field_of_the_users_own_is_not_overwritten() -> None:
+    with pytest.raises(SubmissionKeyConflictError, match="'note'"):
+        common.fill_key({"note": "mine"}, "note", "key-1")
