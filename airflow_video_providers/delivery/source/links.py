@@ -73,13 +73,15 @@ class Links:
     def believe(self, dead: DeadLinkError) -> SourceError:
         """Return the error for a link that stayed dead, however often the vendor was asked for a fresh one."""
         if self._has_expired(dead):
-            return SourceLinkExpiredError(f"{dead}: it has expired, and so have the fresh ones that the vendor gave")
+            return SourceLinkExpiredError(
+                f"{dead}: the link has expired, and so have the fresh ones that the vendor gave"
+            )
         if dead.status in _REFUSED:
             return SourceError(
-                f"{dead}, and so are fresh ones, though nothing says that they have expired: does the host want a "
+                f"{dead}, also to fresh links, though nothing says that they have expired: does the host want a "
                 "sign-in, or refuse this machine's address?"
             )
-        return SourceError(f"{dead}, and so are fresh ones: the host does not have the file")
+        return SourceError(f"{dead}, also to fresh links: it does not have the file")
 
     def _has_expired(self, dead: DeadLinkError) -> bool:
         expires_at = self._output.expires_at

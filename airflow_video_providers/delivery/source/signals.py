@@ -20,14 +20,14 @@ class BrokenError(Exception):
 
 class DeadLinkError(Exception):
     """
-    The link is answered with 401, 403, 404 or 410, or with 400 "expired"; a fresh one may work.
+    The response to the link is 401, 403, 404 or 410, or 400 "expired"; a fresh one may work.
 
     :param said_expired: the response says that the link has expired.
     :ivar fresh: the link was minted for this very request.
     """
 
     def __init__(self, link: str, status: int, *, said_expired: bool = False) -> None:
-        super().__init__(f"the link of the file is answered with {status}")
+        super().__init__(f"the host of the file responded {status}")
         self.link = link
         self.status = status
         self.said_expired = said_expired
