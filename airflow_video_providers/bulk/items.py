@@ -19,9 +19,11 @@ from airflow_video_providers.delivery.stores.reading import read_lines
 from airflow_video_providers.delivery.stores.registry import open_store
 from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.submission.record import fingerprint_of
+from airflow_video_providers.text.redaction import is_clean
 
 MOST_ITEMS = 1_000_000
 _LONGEST_ID = 200
+_MOST_BITS = 700  # of a number that is an id: some more digits than that
 _ITEM_FIELDS = frozenset({"id", "request"})
 
 Render = Callable[[Mapping[str, Any]], Any]
@@ -83,7 +85,7 @@ def _item(value: Any, index: int, place: str, conn_id: str, render: Render | Non
     if isinstance(request, str):
         try:
             request = json.loads(request)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise VideoConfigurationError(f"{place} is no JSON: {error}. Nothing was submitted.") from None
     if not isinstance(request, Mapping) or not request:
         what = "an empty object" if isinstance(request, Mapping) else type(request).__name__
@@ -91,16 +93,27 @@ def _item(value: Any, index: int, place: str, conn_id: str, render: Render | Non
             f"{place} must be a request, or an object with 'request' and perhaps 'id', not {what}. Nothing was "
             "submitted."
         )
-    if given is not None and (isinstance(given, bool) or not isinstance(given, (str, int)) or not str(given).strip()):
-        raise VideoConfigurationError(f"{place}: the id must be a text, not {given!r}. Nothing was submitted.")
-    if given is not None and len(str(given)) > _LONGEST_ID:
-        raise VideoConfigurationError(f"{place}: the id has more than {_LONGEST_ID} characters. Nothing was submitted.")
+    if given is not None:
+        given = _id_of(given, place)
     try:
         own = fingerprint_of(conn_id, dict(request))
     except VideoConfigurationError as error:
         raise VideoConfigurationError(f"{place}: {error} Nothing was submitted.") from None
-    item_id = str(given) if given is not None else f"{index}-{own[:12]}"
+    item_id = given if given is not None else f"{index}-{own[:12]}"
     return Item(index, item_id, dict(request), fingerprint_of(conn_id, {"item": item_id, "request": own}))
+
+
+def _id_of(given: Any, place: str) -> str:
+    is_number = isinstance(given, int) and not isinstance(given, bool) and given.bit_length() <= _MOST_BITS
+    text = str(given) if is_number or isinstance(given, str) else ""
+    if len(text) > _LONGEST_ID:
+        raise VideoConfigurationError(f"{place}: the id has more than {_LONGEST_ID} characters. Nothing was submitted.")
+    if not text.strip() or not is_clean(text):
+        shown = repr(given) if isinstance(given, (str, float, bool)) else f"a {type(given).__name__}"
+        raise VideoConfigurationError(
+            f"{place}: the id must be a text of visible characters, not {shown}. Nothing was submitted."
+        )
+    return text
 
 
 def _rows(requests: Any, *, has_template: bool) -> Iterator[tuple[str, Any]]:

@@ -134,7 +134,7 @@ def _settle_doubts(session: Session, batch: Sequence[Received]) -> None:
 def _read(text: Any) -> dict[str, Any]:
     try:
         value = json.loads(text or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

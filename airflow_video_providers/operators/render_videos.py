@@ -257,7 +257,7 @@ class RenderVideosOperator(LabelledTask, BaseOperator):
             text = template.render({**context, "row": row})
             try:
                 return json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise VideoConfigurationError(f"request_template makes no JSON: {error}: {text[:200]!r}") from None
 
         return render

@@ -56,6 +56,13 @@ def test_a_file_of_csv_goes_through_the_template(tmp_path: Path) -> None:
         ([{"id": "  ", "request": {"t": 1}}], "the id must be a text"),
         ([{"id": True, "request": {"t": 1}}], "the id must be a text"),
         ([{"id": "x" * 201, "request": {"t": 1}}], "more than 200"),
+        ([{"id": 10**205, "request": {"t": 1}}], "more than 200"),
+        *(
+            ([{"id": value, "request": {"t": 1}}], "the id must be a text")
+            for value in (10**5000, 1.5, float("nan"), ["a"], "a\nb", "\ud800", "\u202ea", "\x00")
+        ),
+        (["[" * 100_000], "item 0 of requests is no JSON"),
+        ([{"request": '{"a":' * 100_000}], "item 0 of requests is no JSON"),
         ([{"t": float("nan")}], "item 0 of requests: "),
         ([{"t": {1, 2}}], "plain JSON"),
     ],
