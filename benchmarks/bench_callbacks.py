@@ -19,6 +19,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -278,6 +279,7 @@ def bench_fuzz() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was started is stopped
     chosen = sys.argv[1:] or ["live", "assets", "fuzz"]
     if "live" in chosen:
         bench_live()

@@ -10,6 +10,7 @@ What finished videos start: a part of ``benchmarks/bench_callbacks.py``, on a li
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -56,7 +57,9 @@ def _called_back(airflow: Airflow, simulator: Simulator, vendor: str, videos: Pa
 def _bulk(airflow: Airflow, simulator: Simulator, vendor: str, videos: Path) -> None:
     before, jobs = simulator.counts(vendor), len(simulator.jobs(vendor))
     items = [{"id": f"item {n}", "request": VENDORS[vendor].request(f"item {n}")} for n in range(VIDEOS)]
-    run = airflow.trigger("bulk_called_back", conf={"requests": items})
+    batch = airflow.home / "batch.jsonl"
+    batch.write_text("".join(json.dumps(item) + "\n" for item in items))
+    run = airflow.trigger("bulk_called_back", conf={"requests": batch.as_uri()})
     where = f"dags/bulk_called_back/dagRuns/{run}"
     _wait_for(lambda: _states(airflow, where) == {"deferred": 1}, "the bulk task to defer")
     time.sleep(10)
