@@ -18,6 +18,8 @@ from airflow.plugins_manager import AirflowPlugin
 
 Scope = MutableMapping[str, Any]
 
+_loading = threading.Lock()
+
 
 class LazyApp:
     """
@@ -44,8 +46,14 @@ class LazyApp:
         threading.Thread(target=self._load, name=f"load {self.path}", daemon=True).start()
 
     def _load(self) -> Any:
+        from sqlalchemy.orm import configure_mappers
+
         module, _, name = self.path.partition(":")
-        return getattr(importlib.import_module(module), name)
+        with _loading:
+            # Airflow imports all of its models while the mappers are configured, under a lock that each model's class
+            # takes too. An import of a model that comes first would hold the lock of its module, and wait for that one.
+            configure_mappers()
+            return getattr(importlib.import_module(module), name)
 
 
 class VideoProvidersPlugin(AirflowPlugin):

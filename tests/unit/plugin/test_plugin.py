@@ -31,3 +31,14 @@ def test_importing_the_plugin_imports_no_app():
     )
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert seen.stdout.strip() == "[]"
+
+
+def test_apps_that_are_loaded_at_once_do_not_wait_for_each_other():
+    code = (
+        "import threading; from airflow import settings; settings.initialize(); "
+        "from airflow_video_providers.plugin import VideoProvidersPlugin; "
+        "threads = [threading.Thread(target=app['app']._load) for app in VideoProvidersPlugin.fastapi_apps]; "
+        "[thread.start() for thread in threads]; [thread.join() for thread in threads]; print('loaded')"
+    )
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=150)
+    assert seen.stdout.strip().endswith("loaded")
