@@ -40,7 +40,11 @@ _FILE_HEADERS = {
 }
 _INLINE = ("video/", "audio/", "image/")
 
-Name = Annotated[str | None, Query(max_length=250)]
+_NO_NUL = r"^[^\x00]*$"  # which no database takes in a text
+_MOST_INDEX = 2**31 - 1
+
+Name = Annotated[str | None, Query(max_length=250, pattern=_NO_NUL)]
+GivenName = Annotated[str, Query(max_length=250, pattern=_NO_NUL)]
 Limit = Annotated[int, Query(ge=1, le=MOST)]
 
 app = FastAPI(title="Videos", docs_url=None, redoc_url=None, openapi_url=None)
@@ -91,10 +95,10 @@ async def read_file(
     session: SessionDep,
     dag_ids: ReadableDagIds,
     dag_id: str,
-    run_id: Annotated[str, Query(max_length=250)],
-    task_id: Annotated[str, Query(max_length=250)],
+    run_id: GivenName,
+    task_id: GivenName,
     uri: Annotated[str, Query(max_length=2048)],
-    map_index: Annotated[int, Query(ge=-1)] = -1,
+    map_index: Annotated[int, Query(ge=-1, le=_MOST_INDEX)] = -1,
     download: bool = False,
 ) -> Response:
     """Stream a file that a task of this DAG has stored; ranges are served, so that a player can seek."""

@@ -10,7 +10,6 @@ reads the same table with the same filter of DAGs that the user may see. No vend
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from sqlalchemy.orm import Session
 from airflow_video_providers.exceptions import VideoApiError
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.plugin.videos.recorded import Recorded, files_in
+from airflow_video_providers.text.redaction import is_clean
 
 JOB_KEY = "video_job"
 MANIFEST_KEY = "manifest"
@@ -33,6 +33,7 @@ MOST = 100
 """How many renders a page has at most."""
 BULK_OPERATOR = "RenderVideosOperator"
 _FAILED = ("failed", "upstream_failed", "removed")
+_BAD_CURSOR = "The cursor is not one of this page."
 _Place = tuple[datetime, int, str, int]
 
 
@@ -298,14 +299,18 @@ def _read_cursor(cursor: str) -> _Place:
     try:
         time, dag_run_id, task_id, map_index = json.loads(base64.urlsafe_b64decode(cursor))
         at = datetime.fromisoformat(time)
-        return (
+        place = (
             at.astimezone(timezone.utc) if at.tzinfo else at.replace(tzinfo=timezone.utc),
             int(dag_run_id),
             str(task_id),
             int(map_index),
         )
-    except (ValueError, TypeError, binascii.Error):
-        raise BadCursorError("The cursor is not one of this page.") from None
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise BadCursorError(_BAD_CURSOR) from None
+    # What a database takes for a number and for a text.
+    if not (0 <= place[1] < 2**63 and -1 <= place[3] < 2**31 and is_clean(place[2])):
+        raise BadCursorError(_BAD_CURSOR)
+    return place
 
 
 def _order(at: Any) -> list[Any]:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,6 +139,39 @@ def test_pages_lead_through_all_renders_once_and_in_order(api, login, records: R
     assert len(seen) == len(set(seen)) == 25
     assert [int(job_id[1:]) // 4 for job_id in seen] == sorted(number // 4 for number in range(25))
     assert api.get("/videos/api/renders", params={"cursor": "Zm9v"}, headers=login()).status_code == 400
+
+
+TIME = "2026-01-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "[" * 1400,
+        '["0001-01-01T00:00:00+14:00", 1, "t", -1]',
+        f'["{TIME}", Infinity, "t", -1]',
+        f'["{TIME}", {"9" * 30}, "t", -1]',
+        f'["{TIME}", 1, "t", {2**40}]',
+        f'["{TIME}", 1, "\\u0000", -1]',
+        f'["{TIME}", 1, "\\ud800", -1]',
+    ],
+)
+def test_an_odd_cursor_is_refused(api, login, place: str):
+    cursor = base64.urlsafe_b64encode(place.encode()).decode()
+    assert api.get("/videos/api/renders", params={"cursor": cursor}, headers=login()).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("renders", {"vendor": "\x00"}),
+        ("counts", {"run_id": "a\x00"}),
+        ("files/films", {"run_id": "\x00", "task_id": "t", "uri": "s3://b/k"}),
+        ("files/films", {"run_id": "r", "task_id": "t", "uri": "s3://b/k", "map_index": 2**70}),
+    ],
+)
+def test_an_odd_query_is_refused(api, login, path: str, query: dict[str, Any]):
+    assert api.get(f"/videos/api/{path}", params=query, headers=login()).status_code == 422
 
 
 def test_filters_and_counts(api, login, records: Records):
