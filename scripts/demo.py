@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-``make demo``: two DAGs render with every vendor and store the videos in ``./demo-output``.
+``make demo``: DAGs render with every vendor and store the videos in ``./demo-output``.
 
-``render_catalogue`` has a task for each step of each render; ``bulk_from_jsonl`` renders a file of requests in one.
+``render_catalogue`` has a task for each step of each render; ``bulk_from_jsonl`` renders a file of requests in one. In
+``render_called_back`` a vendor ends the wait: it calls Airflow's API server, which runs beside the DAGs for that.
 
 The vendors are the package's simulator on a free port; everything else is the real thing: Airflow runs the DAGs
 (``airflow dags test``), and each file that is delivered is decoded to its last frame. No vendor is named here: the
-simulator tells its connections and an example request for each.
+simulator tells its connections and an example request for each, and a hook whether its vendor calls back.
 
 Airflow's own files are kept in ``./.demo``, made anew at each run. Whatever is started here is stopped at the end, also
 on Ctrl-C; a simulator that outlived a killed run is stopped by the next one. One demo at a time runs in a checkout.
@@ -16,21 +17,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import secrets
 import shutil
+import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import av
-from local_run import ROOT, LocalRun, RunError, catalogue, clean_environment, control
+from local_run import ROOT, LocalRun, RunError, catalogue, clean_environment, control, free_port, wait_for_url
 
 WORK = ROOT / ".demo"
 OUTPUT = ROOT / "demo-output"
 RENDER_SECONDS = 6
-DAGS = ("render_catalogue", "bulk_from_jsonl")
+CALLED_BACK = "render_called_back"
+DAGS = ("render_catalogue", "bulk_from_jsonl", CALLED_BACK)
 BATCH = 2
 """How many renders a file of requests has."""
 RUN = LocalRun("demo", WORK)
@@ -48,12 +54,17 @@ def show() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(exist_ok=True)
     url = RUN.start_simulator(render_seconds=RENDER_SECONDS)
-    env = airflow_environment(url)
+    caller, port = vendor_that_calls_back(), free_port()
+    env = airflow_environment(url) | callback_environment(url, caller, port)
     RUN.say("preparing Airflow's database")
-    RUN.make_database(env)
-    for dag_id in DAGS:
-        run_dag(dag_id, env, url)
-    rows = report(sorted(jobs(url), key=lambda job: job["vendor"]), vendors=set(control(url, "examples")))
+    RUN.run_airflow(["db", "migrate"], env, "db-migrate")
+    server = RUN.airflow(["api-server", "--host", "127.0.0.1", "--port", str(port)], env, WORK / "airflow.log")
+    first, *others = DAGS
+    run_dags([first], env, url)  # alone: it also writes all DAGs to the database
+    wait_for_api_server(port, server)
+    run_dags(others, env, url)
+    expected = Counter(dict.fromkeys(control(url, "examples"), 1 + BATCH)) + Counter([caller])
+    rows = report(sorted(jobs(url), key=lambda job: job["vendor"]), expected)
     print_table(rows)
     RUN.say(f"{len(rows)} files in {OUTPUT}, {time.monotonic() - started:.0f} s in all")
 
@@ -79,6 +90,48 @@ def airflow_environment(url: str) -> dict[str, str]:
     }
 
 
+def vendor_that_calls_back() -> str:
+    """Return a vendor that a request asks for its callback, and whose callbacks the token of their address proves."""
+    os.environ["AIRFLOW_HOME"] = str(WORK / "airflow")  # where this process's import of Airflow leaves its files
+    from airflow.sdk.module_loading import import_string
+
+    from airflow_video_providers.get_provider_info import get_provider_info
+
+    for kind in get_provider_info()["connection-types"]:
+        hook = import_string(kind["hook-class-name"])
+        if hook.takes_callback and not hook.signs_callbacks:
+            return str(kind["connection-type"])
+    raise RunError("no vendor calls back")
+
+
+def callback_environment(url: str, vendor: str, port: int) -> dict[str, str]:
+    """
+    Return what callbacks need: a connection that takes them, what to render there, and where the API server listens.
+
+    :param vendor: the vendor that calls back.
+    :param port: of the API server.
+    """
+    conn_id, address = f"{vendor}_calls_back", f"http://127.0.0.1:{port}"
+    connection = control(url, "connections")[f"{vendor}_default"]
+    extra = {"callback_secret": secrets.token_hex(16), "callback_base_url": address}
+    connection["extra"] = {**connection.get("extra", {}), **extra}
+    render = {"conn_id": conn_id, "request": control(url, "examples?text=Called%20back")[vendor]}
+    return {
+        f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(connection),
+        "AIRFLOW_VAR_VIDEO_RENDERS_CALLED_BACK": json.dumps([render]),
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{WORK / 'airflow' / 'airflow.db'}?timeout=60",
+    }
+
+
+def wait_for_api_server(port: int, server: subprocess.Popen[str]) -> None:
+    """Wait until callbacks are taken."""
+    wait_for_url(f"http://127.0.0.1:{port}/api/v2/monitor/health", server, seconds=120)
+    RUN.say(f"Airflow's API server takes callbacks on http://127.0.0.1:{port}/video-callbacks/")
+
+
 def write_batches(url: str) -> list[dict[str, str]]:
     """Write a file of requests for each vendor, and return what the variable ``video_batches`` holds."""
     batches = []
@@ -92,21 +145,23 @@ def write_batches(url: str) -> list[dict[str, str]]:
     return batches
 
 
-def run_dag(dag_id: str, env: dict[str, str], url: str) -> None:
-    """Run a DAG and say each change of its jobs while it works."""
-    RUN.say(f"airflow dags test {dag_id}")
-    log = WORK / f"{dag_id}.log"
+def run_dags(dag_ids: Sequence[str], env: dict[str, str], url: str) -> None:
+    """Run DAGs at the same time, and say each change of their jobs while they work."""
     started = time.monotonic()
     seen: dict[str, str] = {job["job_id"]: job["status"] for job in jobs(url)}
-    process = RUN.airflow(["dags", "test", dag_id], env, log)
-    while process.poll() is None:
+    running = {}
+    for dag_id in dag_ids:
+        RUN.say(f"airflow dags test {dag_id}")
+        running[dag_id] = RUN.airflow(["dags", "test", dag_id], env, WORK / f"{dag_id}.log")
+    while any(process.poll() is None for process in running.values()):
         time.sleep(0.5)
         for job in jobs(url):
             if seen.get(job["job_id"]) != job["status"]:
                 seen[job["job_id"]] = job["status"]
                 RUN.say(f"  {time.monotonic() - started:5.1f} s  {job['vendor']} job {job['job_id']}: {job['status']}")
-    if process.returncode:
-        raise RunError(f"{dag_id} failed; see {log}")
+    for dag_id, process in running.items():
+        if process.returncode:
+            raise RunError(f"{dag_id} failed; see {WORK / dag_id}.log")
 
 
 def jobs(url: str) -> list[dict[str, Any]]:
@@ -117,11 +172,18 @@ def jobs(url: str) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------- the result
 
 
-def report(all_jobs: list[dict[str, Any]], vendors: set[str]) -> list[list[str]]:
-    """Return one row for each file that was delivered, each video decoded; every vendor must have delivered one."""
+def report(all_jobs: list[dict[str, Any]], expected: Counter[str]) -> list[list[str]]:
+    """
+    Return one row for each file that was delivered, each video decoded.
+
+    :param expected: how many renders each vendor must have made and delivered.
+    """
     made = Counter(job["vendor"] for job in all_jobs)
-    if missing := {vendor for vendor in vendors if made[vendor] != 1 + BATCH}:
-        raise RunError(f"not {1 + BATCH} renders with {', '.join(sorted(missing))}; see the logs in {WORK}")
+    if wrong := {vendor for vendor in expected | made if made[vendor] != expected[vendor]}:
+        raise RunError(f"not as many renders as expected with {', '.join(sorted(wrong))}; see the logs in {WORK}")
+    called_back = jobs_called_back()
+    if not called_back:
+        raise RunError(f"no wait was ended by a callback; see {WORK / CALLED_BACK}.log and {WORK / 'airflow.log'}")
     files = sorted(path for path in OUTPUT.rglob("*") if path.is_file())
     rows = []
     for job in all_jobs:
@@ -133,10 +195,17 @@ def report(all_jobs: list[dict[str, Any]], vendors: set[str]) -> list[list[str]]
             data = path.read_bytes()
             digest = hashlib.sha256(data).hexdigest()[:16]
             file = str(path.relative_to(ROOT))
-            rows.append(
-                [job["vendor"], job["job_id"], job["status"], seconds, str(len(data)), digest, play(path), file]
-            )
+            ended_by = "callback" if job["job_id"] in called_back else "poll"
+            row = [job["vendor"], job["job_id"], job["status"], seconds, ended_by, str(len(data)), digest]
+            rows.append([*row, play(path), file])
     return rows
+
+
+def jobs_called_back() -> set[str]:
+    """Return the ids of the jobs of which the log of a wait says that their callback ended it."""
+    lines = (WORK / f"{CALLED_BACK}.log").read_text(errors="replace").splitlines()
+    found = (re.search(r"· (\S+ \S+) · called back", line) for line in lines)
+    return {match.group(1).partition(" ")[2] for match in found if match}
 
 
 def plain(text: str) -> str:
@@ -157,7 +226,7 @@ def play(path: Path) -> str:
 
 def print_table(rows: list[list[str]]) -> None:
     """Print the rows under their headings."""
-    table = [["vendor", "job", "status", "seconds", "bytes", "sha256 (start)", "content", "file"], *rows]
+    table = [["vendor", "job", "status", "seconds", "ended by", "bytes", "sha256 (start)", "content", "file"], *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     print()
     for number, row in enumerate(table):
