@@ -151,7 +151,7 @@ FAULTS = [
         retry_seconds=30,
     ),
 ]
-LIMITS = [Case("rate limit", ALL, limit=0.2, proof=("limited", 1))]
+LIMITS = [Case("rate limit", ALL, limit=0.05, proof=("limited", 1))]
 FAILURES = [Case("render failed", ("worker", "deferred"), action="fail render", renders=2)]
 LINKS = [
     Case(
