@@ -83,6 +83,7 @@ def test_a_failed_render_has_no_files(hook: ColossyanHook, simulator: Simulator)
 
 
 def test_cancel_ends_a_running_job_and_spares_a_finished_one(hook: ColossyanHook, simulator: Simulator) -> None:
+    simulator.settings(render_seconds=600)
     running, finished = hook.submit_job(DEFINITION).job_id, hook.submit_job(DEFINITION).job_id
     simulator.move(finished, finish=True)
     hook.cancel_job(running)
@@ -93,6 +94,7 @@ def test_cancel_ends_a_running_job_and_spares_a_finished_one(hook: ColossyanHook
 
 
 def test_a_cancel_whose_answer_is_lost_is_looked_after(hook: ColossyanHook, simulator: Simulator) -> None:
+    simulator.settings(render_seconds=600)
     job = hook.submit_job(DEFINITION)
     simulator.fault("colossyan", "delete", lose_answer=True)
     hook.cancel_job(job.job_id)

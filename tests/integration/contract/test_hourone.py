@@ -128,6 +128,7 @@ def test_many_jobs_by_one_request(hook: HourOneHook, simulator: Simulator) -> No
 
 
 def test_cancel_ends_a_running_video_and_spares_a_finished_one(hook: HourOneHook, simulator: Simulator) -> None:
+    simulator.settings(render_seconds=600)
     running, finished = hook.submit_job(OVERRIDE).job_id, hook.submit_job(OVERRIDE).job_id
     simulator.move(finished, finish=True)
     hook.cancel_job(running)

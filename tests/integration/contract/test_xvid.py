@@ -123,6 +123,7 @@ def test_the_pages_of_the_list(hook: XvidHook) -> None:
 
 
 def test_cancelling_spares_a_finished_job(hook: XvidHook, simulator: Simulator) -> None:
+    simulator.settings(render_seconds=600)
     running, done = hook.submit_job(REQUEST), finished(hook, simulator)
     assert hook.cancel_job(running.job_id) is not None
     assert hook.cancel_job(running.job_id) is None
@@ -135,6 +136,7 @@ def test_cancelling_spares_a_finished_job(hook: XvidHook, simulator: Simulator) 
 
 
 def test_a_cancel_whose_answer_is_lost(hook: XvidHook, simulator: Simulator) -> None:
+    simulator.settings(render_seconds=600)
     job = hook.submit_job(REQUEST)
     simulator.fault("xvid", "delete", lose_answer=True)
     seen = hook.cancel_job(job.job_id)

@@ -364,7 +364,7 @@ HAPPENINGS = {
     "the response is lost, no job was made": lost(status=502),
     "the response is lost, the vendor's list shows the job late": lost(lag=1, answer_status_after_effect=502),
     "the response cannot be read": unreadable,
-    "Airflow's API server is away when the vendor answers": away,
+    "Airflow's API server is away when the vendor responds": away,
     "the response is lost, the job was made, the user names it": decides("the job"),
     "the response is lost, no job was made, the user clears": decides("none"),
     "the vendor refuses the request": refused,
