@@ -28,7 +28,6 @@ from airflow_video_providers.delivery.stores.base import ObjectAttributes, Objec
 from airflow_video_providers.delivery.streaming import Flow
 from airflow_video_providers.delivery.target import Target
 from airflow_video_providers.exceptions import DestinationExistsError, VideoTransferError
-from airflow_video_providers.metrics import count_delivered
 
 if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoOutput
@@ -168,7 +167,6 @@ class Delivery:
         stored, media_type = self._store_text(check) if self.output.content is not None else self._stream(check)
         sha256 = check.sha256.hexdigest()
         self._target.remember_file(stored.version, sha256, media_type)
-        count_delivered(self.vendor, check.size)
         return self._result(check.size, sha256, media_type, transferred=check.size)
 
     def _store_text(self, check: FileCheck) -> tuple[StoredObject, str]:

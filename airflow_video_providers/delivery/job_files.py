@@ -16,6 +16,7 @@ from airflow_video_providers.delivery.journal import Journal
 from airflow_video_providers.delivery.media_check import MediaCheck
 from airflow_video_providers.delivery.source.choose import read_head
 from airflow_video_providers.delivery.stores.registry import open_store
+from airflow_video_providers.metrics import count_delivered
 
 if TYPE_CHECKING:
     from airflow_video_providers.delivery.stores.base import ObjectStore
@@ -54,7 +55,10 @@ class JobFiles:
             found = [self._find_extension(output, where) for output, where in zip(outputs, locations, strict=True)]
             locations = self._locate(outputs, found)
         for output, location in zip(outputs, locations, strict=True):
-            yield self._delivery(output, location).deliver()
+            delivered = self._delivery(output, location).deliver()
+            if delivered.transferred:
+                count_delivered(self.hook.vendor, delivered.transferred)
+            yield delivered
 
     def _locate(self, outputs: Sequence[VideoOutput], extensions: Sequence[str | None] = ()) -> list[Location]:
         return locate(

@@ -35,6 +35,16 @@ def test_a_destination_is_checked_without_any_cloud_client() -> None:
     assert done.stdout.strip().endswith("[]"), done.stdout
 
 
+def test_the_delivery_of_a_file_needs_nothing_of_airflow() -> None:
+    code = (
+        "import sys; import airflow_video_providers.delivery.delivery\n"
+        "import airflow_video_providers.delivery.stores.s3.store\n"
+        "print([name for name in sys.modules if name.split('.')[0] == 'airflow'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]"), done.stdout
+
+
 HOOKS_AT_ONCE = """
 import threading
 from airflow.sdk import Connection
