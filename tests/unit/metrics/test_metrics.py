@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from airflow_video_providers import metrics
+from airflow_video_providers.delivery.delivery import DeliveryRules
+from airflow_video_providers.delivery.job_files import JobFiles
+from airflow_video_providers.delivery.journal import MemoryJournal
 from airflow_video_providers.hooks.base import KeySupport
-from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.jobs import JobState, VideoJob, VideoOutput
 from tests.support.submission import Crash
 from tests.unit.bulk.test_crashes import COUNT, BulkWorld, new_hook, run, task_of
 
@@ -117,3 +120,15 @@ def test_the_page_names_every_metric() -> None:
     assert len(names) == 7
     page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
     assert {name for name in names if f"`{name}`" not in page} == set()
+
+
+def test_the_bytes_of_a_file_are_counted_when_it_is_stored_and_not_when_it_was_there(
+    statsd: Receiver, tmp_path: Path
+) -> None:
+    text = "WEBVTT\n\n00:00.000 --> 00:01.000\nHello\n"
+    output = VideoOutput(kind="subtitles", url=None, content=text)
+    hook = new_hook(BulkWorld(), KeySupport.EXACT, False)
+    files = JobFiles(hook, "job-1", f"file://{tmp_path}/{{job_id}}.{{ext}}", DeliveryRules(), MemoryJournal())
+    for _ in range(2):
+        assert [delivered.size for delivered in files.deliver([output])] == [len(text)]
+    assert statsd.read() == {"video_providers.delivered_bytes,vendor=fake": [len(text)]}
