@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.stores.base import ObjectAttributes
 from airflow_video_providers.delivery.stores.registry import open_store
+from airflow_video_providers.delivery.stores.s3.bucket import Bucket
 from airflow_video_providers.exceptions import DestinationError, SourceError, VideoConfigurationError
 
 AWS: dict[str, Any] = {"conn_type": "aws", "login": "k", "password": "s"}
@@ -69,3 +73,29 @@ def test_credentials_that_the_client_refuses(
     with pytest.raises(expected, match=problem) as caught:
         use(f"{scheme}://wrong@bucket/v.mp4", operation)
     assert "SECRET" not in str(caught.value)
+
+
+def test_s3_clients_are_made_one_at_a_time_and_nobody_else_waits_for_them() -> None:
+    making, most = 0, 0
+    may_end = threading.Event()
+
+    def make_client(_: Any) -> object:
+        nonlocal making, most
+        making += 1
+        most = max(most, making)
+        may_end.wait(30)
+        making -= 1
+        return object()
+
+    ready = Bucket("ready", lambda _: "its client", 1)
+    assert ready.client == "its client"
+    with ThreadPoolExecutor(5) as threads:
+        buckets = [Bucket(str(number), make_client, 1) for number in range(4)]
+        clients = [threads.submit(lambda bucket=bucket: bucket.client) for bucket in buckets]
+        while not making:
+            time.sleep(0.01)
+        asked = threads.submit(lambda: ready.client)
+        assert asked.result(timeout=10) == "its client"
+        may_end.set()
+        assert len({id(client.result(timeout=30)) for client in clients}) == 4
+    assert most == 1

@@ -33,6 +33,9 @@ _DIGEST_WANTED = re.compile(r"content-?md5|checksum", re.IGNORECASE)
 _SIGNED_BODY_WANTED = re.compile(r"unsigned|content-?sha256", re.IGNORECASE)
 _CONDITION_REFUSED = re.compile(r"if-none-match|conditional", re.IGNORECASE)
 
+_MAKING = threading.Lock()
+"""Clients are made one at a time in a process: it is not safe in several threads, takes much CPU, and 12 MB each."""
+
 
 class UnsupportedError(RefusedError):
     """The store does not implement something in the request. Internal."""
@@ -73,7 +76,6 @@ class Bucket:
         self._connections = connections
         self._demands = _Demands()
         self._clients: dict[bool, Any] = {}
-        self._lock = threading.Lock()
 
     @property
     def client(self) -> Any:
@@ -81,7 +83,9 @@ class Bucket:
         return self._client(self._demands.signed_body)
 
     def _client(self, signed_body: bool) -> Any:
-        with self._lock:  # making a client is not safe in several threads
+        if signed_body in self._clients:  # nobody waits here for the clients of others
+            return self._clients[signed_body]
+        with _MAKING:
             if signed_body not in self._clients:
                 self._clients[signed_body] = self._make_client(
                     Config(
