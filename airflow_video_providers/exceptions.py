@@ -132,11 +132,11 @@ class VideoApiInvalidRequestError(VideoApiError):
     ``fields`` holds the vendor's messages by field.
     """
 
-    def __init__(self, message: str, *, fields: dict[str, str] | None = None, **kwargs: object) -> None:
+    def __init__(self, message: str, *, fields: dict[str, str] | None = None, **kwargs: Any) -> None:
         self.fields = fields or {}
         if self.fields:
             message = f"{message} ({'; '.join(f'{name}: {text}' for name, text in self.fields.items())})"
-        super().__init__(message, **kwargs)  # type: ignore[arg-type]  # keywords of the base, checked there
+        super().__init__(message, **kwargs)
 
 
 class VideoApiQuotaError(VideoApiError):

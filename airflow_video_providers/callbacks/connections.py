@@ -107,4 +107,4 @@ def warm_up() -> None:
     from airflow.sdk import Connection
 
     with _one_at_a_time, suppress(Exception):  # a type that nobody has: all providers are read to know
-        Connection(conn_id="", conn_type="video callbacks").get_hook()  # type: ignore[no-untyped-call]
+        Connection(conn_id="", conn_type="video callbacks").get_hook()

@@ -107,7 +107,7 @@ def _keep_news(session: Session, batch: Sequence[Received]) -> None:
         known.add(name)
         value = json.dumps({"conn_id": each.conn_id, "job_id": each.job_id, "key": each.key, "received": each.at})
         about = "A callback of a video API; removed after 5 minutes."
-        session.add(Variable(name, value, about))  # type: ignore[no-untyped-call]  # untyped in Airflow
+        session.add(Variable(name, value, about))
     session.flush()
 
 

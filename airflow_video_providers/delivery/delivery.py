@@ -87,8 +87,8 @@ class DeliveryRules:
     if_exists: str = "skip"
     max_bytes: int | None = None
     checks: Checks = "strict"
-    attributes: ObjectAttributes = ObjectAttributes(content_type="")  # noqa: RUF009  # frozen
-    download: DownloadSettings = DownloadSettings()  # noqa: RUF009  # frozen
+    attributes: ObjectAttributes = field(default_factory=lambda: ObjectAttributes(content_type=""))
+    download: DownloadSettings = field(default_factory=DownloadSettings)
     log_level: int = logging.INFO
 
 

@@ -282,7 +282,7 @@ _one_at_a_time = threading.Lock()
 def _hook_of(connection: Connection) -> Any:
     # Airflow reads its providers without a lock: two threads at once can leave it without a hook for good.
     with _one_at_a_time:
-        return connection.get_hook()  # type: ignore[no-untyped-call]  # untyped in the SDK
+        return connection.get_hook()
 
 
 def _checked(hook: Any, conn_id: str) -> VideoHook:

@@ -140,7 +140,7 @@ class VideoJobSensor(LabelledTask, BaseSensorOperator):
                 self._defer(context, wait)
             if self.reschedule:
                 date = datetime.fromtimestamp(wait.due, timezone.utc)
-                raise AirflowRescheduleException(date)  # type: ignore[no-untyped-call]  # untyped in Airflow
+                raise AirflowRescheduleException(date)
             sleep_until_due(wait)
 
     @fail_briefly

@@ -50,7 +50,7 @@ def render_video(path: Path, title: str, caption: str) -> None:
             picture_ = still.copy()
             width = int((WIDTH - 80) * (number + 1) / frames)
             ImageDraw.Draw(picture_).rectangle((40, HEIGHT - 44, 40 + width, HEIGHT - 36), fill="white")
-            frame = av.VideoFrame.from_image(picture_)  # type: ignore[no-untyped-call]  # untyped in PyAV
+            frame = av.VideoFrame.from_image(picture_)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 

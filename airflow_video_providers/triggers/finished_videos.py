@@ -138,7 +138,7 @@ class FinishedVideosTrigger(BaseEventTrigger):
                 if payload["state"] in self.states and payload["job_id"] not in announced:
                     announced[payload["job_id"]] = now
                     if noted is not None:
-                        yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # untyped in Airflow
+                        yield TriggerEvent(payload)
             # One that is older than this is on the list no more.
             announced = {job_id: at for job_id, at in announced.items() if now - at < self.lookback + _MARGIN}
             if noted is None:

@@ -148,7 +148,7 @@ class VideoJobTrigger(BaseTrigger):
         else:
             if self.task_instance is not None:
                 await asyncio.sleep(max(0.0, self.pace["polled"] + _SETTLING_SECONDS - time.time()))
-            yield TriggerEvent(event_of(job, error))  # type: ignore[no-untyped-call]  # untyped in Airflow
+            yield TriggerEvent(event_of(job, error))
 
     async def _publish(self, job: VideoJob) -> bool:
         """

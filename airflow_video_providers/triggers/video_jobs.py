@@ -101,7 +101,7 @@ class VideoJobsTrigger(BaseTrigger):
         by_callback = f", {self._called_back} called back" if self._called_back else ""
         self.log.info("%d of %d renders have ended%s", len(self._ended), len(self.jobs), by_callback)
         ended = [{"number": number, "job": job.to_xcom(), "at": at} for number, (job, at) in self._ended.items()]
-        yield TriggerEvent({"ended": ended, "error": self._error})  # type: ignore[no-untyped-call]  # untyped
+        yield TriggerEvent({"ended": ended, "error": self._error})
 
     async def _watch(self, told: dict[str, Any], news: asyncio.Event) -> None:
         number = int(told["number"])

@@ -145,7 +145,7 @@ def gs_bucket(gcs_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> CloudBucket
     environment = {"STORAGE_EMULATOR_HOST": gcs_endpoint, "AIRFLOW_CONN_GS_TEST": json.dumps(connection)}
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
-    client: Any = storage.Client(credentials=AnonymousCredentials(), project="test")  # type: ignore[no-untyped-call]
+    client: Any = storage.Client(credentials=AnonymousCredentials(), project="test")
     name = _fresh_name()
     client.create_bucket(name)
     return CloudBucket("gs", name, client, environment)

@@ -7,7 +7,7 @@ import logging
 import random
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airflow_video_providers.api.links import LinkPolicy
 from airflow_video_providers.api.settings import ClientSettings
@@ -39,7 +39,7 @@ class DownloadSettings:
         the cloud's own credentials are used).
     """
 
-    client: ClientSettings = ClientSettings()  # noqa: RUF009  # frozen
+    client: ClientSettings = field(default_factory=ClientSettings)
     attempts: int = 6
     backoff: float = 1.0
     streams: int = 4

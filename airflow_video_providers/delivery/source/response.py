@@ -70,10 +70,7 @@ class FileResponse:
         :return: bytes read; fewer than asked only at the end of the body.
         :raises BrokenError: the connection broke.
         """
-        filled = 0
-        for filled in self.pieces(view):  # noqa: B007  # the last value counts
-            pass
-        return filled
+        return max(self.pieces(view), default=0)
 
     def pieces(self, view: memoryview, *, careful: bool = False) -> Iterator[int]:
         """

@@ -67,7 +67,7 @@ class XvidTokenAuth(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Add the token, and see to it that a refusal renews it once."""
         request.headers["Authorization"] = _SCHEME + self.token()
-        request.register_hook("response", self._repeat_with_fresh_token)  # type: ignore[no-untyped-call]
+        request.register_hook("response", self._repeat_with_fresh_token)
         return request
 
     def token(self, *, refused: str | None = None) -> str:

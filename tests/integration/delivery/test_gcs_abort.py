@@ -78,7 +78,7 @@ def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[GcsStore, list[str]]]
     store = GcsStore("bucket", None)
     client = storage.Client(
         project="p",
-        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        credentials=AnonymousCredentials(),
         client_options={"api_endpoint": f"http://127.0.0.1:{server.server_port}"},
     )
     store.__dict__["_bucket"] = client.bucket("bucket")

@@ -64,7 +64,7 @@ def test_google_cloud(emulated: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     store = GcsStore("bucket", None)
     client = storage.Client(
         project="p",
-        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        credentials=AnonymousCredentials(),
         client_options={"api_endpoint": "http://127.0.0.1:1"} if emulated else None,
     )
     store.__dict__["_bucket"] = client.bucket("bucket")

@@ -182,9 +182,9 @@ def _stored(blob: Any) -> StoredObject:
 
 def _message(error: Exception) -> str:
     """Return the store's own message: the client's can carry the URL of an upload, which is a secret."""
-    response = getattr(error, "response", None)
+    response: Any = getattr(error, "response", None)
     with suppress(Exception):  # a body that is not the documented one
-        return clean(response.json()["error"]["message"])  # type: ignore[union-attr]
+        return clean(response.json()["error"]["message"])
     if response is not None:
         return f"the store responds with {response.status_code}"
     return clean(getattr(error, "message", None) or error or type(error).__name__)
