@@ -16,7 +16,7 @@ from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.hooks.base import VideoHook, get_video_hook
 
 KEPT_SECONDS = 30.0
-"""How long a connection is not looked up again: as long a new secret may take to count."""
+"""How long a connection is not looked up again, and a new secret may take to count."""
 MOST_KEPT = 256
 MOST_UNKNOWN = 120
 """Look-ups in a minute, of this process, that find no connection which takes callbacks; then no other name is tried."""

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from airflow_video_providers.exceptions import VideoApiInvalidRequestError, VideoJobFailedError
 from airflow_video_providers.hooks.creatomate import CreatomateHook
 from airflow_video_providers.jobs import JobState
-from tests.support.documents import document
+from tests.support.documents import connect, document
 from tests.support.local_api import LocalApi
 
 RENDER = "69ba407b-72a9-4050-a9fb-559827b9623d"
@@ -19,9 +17,7 @@ READ = f"/v2/renders/{RENDER}"
 
 @pytest.fixture
 def hook(local_api: LocalApi, monkeypatch: pytest.MonkeyPatch) -> CreatomateHook:
-    connection = {"conn_type": "creatomate", "host": local_api.url, "password": "k3y"}
-    monkeypatch.setenv("AIRFLOW_CONN_CREATOMATE_DEFAULT", json.dumps(connection))
-    return CreatomateHook(retry_deadline=0.1)
+    return connect(CreatomateHook, local_api, monkeypatch)
 
 
 def test_a_create_gives_a_link_before_there_is_a_file(hook: CreatomateHook, local_api: LocalApi) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from airflow_video_providers.exceptions import VideoApiInvalidRequestError, VideoJobFailedError
 from airflow_video_providers.hooks.fal import FalHook
 from airflow_video_providers.jobs import JobState
-from tests.support.documents import document
+from tests.support.documents import connect, document
 from tests.support.local_api import LocalApi
 
 ENDPOINT = "fal-ai/kling-video/v2/master/text-to-video"
@@ -23,14 +22,8 @@ BODY = {"endpoint": ENDPOINT, "prompt": "a kite", "seed": 7}
 
 @pytest.fixture
 def hook(local_api: LocalApi, monkeypatch: pytest.MonkeyPatch) -> FalHook:
-    connection = {
-        "conn_type": "fal",
-        "host": local_api.url,
-        "password": "k3y",
-        "extra": {"platform_url": f"{local_api.url}/platform", "storage_url": f"{local_api.url}/rest"},
-    }
-    monkeypatch.setenv("AIRFLOW_CONN_FAL_DEFAULT", json.dumps(connection))
-    return FalHook(retry_deadline=0.1)
+    extra = {"platform_url": f"{local_api.url}/platform", "storage_url": f"{local_api.url}/rest"}
+    return connect(FalHook, local_api, monkeypatch, extra=extra)
 
 
 def test_a_create(hook: FalHook, local_api: LocalApi) -> None:

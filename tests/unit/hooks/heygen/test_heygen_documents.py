@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from airflow_video_providers.exceptions import VideoApiUnavailableError
 from airflow_video_providers.hooks.heygen import HeyGenHook
 from airflow_video_providers.jobs import JobState
-from tests.support.documents import document
+from tests.support.documents import connect, document
 from tests.support.local_api import LocalApi
 
 AVATAR = {"type": "avatar", "avatar_id": "A", "script": "Hello", "voice_id": "V"}
@@ -20,9 +19,7 @@ AVATAR = {"type": "avatar", "avatar_id": "A", "script": "Hello", "voice_id": "V"
 
 @pytest.fixture
 def hook(local_api: LocalApi, monkeypatch: pytest.MonkeyPatch) -> HeyGenHook:
-    connection = {"conn_type": "heygen", "host": local_api.url, "password": "k3y"}
-    monkeypatch.setenv("AIRFLOW_CONN_HEYGEN_DEFAULT", json.dumps(connection))
-    return HeyGenHook(retry_deadline=0.1)
+    return connect(HeyGenHook, local_api, monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from airflow_video_providers.exceptions import VideoApiInvalidRequestError
 from airflow_video_providers.hooks.mux import MuxHook
 from airflow_video_providers.jobs import JobState
-from tests.support.documents import document
+from tests.support.documents import connect, document
 from tests.support.local_api import LocalApi
 
 ASSETS = "/video/v1/assets"
@@ -20,9 +19,7 @@ BODY = {"inputs": [{"url": "https://example.com/in.mp4"}], "playback_policies": 
 
 @pytest.fixture
 def hook(local_api: LocalApi, monkeypatch: pytest.MonkeyPatch) -> MuxHook:
-    connection = {"conn_type": "mux", "host": local_api.url, "login": "id", "password": "secret"}
-    monkeypatch.setenv("AIRFLOW_CONN_MUX_DEFAULT", json.dumps(connection))
-    return MuxHook(retry_deadline=0.1)
+    return connect(MuxHook, local_api, monkeypatch, login="id", password="secret")
 
 
 def test_a_create(hook: MuxHook, local_api: LocalApi) -> None:

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from airflow_video_providers.exceptions import VideoApiInvalidRequestError
 from airflow_video_providers.hooks.runway import RunwayHook
 from airflow_video_providers.jobs import JobCost, JobState
 from airflow_video_providers.retry_policy import is_hopeless
-from tests.support.documents import document
+from tests.support.documents import connect, document
 from tests.support.local_api import LocalApi
 
 TASK = "17f20503-6c24-4c16-946b-35dbbce2af2f"
@@ -19,9 +17,7 @@ TASK = "17f20503-6c24-4c16-946b-35dbbce2af2f"
 
 @pytest.fixture
 def hook(local_api: LocalApi, monkeypatch: pytest.MonkeyPatch) -> RunwayHook:
-    connection = {"conn_type": "runway", "host": local_api.url, "password": "k3y"}
-    monkeypatch.setenv("AIRFLOW_CONN_RUNWAY_DEFAULT", json.dumps(connection))
-    return RunwayHook(retry_deadline=0.1)
+    return connect(RunwayHook, local_api, monkeypatch)
 
 
 def test_a_create_names_the_most_that_it_costs(hook: RunwayHook, local_api: LocalApi) -> None:

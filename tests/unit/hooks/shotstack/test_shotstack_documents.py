@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from airflow_video_providers.exceptions import VideoApiInvalidRequestError, VideoJobFailedError
 from airflow_video_providers.hooks.shotstack import ShotstackHook
 from airflow_video_providers.jobs import JobState
-from tests.support.documents import document
+from tests.support.documents import connect, document
 from tests.support.local_api import LocalApi
 
 RENDER = "2abd5c11-0f3d-4c6d-ba20-235fc9b8e8b7"
@@ -20,9 +18,7 @@ EDIT = {"timeline": {"tracks": []}, "output": {"format": "mp4"}}
 
 @pytest.fixture
 def hook(local_api: LocalApi, monkeypatch: pytest.MonkeyPatch) -> ShotstackHook:
-    connection = {"conn_type": "shotstack", "host": local_api.url, "password": "k3y"}
-    monkeypatch.setenv("AIRFLOW_CONN_SHOTSTACK_DEFAULT", json.dumps(connection))
-    return ShotstackHook(retry_deadline=0.1)
+    return connect(ShotstackHook, local_api, monkeypatch)
 
 
 def test_a_create(hook: ShotstackHook, local_api: LocalApi) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from airflow_video_providers.exceptions import VideoApiAuthenticationError, VideoJobFailedError
 from airflow_video_providers.hooks.synthesia import SynthesiaHook
 from airflow_video_providers.jobs import JobState
-from tests.support.documents import document
+from tests.support.documents import connect, document
 from tests.support.local_api import LocalApi
 
 VIDEO = "8c2a5b51-6c5b-4f6a-8e36-0e6a2f1a7d11"
@@ -21,9 +20,7 @@ TEMPLATE = {"templateId": "t-1", "templateData": {"name": "Ada"}}
 
 @pytest.fixture
 def hook(local_api: LocalApi, monkeypatch: pytest.MonkeyPatch) -> SynthesiaHook:
-    connection = {"conn_type": "synthesia", "host": local_api.url, "password": "k3y"}
-    monkeypatch.setenv("AIRFLOW_CONN_SYNTHESIA_DEFAULT", json.dumps(connection))
-    return SynthesiaHook(retry_deadline=0.1)
+    return connect(SynthesiaHook, local_api, monkeypatch)
 
 
 def test_a_create_gives_the_key_back(hook: SynthesiaHook, local_api: LocalApi) -> None:
