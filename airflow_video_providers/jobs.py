@@ -311,7 +311,10 @@ class CallbackHint:
 
     :param job_id: the id of a job, or None where the callback does not name it.
     :param key: the submission key that the job carries, or None.
+    :param candidates: of a callback that names no job: ids in its links, one of which may be the job's or its video's.
+        They are tried for a submission whose outcome is unknown, and a job is taken if it carries the key.
     """
 
     job_id: str | None = None
     key: str | None = None
+    candidates: tuple[str, ...] = ()

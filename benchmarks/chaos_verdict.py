@@ -77,7 +77,7 @@ def outcome_of(task: Task) -> str:
 
 def is_left_to_the_user(task: Task, vendor: Vendor) -> bool:
     """Tell whether nobody can know the outcome of a lost create, so that the user may have to decide."""
-    return task.case.doubtful and not (vendor.sure or (task.case.callback and vendor.names_job))
+    return task.case.doubtful and not (vendor.sure or (task.case.callback and vendor.calls_back))
 
 
 def _not_struck(task: Task) -> list[str]:

@@ -22,7 +22,6 @@ class Vendor:
     :param can_cancel: whether a running job can be cancelled.
     :param can_list: whether one request asks for many jobs.
     :param calls_back: whether nothing but its callback tells what became of a lost response.
-    :param names_job: whether that callback names the job.
     :param paced: whether the package keeps a rate of requests that the vendor documents.
     """
 
@@ -32,7 +31,6 @@ class Vendor:
     can_list: bool
     paced: bool
     calls_back: bool = False
-    names_job: bool = False
 
 
 def find_vendors(chosen: Collection[str] = ()) -> dict[str, Vendor]:
@@ -45,8 +43,7 @@ def find_vendors(chosen: Collection[str] = ()) -> dict[str, Vendor]:
             sure = hook.key_support is KeySupport.EXACT or hook.replay_seconds is not None
             paced = hook.requests_per_second is not None
             calls_back = hook.takes_callback and not sure and hook.key_support is KeySupport.NONE
-            names_job = calls_back and hook.callback_job_id is not VideoHook.callback_job_id
-            found[name] = Vendor(name, sure, hook.can_cancel, hook.can_list, paced, calls_back, names_job)
+            found[name] = Vendor(name, sure, hook.can_cancel, hook.can_list, paced, calls_back)
     return found
 
 

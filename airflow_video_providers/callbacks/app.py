@@ -96,7 +96,7 @@ class Receiver:
         headers = _headers(request)
         body = await _body(request)
         hint = await self._verify(hook, headers, body)
-        received = store.Received(hook.conn_id, hook.conn_type, hint.job_id, hint.key, time.time())
+        received = store.Received(hook.conn_id, hook.conn_type, hint.job_id, hint.key, time.time(), hint.candidates)
         if hint.job_id is not None or hint.key is not None:
             await self._keeper.keep(received)
 

@@ -27,10 +27,12 @@ class Doubt:
 
     :param is_answered: a callback has come: the vendor made a job.
     :param job_id: the job that it named; None: it named none.
+    :param candidates: ids in its links, of which one may be the job's or its video's.
     """
 
     is_answered: bool
     job_id: str | None
+    candidates: tuple[str, ...] = ()
 
 
 def open_doubt(conn_id: str, key: str) -> None:
@@ -58,7 +60,12 @@ def read_doubt(key: str) -> Doubt | None:
     if not isinstance(entry, dict):
         return None
     job_id = entry.get("job_id")
-    return Doubt(is_answered="received" in entry, job_id=job_id if isinstance(job_id, str) else None)
+    candidates = entry.get("candidates")
+    return Doubt(
+        is_answered="received" in entry,
+        job_id=job_id if isinstance(job_id, str) else None,
+        candidates=tuple(each for each in candidates if isinstance(each, str)) if isinstance(candidates, list) else (),
+    )
 
 
 def close_doubt(key: str) -> None:

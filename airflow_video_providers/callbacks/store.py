@@ -45,6 +45,7 @@ class Received:
     :param job_id: the job that it names; None: it names none.
     :param key: the submission key that it names; None: it names none.
     :param at: when it was received, in seconds of the epoch.
+    :param candidates: ids in its links, of which one may be the job's.
     """
 
     conn_id: str
@@ -52,6 +53,7 @@ class Received:
     job_id: str | None
     key: str | None
     at: float
+    candidates: tuple[str, ...] = ()
 
     def digests(self) -> list[str]:
         """Return what stands for the job, in the names of news."""
@@ -128,7 +130,9 @@ def _settle_doubts(session: Session, batch: Sequence[Received]) -> None:
             doubt = _read(variable.val)
             if doubt.get("conn_id") != each.conn_id or doubt.get("job_id") is not None:
                 continue  # of another connection; or resolved already
-            variable.val = json.dumps({**doubt, "job_id": each.job_id, "received": each.at})
+            candidates = each.candidates or doubt.get("candidates", [])
+            told = {"job_id": each.job_id, "candidates": candidates, "received": each.at}
+            variable.val = json.dumps({**doubt, **told})
 
 
 def _read(text: Any) -> dict[str, Any]:

@@ -122,6 +122,17 @@ class CallbackHook(ConnectedHook):
         """
         return None
 
+    def job_id_of(self, candidate: str) -> str:
+        """
+        Return the id of the job that an id of a callback's links stands for; it may be that of no job at all.
+
+        Default: the candidate itself.
+
+        :param candidate: one of :attr:`CallbackHint.candidates`.
+        :raises VideoApiError: the vendor does not tell now.
+        """
+        return candidate
+
     def callback_event_id(self, headers: Mapping[str, str], body: bytes) -> str | None:
         """
         Return the vendor's id of a verified event, the same in each repetition; None: the vendor gives none.

@@ -14,6 +14,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -40,6 +41,8 @@ CLOCK_WINDOW = 300.0
 
 _LONGEST_HEADER = 4096
 _MILLISECOND_DIGITS = 13
+_UUID = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z])")
+_MOST_CANDIDATES = 4
 _DOMAIN = "airflow-video-callback"  # so that no signature of a vendor under the same secret is one of our tokens
 
 
@@ -98,9 +101,15 @@ def part_of(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return part if isinstance(part, Mapping) else {}
 
 
-def make_hint(*, job_id: Any = None, key: Any = None) -> CallbackHint:
-    """Return what a verified callback names; an id that cannot be one is None, as it names no job of ours."""
-    return CallbackHint(job_id=_id(job_id), key=_id(key))
+def make_hint(*, job_id: Any = None, key: Any = None, links: Iterable[Any] = ()) -> CallbackHint:
+    """
+    Return what a verified callback names; an id that cannot be one is None, as it names no job of ours.
+
+    :param links: of a callback that names no job: the UUIDs of their paths, the first four, are candidates.
+    """
+    paths = (link.partition("?")[0].partition("#")[0] for link in links if isinstance(link, str))
+    found = dict.fromkeys(uuid for path in paths for uuid in _UUID.findall(path))
+    return CallbackHint(job_id=_id(job_id), key=_id(key), candidates=tuple(found)[:_MOST_CANDIDATES])
 
 
 def _id(value: Any) -> str | None:

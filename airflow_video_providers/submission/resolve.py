@@ -9,7 +9,8 @@ What became of an intent, and of a job: the unknown outcome of a paid request is
 | it can be searched for the key surely | search; not found means not submitted, unless the search is inconclusive |
 | it can be searched for a likely match | search; not found is no proof |
 | a callback has named the job | poll it |
-| a callback has come and named no job | nothing is submitted: the user names the job |
+| a callback has come, and an id in its links leads to a job with the key | adopt that job |
+| a callback has come, and nothing in it leads to the job | nothing is submitted: the user names the job |
 | none of these | the user decides |
 """
 
@@ -21,8 +22,13 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from airflow_video_providers.callbacks.doubts import read_doubt
-from airflow_video_providers.exceptions import VideoApiError, VideoApiNotFoundError, VideoSearchInconclusiveError
+from airflow_video_providers.callbacks.doubts import Doubt, read_doubt
+from airflow_video_providers.exceptions import (
+    VideoApiError,
+    VideoApiInvalidRequestError,
+    VideoApiNotFoundError,
+    VideoSearchInconclusiveError,
+)
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.retry_policy import is_hopeless
@@ -107,7 +113,7 @@ class Resolver:
         if doubt is not None and doubt.is_answered and not record.bought:
             record = record.updated(bought=True)
             self._store.write(record)
-        job = self._poll_named(record, doubt.job_id) if doubt is not None and doubt.job_id is not None else None
+        job = None if doubt is None else self._called_back(record, doubt)
         if job is None:
             if record.bought:
                 raise bought_submission(self._hook, record)
@@ -115,6 +121,18 @@ class Resolver:
         log.info("The vendor's callback named the job: %s", job.describe())
         lost = job.state in _LOST and not is_hopeless(job, self._hook.hopeless_codes)
         return Outcome(record.updated(state="submitted", job_id=job.job_id), None if lost else job)
+
+    def _called_back(self, record: SubmissionRecord, doubt: Doubt) -> VideoJob | None:
+        if doubt.job_id is not None:
+            return self._poll_named(record, doubt.job_id)
+        for candidate in doubt.candidates:
+            try:
+                job = self._hook.get_job(self._hook.job_id_of(candidate))
+            except (VideoApiNotFoundError, VideoApiInvalidRequestError):
+                continue
+            if job.key == record.key:
+                return job
+        return None
 
     def _poll_named(self, record: SubmissionRecord, job_id: str) -> VideoJob | None:
         try:

@@ -11,7 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_video_providers.exceptions import SubmissionKeyConflictError, VideoConfigurationError
+from airflow_video_providers.exceptions import (
+    SubmissionKeyConflictError,
+    VideoApiNotFoundError,
+    VideoConfigurationError,
+)
 from airflow_video_providers.hooks import callbacks, common
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.colossyan import schemas
@@ -153,17 +157,26 @@ class ColossyanHook(VideoHook):
         """
         Check the token that was sent in ``callbackPayload``; its names are at the top of the body.
 
-        The body names the video and not the job, so that the hint holds the key alone.
+        The body names no job. Its three links may hold the id of the job or of the video: no page says what is in
+        them, so that these ids are candidates, and :meth:`job_id_of` asks.
 
         :raises VideoCallbackRefusedError: it is forged, of another connection or key, too long or cannot be read.
         """
         document = callbacks.read_document(headers, body)
-        hint = callbacks.make_hint(key=document.get(KEY_FIELD))
+        links = (document.get(name) for name in ("url", "videoUrl", "shareUrl"))
+        hint = callbacks.make_hint(key=document.get(KEY_FIELD), links=links)
         token = document.get(TOKEN_FIELD)
         if hint.key is None or not isinstance(token, str):
             raise callbacks.forged()
         callbacks.check_token(self.verifying_secret(), token, conn_id=self.conn_id, key=hint.key)
         return hint
+
+    def job_id_of(self, candidate: str) -> str:
+        """Return the job of a generated video with this id, which ``GET /generated-videos/{videoId}`` names."""
+        try:
+            return self.get_generated_video(candidate).jobId or candidate
+        except VideoApiNotFoundError:
+            return candidate
 
     def check_connection(self) -> str:
         """Ask for the avatars, which costs nothing."""

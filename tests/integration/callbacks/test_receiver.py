@@ -137,6 +137,23 @@ def test_a_callback_that_names_no_job_says_that_one_was_made(calls):
     assert (told["job_id"], told["received"] > 0) == (None, True)
 
 
+def test_ids_in_the_links_of_a_callback_are_kept_for_the_submission_in_doubt(calls, monkeypatch):
+    calls(lambda caller: asyncio.sleep(0))
+    doubt()
+    genuine = VideoHook.verify_callback
+
+    def naming_candidates(self, headers, body):
+        return CallbackHint(key=genuine(self, headers, body).key, candidates=candidates)
+
+    monkeypatch.setattr(VideoHook, "verify_callback", naming_candidates)
+    candidates = ("id 1", "id 2")
+    assert calls_again(calls)
+    assert kept()[doubt_name(KEY)]["candidates"] == ["id 1", "id 2"]
+    candidates = ()
+    assert calls_again(calls)
+    assert kept()[doubt_name(KEY)]["candidates"] == ["id 1", "id 2"], "a callback without ids takes none away"
+
+
 @pytest.mark.parametrize("of", [{"conn_id": "another"}, {"job_id": "job 1"}])
 def test_a_doubt_of_another_connection_or_one_that_is_answered_stays_as_it_is(calls, monkeypatch, of):
     naming(monkeypatch, "job 7")

@@ -50,7 +50,7 @@ def test_the_payload_comes_back_and_proves_the_key() -> None:
     hook, payload = hearing(ColossyanHook), filled({"videoCreative": {}})["callbackPayload"]
     document = {"url": "https://x.example/v.mp4", "status": "finished", "videoUrl": "x", "shareUrl": "y", **payload}
     body = json.dumps(document).encode()
-    assert hook.verify_callback({}, body) == CallbackHint(None, "key-1")
+    assert hook.verify_callback({}, body) == CallbackHint(None, "key-1", ())
     for changed in (
         {KEY_FIELD: "key-2"},
         {KEY_FIELD: None},
@@ -62,6 +62,29 @@ def test_the_payload_comes_back_and_proves_the_key() -> None:
     ):
         assert status_of(hook, {}, json.dumps({**document, **changed}).encode()) == 401
     assert status_of(hook, {}, b'"text"') == 400
+
+
+def test_ids_in_the_links_are_candidates() -> None:
+    first, second, *more = (f"{digit}50c585a-c55c-468e-ab71-e73a405af5a7" for digit in range(1, 7))
+    document = {
+        "url": f"https://files.example/{first}/{second}.mp4?signature={more[0]}#{more[1]}",
+        "videoUrl": f"https://share.example/v/{first}",
+        "shareUrl": f"https://share.example/x{second}/{more[2]}/{more[3]}/{more[0]}",
+        **filled({"videoCreative": {}})["callbackPayload"],
+    }
+    hint = hearing(ColossyanHook).verify_callback({}, json.dumps(document).encode())
+    assert hint == CallbackHint(None, "key-1", (first, second, more[2], more[3]))  # four, none of a query
+    hint = hearing(ColossyanHook).verify_callback({}, json.dumps({**document, "url": 7, "shareUrl": None}).encode())
+    assert hint.candidates == (first,)
+
+
+def test_a_candidate_is_the_id_of_a_video_or_of_a_job(local_api: LocalApi) -> None:
+    hook = hearing(ColossyanHook)
+    hook.connection.host = local_api.url
+    local_api.on("GET", "/generated-videos/video-1", Answer(json={"id": "video-1", "jobId": "job-1"}))
+    local_api.on("GET", "/generated-videos/job-2", Answer(status=404, json={"message": "Generated video not found"}))
+    assert hook.job_id_of("video-1") == "job-1"
+    assert hook.job_id_of("job-2") == "job-2"
 
 
 @pytest.mark.parametrize(
