@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.stores.base import ObjectAttributes
@@ -99,3 +100,16 @@ def test_s3_clients_are_made_one_at_a_time_and_nobody_else_waits_for_them() -> N
         may_end.set()
         assert len({id(client.result(timeout=30)) for client in clients}) == 4
     assert most == 1
+
+
+def test_what_one_s3_client_has_read_of_botocore_s_files_serves_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", json.dumps({**AWS, "extra": {"region_name": "us-east-1"}}))
+    read: list[str] = []
+    load = JSONFileLoader.load_file
+    monkeypatch.setattr(JSONFileLoader, "load_file", lambda self, path: read.append(path) or load(self, path))
+    stores = [open_store(parse_location(f"s3://store@bucket-{number}/v.mp4")) for number in range(3)]
+    clients = {id(store.bucket.client) for store in stores[:1]}  # type: ignore[attr-defined]
+    read.clear()
+    clients |= {id(store.bucket.client) for store in stores[1:]}  # type: ignore[attr-defined]
+    assert len(clients) == 3
+    assert [path for path in read if "service-2" in path] == []

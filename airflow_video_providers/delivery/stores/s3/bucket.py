@@ -34,7 +34,7 @@ _SIGNED_BODY_WANTED = re.compile(r"unsigned|content-?sha256", re.IGNORECASE)
 _CONDITION_REFUSED = re.compile(r"if-none-match|conditional", re.IGNORECASE)
 
 _MAKING = threading.Lock()
-"""Clients are made one at a time in a process: it is not safe in several threads, takes much CPU, and 12 MB each."""
+"""Clients are made one at a time in a process: it is not safe in several threads, and takes much CPU."""
 
 
 class UnsupportedError(RefusedError):

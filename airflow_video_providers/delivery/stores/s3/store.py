@@ -27,7 +27,6 @@ from airflow_video_providers.delivery.stores.base import (
     ObjectStore,
     ObjectWriter,
     StoredObject,
-    reading_connection,
 )
 from airflow_video_providers.delivery.stores.s3.bucket import (
     CLIENT_ERRORS,
@@ -61,19 +60,6 @@ class S3Store(ObjectStore):
     def __init__(self, bucket: str, make_client: Callable[[Config], Any]) -> None:
         self.bucket = Bucket(bucket, make_client, connections=self.parallel + 2)
         self._stale: dict[str, dict[str, set[str]] | None] = {}
-
-    @classmethod
-    def of_connection(cls, bucket: str, conn_id: str | None) -> S3Store:
-        """Return the store behind the ``S3Hook`` of an Airflow connection (None: boto3's own credentials)."""
-        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
-        hook = S3Hook(aws_conn_id=conn_id)
-
-        def make_client(ours: Config) -> Any:
-            with reading_connection(conn_id):
-                return hook.get_client_type(region_name=hook.region_name, config=ours.merge(hook.config))
-
-        return cls(bucket, make_client)
 
     def head(self, key: str) -> StoredObject | None:
         """Return what is stored under a key; where the credentials may not ask, log a warning and return None."""
