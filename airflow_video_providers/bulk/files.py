@@ -40,6 +40,8 @@ class ItemFiles:
         *,
         outputs: str | Sequence[str],
         if_exists: str,
+        max_bytes: int | None,
+        checks: str,
         streams: int,
     ) -> None:
         self._hook, self._ledger, self._destination, self._outputs = hook, ledger, destination, outputs
@@ -47,6 +49,8 @@ class ItemFiles:
         self._stores: dict[tuple[str, str | None, str], ObjectStore] = {}
         self._rules = DeliveryRules(
             if_exists=if_exists,
+            max_bytes=max_bytes,
+            checks="length" if checks == "length" else "strict",
             log_level=logging.DEBUG,  # the task tells how many there are, once a minute
             download=DownloadSettings(
                 client=hook.settings,

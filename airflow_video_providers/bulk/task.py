@@ -61,6 +61,8 @@ class Settings:
     timeout: float
     policy: CancelPolicy
     resubmit_ambiguous: bool
+    max_bytes: int | None = None
+    checks: str = "strict"
     deployment: str = ""
     callback: bool = False
 
@@ -112,6 +114,8 @@ class BulkTask:
                 settings.destination,
                 outputs=settings.outputs,
                 if_exists=settings.if_exists,
+                max_bytes=settings.max_bytes,
+                checks=settings.checks,
                 streams=settings.streams,
             )
 

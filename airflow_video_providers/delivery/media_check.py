@@ -18,12 +18,11 @@ from airflow_video_providers.delivery.ebml import segment_end
 from airflow_video_providers.delivery.formats import FIRST_BYTES, Format, find_format, page_of, plain_media_type
 from airflow_video_providers.exceptions import ContentCheckError
 
-__all__ = ["CHECKS", "FIRST_BYTES", "Checks", "MediaCheck"]
+__all__ = ["FIRST_BYTES", "Checks", "MediaCheck"]
 
 log = logging.getLogger(__name__)
 
 Checks = Literal["strict", "length"]
-CHECKS = ("strict", "length")
 
 _BOX_NEEDED = {"mp4": b"moov", "quicktime": b"moov", "3gpp": b"moov", "m4a": b"moov", "avif": b"meta", "heic": b"meta"}
 _ZIP_END = b"PK\x05\x06"

@@ -22,6 +22,8 @@ _MOST_BITS = 3000  # of a number that is an id: about 900 digits
 
 _LONGEST_FIND_WAIT = 86400
 
+IF_EXISTS = ("skip", "overwrite", "fail")
+CHECKS = ("strict", "length")
 DEEPEST = 100
 TOO_DEEP = f"an argument is nested deeper than {DEEPEST} levels, or holds itself"
 
@@ -45,6 +47,25 @@ def is_final(value: Any, *, depth: int = 0) -> bool:
         items = value.values() if isinstance(value, Mapping) else value
         return all(is_final(item, depth=depth + 1) for item in items)
     return value is None or isinstance(value, (int, float, bytes))
+
+
+def check_if_exists(value: Any) -> None:
+    """Refuse what says nothing of an object that is there already."""
+    if value not in IF_EXISTS:
+        raise VideoConfigurationError(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {value!r}")
+
+
+def check_checks(value: Any) -> None:
+    """Refuse what is no strictness of the checks of a file."""
+    if value not in CHECKS:
+        raise VideoConfigurationError(f"checks must be one of {', '.join(CHECKS)}, not {value!r}")
+
+
+def check_max_bytes(value: Any) -> None:
+    """Refuse what is no number of bytes, or a text of one, as a rendered template is; None: the default."""
+    if value is not None:
+        text = str(value)
+        check_count("max_bytes", int(text) if text.isdecimal() else value, least=1)
 
 
 def check_conn_id(value: Any) -> None:

@@ -21,7 +21,16 @@ from airflow_video_providers.delivery.destination import check_template, parse_l
 from airflow_video_providers.delivery.selection import check_outputs
 from airflow_video_providers.exceptions import RenderVideosError, VideoConfigurationError
 from airflow_video_providers.links import VideoManifestLink, videos_page
-from airflow_video_providers.operators.arguments import as_seconds, check_conn_id, check_count, check_flag, is_final
+from airflow_video_providers.operators.arguments import (
+    as_seconds,
+    check_checks,
+    check_conn_id,
+    check_count,
+    check_flag,
+    check_if_exists,
+    check_max_bytes,
+    is_final,
+)
 from airflow_video_providers.operators.errors import fail_briefly
 from airflow_video_providers.operators.labels import LabelledTask
 from airflow_video_providers.operators.video_job import DEFAULT_TIMEOUT
@@ -74,6 +83,8 @@ class RenderVideosOperator(LabelledTask, BaseOperator):
         ``[operators] default_deferrable``.
     :param outputs: what is delivered of each item, as in ``VideoToObjectStorageOperator``.
     :param if_exists: what becomes of an object that is there already, as in ``VideoToObjectStorageOperator``.
+    :param max_bytes: a larger file is refused (default: 100 GiB, or 512 MiB where nobody says the length).
+    :param checks: ``strict`` (default) or ``length``, as in ``VideoToObjectStorageOperator``.
     :param streams: ranges read at once from a large file (default 4).
     :param poll_interval: longest time between two polls of a job, in seconds (default 120).
     :param timeout: how long one render may take, from its submission; seconds or a timedelta, default 6 hours.
@@ -106,6 +117,8 @@ class RenderVideosOperator(LabelledTask, BaseOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         outputs: str | Sequence[str] = ("video",),
         if_exists: str = "skip",
+        max_bytes: int | None = None,
+        checks: str = "strict",
         streams: int = 4,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         timeout: float | timedelta = DEFAULT_TIMEOUT,
@@ -127,6 +140,8 @@ class RenderVideosOperator(LabelledTask, BaseOperator):
         self.deferrable = deferrable
         self.outputs = outputs
         self.if_exists = if_exists
+        self.max_bytes = max_bytes
+        self.checks = checks
         self.streams = streams
         self.poll_interval = as_seconds("poll_interval", poll_interval)
         self.timeout = as_seconds("timeout", timeout)
@@ -136,6 +151,9 @@ class RenderVideosOperator(LabelledTask, BaseOperator):
         self.callback = callback
         check_count("max_active", max_active, least=1)
         check_count("streams", streams, least=1)
+        check_if_exists(if_exists)
+        check_max_bytes(max_bytes)
+        check_checks(checks)
         for name in ("deferrable", "cancel_on_kill", "cancel_on_timeout", "callback"):
             check_flag(name, getattr(self, name))
         check_max_failures(max_failures)
@@ -239,6 +257,8 @@ class RenderVideosOperator(LabelledTask, BaseOperator):
             on_clear=self.on_clear,
             outputs=self.outputs,
             if_exists=self.if_exists,
+            max_bytes=None if self.max_bytes is None else int(self.max_bytes),
+            checks=self.checks,
             streams=self.streams,
             poll_interval=self.poll_interval,
             timeout=self.timeout,

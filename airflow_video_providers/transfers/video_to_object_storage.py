@@ -12,7 +12,16 @@ from airflow_video_providers.delivery.destination import check_template
 from airflow_video_providers.delivery.selection import check_outputs, select_outputs
 from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.links import StoredVideoLink
-from airflow_video_providers.operators.arguments import check_conn_id, check_count, check_metadata, is_final, job_id_of
+from airflow_video_providers.operators.arguments import (
+    check_checks,
+    check_conn_id,
+    check_count,
+    check_if_exists,
+    check_max_bytes,
+    check_metadata,
+    is_final,
+    job_id_of,
+)
 from airflow_video_providers.operators.errors import fail_briefly
 from airflow_video_providers.operators.labels import LabelledTask, label_of_job
 
@@ -23,8 +32,6 @@ if TYPE_CHECKING:
     from airflow_video_providers.delivery.delivery import DeliveredFile, DeliveryRules
     from airflow_video_providers.hooks.base import VideoHook
 
-CHECKS = ("strict", "length")
-IF_EXISTS = ("skip", "overwrite", "fail")
 ENCRYPTIONS = (None, "AES256", "aws:kms", "aws:kms:dsse")
 
 
@@ -212,15 +219,11 @@ class VideoToObjectStorageOperator(LabelledTask, BaseOperator):
                     f"destination must be a text such as s3://conn@bucket/{{job_id}}.{{ext}}, not {self.destination!r}"
                 )
             check_template(self.destination)
-        if (rendered or is_final(self.if_exists)) and self.if_exists not in IF_EXISTS:
-            raise VideoConfigurationError(f"if_exists must be one of {', '.join(IF_EXISTS)}, not {self.if_exists!r}")
-        if self.max_bytes is not None and (rendered or is_final(self.max_bytes)):
-            text = str(self.max_bytes)  # a rendered template is a text
-            check_count("max_bytes", int(text) if text.isdecimal() else self.max_bytes, least=1)
+        for name, check in (("if_exists", check_if_exists), ("max_bytes", check_max_bytes), ("checks", check_checks)):
+            if rendered or is_final(getattr(self, name)):
+                check(getattr(self, name))
         if rendered or is_final(self.outputs):
             check_outputs(self.outputs)
-        if (rendered or is_final(self.checks)) and self.checks not in CHECKS:
-            raise VideoConfigurationError(f"checks must be one of {', '.join(CHECKS)}, not {self.checks!r}")
         if self.source_conn_id is not None and (rendered or is_final(self.source_conn_id)):
             check_conn_id(self.source_conn_id)
         if self.metadata is not None and (rendered or is_final(self.metadata)):

@@ -15,6 +15,7 @@ from airflow_video_providers.exceptions import (
     SourceError,
     SourceLinkExpiredError,
     SourceLinkRefusedError,
+    VideoApiNotFoundError,
     VideoOutputNotReadyError,
 )
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _REFUSED = (401, 403)
+_TRIES_WHEN_ABSENT = 4
 
 
 class Links:
@@ -112,11 +114,15 @@ def wait_for_outputs(get_outputs: Callable[[], list[VideoOutput]], settings: Dow
     """
     Return the files of a finished job; where the vendor names no link yet, ask again as patiently as a file is read.
 
-    :raises VideoOutputNotReadyError: it never did.
+    A vendor may also say for some seconds that it has no such video: it is asked four times.
+
+    :raises VideoOutputNotReadyError: it never did. :raises VideoApiNotFoundError: it has no such video.
     """
-    patience = Patience(settings, threading.Event())
+    patience, absent = Patience(settings, threading.Event()), Patience(settings, threading.Event(), _TRIES_WHEN_ABSENT)
     while True:
         try:
             return get_outputs()
         except VideoOutputNotReadyError as error:
             patience.wait(BrokenError(str(error)), "yet", instead=error)
+        except VideoApiNotFoundError as error:
+            absent.wait(BrokenError(str(error)), "yet", instead=error)

@@ -106,6 +106,25 @@ def test_each_item_is_paid_once_and_delivered_whole(
     assert not [path for path in tmp_path.rglob("*") if ".part" in path.name]
 
 
+def test_a_file_above_max_bytes_is_not_delivered_and_its_render_is_not_bought_again(
+    run: Any, video_connections: Any, tmp_path: Path
+) -> None:
+    video_connections.settings(render_seconds=1)
+    ti = run(
+        conn_id=f"{LISTING}_default",
+        requests=requests_of(LISTING, 2),
+        destination=f"{(tmp_path / 'videos').as_uri()}/{{id}}.{{ext}}",
+        manifest=(tmp_path / "manifest.jsonl").as_uri(),
+        max_bytes=100,
+        max_failures=2,
+    )
+    assert ti.state == "success"
+    lines = manifest_of((tmp_path / "manifest.jsonl").as_uri())
+    assert [(line["state"], "max_bytes" in line["error"]) for line in lines] == [("failed", True)] * 2
+    assert video_connections.counts(LISTING)["creates"] == 2
+    assert not list((tmp_path / "videos").rglob("*.mp4"))
+
+
 def test_the_log_does_not_grow_with_the_items(
     run: Any, video_connections: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

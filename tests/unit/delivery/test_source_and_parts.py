@@ -8,10 +8,12 @@ import threading
 import pytest
 
 from airflow_video_providers.delivery.source.headers import Validator
+from airflow_video_providers.delivery.source.links import wait_for_outputs
 from airflow_video_providers.delivery.source.patience import DownloadSettings, Patience
 from airflow_video_providers.delivery.source.signals import BrokenError
 from airflow_video_providers.delivery.source.urls import follow, parse_link
-from airflow_video_providers.exceptions import SourceError
+from airflow_video_providers.exceptions import SourceError, VideoApiNotFoundError, VideoOutputNotReadyError
+from airflow_video_providers.jobs import VideoOutput
 
 
 @pytest.mark.parametrize(
@@ -102,3 +104,24 @@ def test_a_stop_ends_a_wait() -> None:
     stopped.set()
     with pytest.raises(SourceError, match="stopped"):
         Patience(DownloadSettings(backoff=60), stopped).wait(BrokenError("cut", retry_after=100), "at byte 0")
+
+
+@pytest.mark.parametrize(("kind", "most"), [(VideoApiNotFoundError, 4), (VideoOutputNotReadyError, 6)])
+def test_files_of_a_finished_job_that_are_not_there_yet_are_asked_for_again(
+    kind: type[VideoApiNotFoundError], most: int
+) -> None:
+    asked = 0
+
+    def get_outputs() -> list[VideoOutput]:
+        nonlocal asked
+        asked += 1
+        if asked < there_at:
+            raise kind("no such video", vendor="v", endpoint="e")
+        return [VideoOutput(kind="video", url="https://a.example/v.mp4")]
+
+    settings, there_at = DownloadSettings(backoff=0), most
+    assert len(wait_for_outputs(get_outputs, settings)) == 1
+    asked, there_at = 0, 100
+    with pytest.raises(kind):
+        wait_for_outputs(get_outputs, settings)
+    assert asked == most

@@ -10,6 +10,7 @@ from airflow.sdk import DAG, BaseHook, task
 
 from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.operators.arguments import as_seconds, is_final, job_id_of
+from airflow_video_providers.operators.render_videos import RenderVideosOperator
 from airflow_video_providers.operators.requests import as_request
 from airflow_video_providers.operators.video_job import CancelVideoJobOperator, SubmitVideoJobOperator
 from airflow_video_providers.sensors.video_job import VideoJobSensor
@@ -22,6 +23,7 @@ GOOD = {
     VideoJobSensor: {"conn_id": "c", "job_id": "1"},
     VideoToObjectStorageOperator: {"conn_id": "c", "job_id": "1", "destination": "s3://bucket/{job_id}.{ext}"},
     ObjectStorageToVideoOperator: {"conn_id": "c", "source": "s3://bucket/a.mp4"},
+    RenderVideosOperator: {"conn_id": "c", "requests": [{"a": 1}], "destination": "s3://bucket/{id}.{ext}"},
 }
 
 WRONG = [
@@ -54,6 +56,9 @@ WRONG = [
     *((VideoToObjectStorageOperator, {"metadata": value}) for value in (["a"], {"a b": "1"}, {"a": 1})),
     (VideoToObjectStorageOperator, {"encryption": "foo"}),
     (VideoToObjectStorageOperator, {"if_exists": "replace"}),
+    (RenderVideosOperator, {"if_exists": "replace"}),
+    (RenderVideosOperator, {"checks": "none"}),
+    *((RenderVideosOperator, {"max_bytes": value}) for value in (0, -1, "many")),
     *((ObjectStorageToVideoOperator, {"source": value}) for value in (None, "", "ftp://x/y")),
     (ObjectStorageToVideoOperator, {"options": ["x"]}),
 ]
