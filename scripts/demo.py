@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import secrets
 import shutil
 import subprocess
 import sys
@@ -30,7 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import av
-from local_run import ROOT, LocalRun, RunError, catalogue, clean_environment, control, free_port, wait_for_url
+from example_inputs import callback_inputs, catalogue, vendor_that_calls_back, write_batches
+from local_run import ROOT, LocalRun, RunError, clean_environment, control, free_port, wait_for_url
 
 WORK = ROOT / ".demo"
 OUTPUT = ROOT / "demo-output"
@@ -54,7 +53,7 @@ def show() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(exist_ok=True)
     url = RUN.start_simulator(render_seconds=RENDER_SECONDS)
-    caller, port = vendor_that_calls_back(), free_port()
+    caller, port = vendor_that_calls_back(WORK / "airflow"), free_port()
     env = airflow_environment(url) | callback_environment(url, caller, port)
     RUN.say("preparing Airflow's database")
     RUN.run_airflow(["db", "migrate"], env, "db-migrate")
@@ -86,22 +85,8 @@ def airflow_environment(url: str) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW_VAR_VIDEO_DESTINATION": OUTPUT.as_uri(),
         "AIRFLOW_VAR_VIDEO_CATALOGUE": json.dumps(catalogue(url, "Catalogue")),
-        "AIRFLOW_VAR_VIDEO_BATCHES": json.dumps(write_batches(url)),
+        "AIRFLOW_VAR_VIDEO_BATCHES": json.dumps(write_batches(url, WORK, BATCH)),
     }
-
-
-def vendor_that_calls_back() -> str:
-    """Return a vendor that a request asks for its callback, and whose callbacks the token of their address proves."""
-    os.environ["AIRFLOW_HOME"] = str(WORK / "airflow")  # where this process's import of Airflow leaves its files
-    from airflow.sdk.module_loading import import_string
-
-    from airflow_video_providers.get_provider_info import get_provider_info
-
-    for kind in get_provider_info()["connection-types"]:
-        hook = import_string(kind["hook-class-name"])
-        if hook.takes_callback and not hook.signs_callbacks:
-            return str(kind["connection-type"])
-    raise RunError("no vendor calls back")
 
 
 def callback_environment(url: str, vendor: str, port: int) -> dict[str, str]:
@@ -111,14 +96,11 @@ def callback_environment(url: str, vendor: str, port: int) -> dict[str, str]:
     :param vendor: the vendor that calls back.
     :param port: of the API server.
     """
-    conn_id, address = f"{vendor}_calls_back", f"http://127.0.0.1:{port}"
-    connection = control(url, "connections")[f"{vendor}_default"]
-    extra = {"callback_secret": secrets.token_hex(16), "callback_base_url": address}
-    connection["extra"] = {**connection.get("extra", {}), **extra}
-    render = {"conn_id": conn_id, "request": control(url, "examples?text=Called%20back")[vendor]}
+    address = f"http://127.0.0.1:{port}"
+    conn_id, connection, renders = callback_inputs(url, vendor, address)
     return {
         f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(connection),
-        "AIRFLOW_VAR_VIDEO_RENDERS_CALLED_BACK": json.dumps([render]),
+        "AIRFLOW_VAR_VIDEO_RENDERS_CALLED_BACK": json.dumps(renders),
         "AIRFLOW__API__BASE_URL": address,
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
@@ -130,19 +112,6 @@ def wait_for_api_server(port: int, server: subprocess.Popen[str]) -> None:
     """Wait until callbacks are taken."""
     wait_for_url(f"http://127.0.0.1:{port}/api/v2/monitor/health", server, seconds=120)
     RUN.say(f"Airflow's API server takes callbacks on http://127.0.0.1:{port}/video-callbacks/")
-
-
-def write_batches(url: str) -> list[dict[str, str]]:
-    """Write a file of requests for each vendor, and return what the variable ``video_batches`` holds."""
-    batches = []
-    for number in range(BATCH):
-        for vendor, request in control(url, f"examples?text=Clip%20{number + 1}").items():
-            batch = WORK / f"{vendor}.jsonl"
-            with batch.open("a", encoding="utf-8") as file:
-                print(json.dumps({"id": f"clip-{number + 1}", "request": request}), file=file)
-            if not number:
-                batches.append({"conn_id": f"{vendor}_default", "requests": batch.as_uri()})
-    return batches
 
 
 def run_dags(dag_ids: Sequence[str], env: dict[str, str], url: str) -> None:

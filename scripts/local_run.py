@@ -208,12 +208,6 @@ def wait_for_url(url: str, server: subprocess.Popen[str], *, seconds: float, **r
     raise RunError(f"{url} did not answer within {seconds:g} s; see airflow.log")
 
 
-def catalogue(url: str, text: str) -> list[dict[str, Any]]:
-    """Return an example render for each vendor of the simulator, as the variable ``video_catalogue`` holds it."""
-    examples = control(url, f"examples?text={text}")
-    return [{"conn_id": f"{vendor}_default", "request": request} for vendor, request in examples.items()]
-
-
 def free_port() -> int:
     """Return a port that nobody listens on."""
     with socket.socket() as listener:

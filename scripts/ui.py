@@ -19,11 +19,11 @@ import subprocess
 import sys
 
 import requests
+from example_inputs import callback_inputs, catalogue, vendor_that_calls_back, write_batches
 from local_run import (
     ROOT,
     LocalRun,
     RunError,
-    catalogue,
     control,
     free_port,
     standalone_environment,
@@ -36,6 +36,8 @@ WORK = ROOT / ".ui"
 VIDEOS = WORK / "videos"
 RUN = LocalRun("ui", WORK)
 FIRST_DAG = "render_catalogue"
+BATCH = 3
+"""How many renders a file of requests has."""
 START_SECONDS = 600  # of a machine that does much else; 60 s is usual
 
 
@@ -56,7 +58,7 @@ def serve(options: argparse.Namespace) -> None:
     simulator = RUN.start_simulator(render_seconds=options.render_seconds)
     port = options.port or (8080 if is_free(8080) else free_port())
     env, address = standalone_environment(WORK, port, ROOT / "dags"), f"http://127.0.0.1:{port}"
-    prepare(env, simulator)
+    prepare(env, simulator, address)
     server = RUN.airflow(["standalone"], env, WORK / "airflow.log")
     RUN.say("starting Airflow (about a minute)")
     headers = wait_until_ready(address, server)
@@ -76,18 +78,27 @@ def is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def prepare(env: dict[str, str], simulator: str) -> None:
-    """Make Airflow's database, with a connection to each vendor and the variables of the example DAGs."""
+def prepare(env: dict[str, str], simulator: str, address: str) -> None:
+    """
+    Make Airflow's database: a connection to each vendor, one that takes callbacks, the variables of the example DAGs.
+
+    :param address: of Airflow's API server.
+    """
     RUN.say("preparing Airflow's database")
     RUN.make_database(env)
     source = VIDEOS / "source.mp4"
     render_video(source, "Source", "a video to upload")
+    caller = vendor_that_calls_back(WORK / "airflow")
+    conn_id, connection, called_back = callback_inputs(simulator, caller, address)
+    connections = {**control(simulator, "connections"), conn_id: connection}
     variables = {
         "video_destination": VIDEOS.as_uri(),
         "video_source": source.as_uri(),
         "video_catalogue": json.dumps(catalogue(simulator, "First video")),
+        "video_batches": json.dumps(write_batches(simulator, WORK, BATCH)),
+        "video_renders_called_back": json.dumps(called_back),
     }
-    for command, value in (("connections", control(simulator, "connections")), ("variables", variables)):
+    for command, value in (("connections", connections), ("variables", variables)):
         path = WORK / f"{command}.json"
         path.write_text(json.dumps(value))
         RUN.run_airflow([command, "import", str(path)], env, command)

@@ -196,11 +196,7 @@ class BulkTask:
     def _take_over(self) -> int:
         """Take the ledger over from an earlier try, and return the generation of this one's renders."""
         ledger, task_try = self.ledger, self.task_try
-        cleared = (
-            ledger.last_try is not None
-            and ledger.max_tries is not None
-            and task_try.cleared_since(last_try=ledger.last_try, max_tries=ledger.max_tries)
-        )
+        cleared = ledger.max_tries is not None and task_try.cleared_since(max_tries=ledger.max_tries)
         outdated = ledger.take_superseded()
         generation = max((entry.record.generation for entry in ledger.entries if entry.record), default=0)
         if cleared:

@@ -380,4 +380,4 @@ class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
 
 def _is_from_before_a_clear(record: SubmissionRecord, context: Context) -> bool:
     """Tell whether the task was cleared after the record was written; this try has not run ``execute`` then."""
-    return TaskTry.of(context).cleared_since(last_try=record.last_try, max_tries=record.max_tries)
+    return TaskTry.of(context).cleared_since(max_tries=record.max_tries)

@@ -293,8 +293,8 @@ class WaitRecord(BaseModel):
     """
     The wait in the task state store: what a run of the task leaves to the next one, and what a user can read meanwhile.
 
-    :param max_tries: as the last run saw it, which was part of try ``last_try``; the two tell a retry, which waits on,
-        from a clear, which begins anew.
+    :param max_tries: as the last run saw it, which was part of try ``last_try``: tells a retry, which waits on, from a
+        clear, which begins anew.
     :param last_poll: what the last poll has told and when, for a user. Where a trigger has taken over, whose polls
         cannot be written here, it says so, and the job holds nothing that could be outdated.
     """
@@ -319,7 +319,7 @@ class WaitRecord(BaseModel):
             record = cls.model_validate(context["task_state_store"].get(WAIT_KEY))
         except ValidationError:
             return None
-        if record.job.job_id != job_id or this.cleared_since(last_try=record.last_try, max_tries=record.max_tries):
+        if record.job.job_id != job_id or this.cleared_since(max_tries=record.max_tries):
             return None
         if record.last_try < this.try_number:  # a new try begins with no failed polls
             return record.model_copy(update={"failures": 0, "gone": 0})

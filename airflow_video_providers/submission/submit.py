@@ -134,7 +134,7 @@ class JobSubmission:
         record = self.store.read()
         if record is None:
             return self._without_record(request, fingerprint)
-        if self.task_try.cleared_since(last_try=record.last_try, max_tries=record.max_tries):
+        if self.task_try.cleared_since(max_tries=record.max_tries):
             log.info("The task was cleared: a new render. The one before was %s.", describe_render(record))
             if record.state == "intended" and record.fingerprint == fingerprint:
                 decided = self._resolver.read_decision(record)

@@ -76,23 +76,21 @@ class TaskTry:
             return False
         return bool(decision.action is RetryAction.FAIL)
 
-    def cleared_since(self, *, last_try: int, max_tries: int) -> bool:
+    def cleared_since(self, *, max_tries: int) -> bool:
         """
-        Tell whether the task was cleared after try ``last_try``, which saw ``max_tries``: a clear moves ``max_tries``.
+        Tell whether the task was cleared after a try that saw ``max_tries``: a clear moves it, a retry leaves it.
 
         It stays where it was only if the DAG's ``retries`` were lowered, just before the clear, by exactly the number
         of tries used. Such a clear is taken for a retry, since a retry with lowered ``retries`` looks the same and must
         not submit a second render; a second clear works.
 
-        A clear of a running task whose worker is dead does not move it either: Airflow just tries once more. It shows
-        where there was no retry left. Where there was one, the clear is taken for that retry.
+        A clear of a running task does not move it either: Airflow just tries once more, with no retry left, too. So
+        does a scheduler that finds the task without one to own it (it was restarted, or was late itself), which no
+        user has asked for: both are taken for a retry. What the clear has cancelled is submitted again by it.
 
-        :param last_try: the number of the last try that wrote what is compared.
         :param max_tries: the task instance's ``max_tries`` as that try saw it.
         """
-        if self.max_tries != max_tries:
-            return True
-        return last_try < self.try_number and self.max_tries + 1 < self.try_number
+        return self.max_tries != max_tries
 
 
 def is_superseded(error: BaseException) -> bool:

@@ -226,6 +226,16 @@ def test_a_clear_renders_again_what_it_is_asked_to(tmp_path: Path, on_clear: str
     assert sum(paid(world).values()) == COUNT + again
 
 
+def test_a_try_that_the_scheduler_adds_renders_nothing_again(tmp_path: Path) -> None:
+    """A scheduler that was restarted resets tasks that no scheduler owns, also where no retry is left."""
+    world = BulkWorld()
+    for try_number in (1, 2, 3):
+        task = task_of(world, new_hook(world, KeySupport.EXACT, False), tmp_path, try_number, max_tries=0)
+        assert run(task)["succeeded"] == COUNT
+        world.renew()
+    assert set(paid(world).values()) == {1}
+
+
 def test_a_changed_request_renders_that_one_again(tmp_path: Path) -> None:
     world = BulkWorld()
     run(task_of(world, new_hook(world, KeySupport.EXACT, False), tmp_path, 1))
