@@ -123,7 +123,8 @@ def _connection_type(vendor: dict[str, Any], package: str) -> dict[str, Any]:
     form = vendor.get("ui-field-behaviour", {})
     # The form marks no standard field as required by itself: the label does, with the sign that it uses for others.
     relabeling = {"host": "Base URL (optional)", **form.get("relabeling", {})}
-    relabeling |= {name: f"{relabeling[name]}\N{NO-BREAK SPACE}*" for name in ("login", "password") if name in relabeling}
+    needed = (name for name in ("login", "password") if name in relabeling)
+    relabeling |= {name: f"{relabeling[name]}\N{NO-BREAK SPACE}*" for name in needed}
     return {
         "connection-type": vendor["connection-type"],
         "hook-class-name": f"{package}.{vendor['hook-class']}",
