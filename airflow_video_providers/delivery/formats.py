@@ -32,6 +32,7 @@ _BOX_TYPES = (
     b"uuid",
 )
 _IMAGES = ("thumbnail", "image")
+_ID3_HEADER, _ID3_HAS_FOOTER, _SHORTEST_HEAD = 10, 0x10, 4
 _ZIP_END = b"PK\x05\x06"
 _SUBRIP_TIMES = re.compile(r"(?:[0-9]{1,9}\n)?[0-9]{1,3}:[0-9]{1,2}:[0-9]{1,2}[,.]?[0-9]{0,3}\s*-->")
 _BEFORE_ROOT = r"(?:<!--.*?-->|<\?[^<>]*>|<!DOCTYPE\s+(?!html\b)[^<>\[]*(?:\[[^\[\]]*\]\s*)?>)\s*"
@@ -64,10 +65,20 @@ class Format:
 
 def find_format(head: bytes, kind: str | None = None) -> Format | None:
     """Return the format that the first bytes of a file show, of those that a kind of output can be; None: no such."""
-    for found in FORMATS:
-        if (kind is None or kind in found.kinds) and found.matches(head):
-            return found
+    for begins in (_after_tag(head), head):
+        for found in FORMATS:
+            if (kind is None or kind in found.kinds) and found.matches(begins):
+                return found
     return None
+
+
+def _after_tag(head: bytes) -> bytes:
+    """Return what follows an ID3 tag: FLAC and AAC may have one too. One that is longer than the head is an MP3's."""
+    if not head.startswith(b"ID3") or len(head) < _ID3_HEADER:
+        return head
+    size = sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+    end = _ID3_HEADER * (2 if head[5] & _ID3_HAS_FOOTER else 1) + size
+    return head[end:] if end + _SHORTEST_HEAD <= len(head) else head
 
 
 def extension_of(media_type: str, kind: str) -> str | None:

@@ -35,6 +35,13 @@ def branded(brand: bytes, *compatible: bytes, inside: bytes = b"meta") -> bytes:
     return b"".join(struct.pack(">I4s", 8 + len(content), kind) + content for kind, content in parts)
 
 
+def tagged(audio: bytes, *, length: int = 200, footer: bool = False) -> bytes:
+    """Return a file with an ID3 tag of this length in front."""
+    size = bytes(length >> shift & 0x7F for shift in (21, 14, 7, 0))
+    header = b"ID3\x04\x00" + (b"\x10" if footer else b"\x00") + size
+    return header + bytes(length) + (b"3DI" + header[3:] if footer else b"") + audio
+
+
 TTML = b'<?xml version="1.0"?>\n<!-- subtitles -->\n<tt xmlns="http://www.w3.org/ns/ttml"><body/></tt>'
 SVG = b'<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg"/>'
 MPEG4 = partial(film, codec="mpeg4")
@@ -60,6 +67,17 @@ FILES: list[tuple[Callable[[], bytes], str, str, str, str]] = [
     (partial(sound, "mp4", "aac"), "audio", "mp4", "audio/mp4", "m4a"),
     (partial(sound, "mp3", "libmp3lame"), "audio", "mp3", "audio/mpeg", "mp3"),
     (lambda: sound("mp3", "libmp3lame")[45:], "audio", "mp3", "audio/mpeg", "mp3"),  # without its tag
+    (lambda: tagged(bytes(20)), "audio", "mp3", "audio/mpeg", "mp3"),  # nothing but padding behind the tag
+    (
+        lambda: tagged(sound("adts", "aac"), length=4000),
+        "audio",
+        "mp3",
+        "audio/mpeg",
+        "mp3",
+    ),  # too long to see behind it
+    (lambda: tagged(sound("adts", "aac")), "audio", "aac", "audio/aac", "aac"),
+    (lambda: tagged(sound("adts", "aac"), footer=True), "audio", "aac", "audio/aac", "aac"),
+    (lambda: tagged(sound("flac", "flac")), "audio", "flac", "audio/flac", "flac"),
     (partial(sound, "adts", "aac"), "audio", "aac", "audio/aac", "aac"),
     (partial(sound, "wav", "pcm_s16le"), "audio", "wav", "audio/wav", "wav"),
     (partial(sound, "flac", "flac"), "audio", "flac", "audio/flac", "flac"),
