@@ -74,7 +74,7 @@ FILES: list[tuple[Callable[[], bytes], str, str, str, str]] = [
         "mp3",
         "audio/mpeg",
         "mp3",
-    ),  # too long to see behind it
+    ),  # a long one
     (lambda: tagged(sound("adts", "aac")), "audio", "aac", "audio/aac", "aac"),
     (lambda: tagged(sound("adts", "aac"), footer=True), "audio", "aac", "audio/aac", "aac"),
     (lambda: tagged(sound("flac", "flac")), "audio", "flac", "audio/flac", "flac"),
