@@ -13,14 +13,22 @@ import os
 import secrets
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from local_run import RunError, control
 
 
-def catalogue(url: str, text: str) -> list[dict[str, Any]]:
-    """Return an example render for each vendor of the simulator, as the variable ``video_catalogue`` holds it."""
-    examples = control(url, f"examples?text={text}")
-    return [{"conn_id": f"{vendor}_default", "request": request} for vendor, request in examples.items()]
+def catalogue(url: str, *texts: str) -> list[dict[str, Any]]:
+    """
+    Return an example render for each vendor of the simulator, as the variable ``video_catalogue`` holds it.
+
+    :param texts: the titles of the videos, used in turn.
+    """
+    examples = [control(url, f"examples?text={quote(text)}") for text in texts]
+    return [
+        {"conn_id": f"{vendor}_default", "request": examples[number % len(texts)][vendor]}
+        for number, vendor in enumerate(examples[0])
+    ]
 
 
 def write_batches(url: str, folder: Path, size: int) -> list[dict[str, str]]:

@@ -36,6 +36,7 @@ WORK = ROOT / ".ui"
 VIDEOS = WORK / "videos"
 RUN = LocalRun("ui", WORK)
 FIRST_DAG = "render_catalogue"
+TITLES = ("Greeting for Ada", "Welcome to the team", "Red kite over the sea", "Onboarding, part 2", "Safety briefing")
 BATCH = 3
 """How many renders a file of requests has."""
 START_SECONDS = 600  # of a machine that does much else; 60 s is usual
@@ -94,7 +95,7 @@ def prepare(env: dict[str, str], simulator: str, address: str) -> None:
     variables = {
         "video_destination": VIDEOS.as_uri(),
         "video_source": source.as_uri(),
-        "video_catalogue": json.dumps(catalogue(simulator, "First video")),
+        "video_catalogue": json.dumps(catalogue(simulator, *TITLES)),
         "video_batches": json.dumps(write_batches(simulator, WORK, BATCH)),
         "video_renders_called_back": json.dumps(called_back),
     }

@@ -183,9 +183,10 @@ class Flow:
 
     def _tell(self, started: float) -> None:
         size, seconds = self.check.size, max(time.monotonic() - started, 1e-6)
-        rate, target = amount(size / seconds), self.target.uri
-        log.log(self.log_level, "Stored %s in %.1f s, %s/s · %s", amount(size), seconds, rate, target)
-        log.log(self.log_level, "Source: %s", self.source.describe())
+        # Two lines: Airflow's log view cuts a long one off, and the end of the address tells objects apart.
+        log.log(self.log_level, "Stored %s", self.target.uri)
+        told = self.source.describe()
+        log.log(self.log_level, "%s in %.1f s, %s/s · %s", amount(size), seconds, amount(size / seconds), told)
 
 
 def _abort_late(beginning: Future[ObjectWriter]) -> None:

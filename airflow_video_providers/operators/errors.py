@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -16,13 +17,23 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+VIEW = 100
+"""How many characters of a line Airflow's log view shows."""
+
 
 def log_advice(error: VideoProviderError) -> None:
-    """Log what an error advises, a line each; its text is then the fact alone."""
-    if not error.advice_logged:
-        for line in error.advice:
-            log.error("%s", line)
-        error.advice_logged = True
+    """
+    Log what an error advises, a line each; its text is then the fact alone.
+
+    A fact that is longer than the log view is wide is logged before, in lines: the view cuts that of the exception off.
+    """
+    if error.advice_logged:
+        return
+    error.advice_logged = True
+    fact = str(error)
+    cut = len(f"{type(error).__name__}: {fact}") > VIEW
+    for line in [*(textwrap.wrap(fact, VIEW) if cut else ()), *error.advice]:
+        log.error("%s", line)
 
 
 def fail_briefly(method: Callable[..., Result]) -> Callable[..., Result]:

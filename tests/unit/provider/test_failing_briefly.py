@@ -46,6 +46,15 @@ def test_the_advice_is_logged_and_the_error_is_the_fact_alone(caplog):
     assert len(caplog.records) == 1  # once
 
 
+def test_a_fact_that_the_log_view_would_cut_off_is_logged_in_lines(caplog):
+    refused = "scenes.0.script: a script is required; scenes.1.avatar: unknown avatar; title: too long by 12 characters"
+    error = fail(VideoConfigurationError(refused, advice=["Change it."]))
+    *lines, advice = [record.message for record in caplog.records]
+    assert " ".join(lines) == str(error) == refused
+    assert max(map(len, lines)) <= 100
+    assert advice == "Change it."
+
+
 def test_neither_frames_nor_causes_of_the_package_are_shown(caplog):
     error = fail(VideoConfigurationError("that cannot work", advice=["Change it."]))
     shown = "".join(traceback.format_exception(type(error), error, error.__traceback__))

@@ -98,9 +98,9 @@ export class Card {
   }
 
   error() {
-    const { error } = this.render;
-    if (!error) return null;
-    const text = [error.code && `[${error.code}]`, error.message].filter(Boolean).join(" ");
+    const { error, state, kind } = this.render;
+    if (!error && (state !== "failed" || kind === "bulk")) return null;
+    const text = [error?.code && `[${error.code}]`, error?.message].filter(Boolean).join(" ");
     return element("p", { class: "error" }, text || "The vendor gives no reason.");
   }
 
