@@ -78,14 +78,18 @@ class Photographer:
         self.page.frame_locator("iframe[title=Videos]").get_by_text("No renders yet").wait_for()
         self.shoot("videos-empty")
 
-    def videos(self) -> None:
-        """The Videos page, a filter, and a video that plays."""
+    def videos(self, vendor: str | None) -> None:
+        """
+        The Videos page, a filter, and a video that plays.
+
+        :param vendor: to filter by, default the first.
+        """
         self.open("plugin/videos")
         frame = self.page.frame_locator("iframe[title=Videos]")
         frame.locator(".card canvas, .card img").first.wait_for()
         self.shoot("videos", rest=5000)
         frame.locator(".chip.succeeded").click()
-        frame.locator("#vendor").select_option(index=1)
+        frame.locator("#vendor").select_option(**({"value": vendor} if vendor else {"index": 1}))
         frame.locator(".card").first.wait_for()
         self.shoot("videos-filter")
         frame.locator(".play").first.click()
@@ -194,7 +198,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="where the files go")
     parser.add_argument("--only", choices=("videos", "run", "forms", "empty"), help="take one part alone")
     parser.add_argument("--looks", nargs="*", help="some looks alone, such as wide-light phone-dark")
-    parser.add_argument("--vendors", nargs="*", help="the forms of some connection types alone")
+    parser.add_argument(
+        "--vendors", nargs="*", help="the forms of these alone; the filter is by the first"
+    )
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
     address = options.address.rstrip("/")
@@ -212,7 +218,7 @@ def main(arguments: list[str] | None = None) -> int:
                 page = context.new_page()
                 photographer = Photographer(page, address, options.folder, look)
                 parts: dict[str, Callable[[], None]] = {
-                    "videos": photographer.videos,
+                    "videos": lambda taken=photographer: taken.videos((options.vendors or [None])[0]),
                     "run": photographer.run,
                     "forms": lambda taken=photographer: taken.forms(simulator, options.vendors),
                     "empty": photographer.empty,
