@@ -198,9 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="where the files go")
     parser.add_argument("--only", choices=("videos", "run", "forms", "empty"), help="take one part alone")
     parser.add_argument("--looks", nargs="*", help="some looks alone, such as wide-light phone-dark")
-    parser.add_argument(
-        "--vendors", nargs="*", help="the forms of these alone; the filter is by the first"
-    )
+    parser.add_argument("--vendors", nargs="*", help="the forms of these alone; the filter is by the first")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
     address = options.address.rstrip("/")
