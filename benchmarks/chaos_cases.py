@@ -151,7 +151,8 @@ FAULTS = [
         retry_seconds=30,
     ),
 ]
-LIMITS = [Case("rate limit", ALL, limit=0.05, proof=("limited", 1))]
+# A submission alone is one request, which no limit refuses.
+LIMITS = [Case("rate limit", ("worker", "deferred"), limit=0.05, proof=("limited", 1))]
 FAILURES = [Case("render failed", ("worker", "deferred"), action="fail render", renders=2)]
 LINKS = [
     Case(
