@@ -47,7 +47,9 @@ class Store:
         return self.values.get(key)
     def set(self, key, value):
         self.values[key] = value
-        self.path.write_text(json.dumps(self.values))
+        written = self.path.with_suffix(".new")  # a kill leaves the old state or the new one, as a database does
+        written.write_text(json.dumps(self.values))
+        written.replace(self.path)
 
 conn_id, job_id, destination, state = sys.argv[1:]
 operator = VideoToObjectStorageOperator(
