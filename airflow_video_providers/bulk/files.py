@@ -13,6 +13,7 @@ from airflow_video_providers.bulk.ledger import EntryJournal, Ledger
 from airflow_video_providers.delivery.delivery import DeliveryRules
 from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.job_files import JobFiles
+from airflow_video_providers.delivery.media_check import Checks
 from airflow_video_providers.delivery.names import safe_id
 from airflow_video_providers.delivery.selection import select_outputs
 from airflow_video_providers.delivery.source.links import wait_for_outputs
@@ -41,7 +42,7 @@ class ItemFiles:
         outputs: str | Sequence[str],
         if_exists: str,
         max_bytes: int | None,
-        checks: str,
+        checks: Checks,
         streams: int,
     ) -> None:
         self._hook, self._ledger, self._destination, self._outputs = hook, ledger, destination, outputs
@@ -50,7 +51,7 @@ class ItemFiles:
         self._rules = DeliveryRules(
             if_exists=if_exists,
             max_bytes=max_bytes,
-            checks="length" if checks == "length" else "strict",
+            checks=checks,
             log_level=logging.DEBUG,  # the task tells how many there are, once a minute
             download=DownloadSettings(
                 client=hook.settings,

@@ -34,6 +34,8 @@ from airflow_video_providers.submission.task_try import TaskTry
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_video_providers.delivery.media_check import Checks
+
 log = logging.getLogger(__name__)
 
 KILL_SECONDS = 4.0
@@ -62,7 +64,7 @@ class Settings:
     policy: CancelPolicy
     resubmit_ambiguous: bool
     max_bytes: int | None = None
-    checks: str = "strict"
+    checks: Checks = "strict"
     deployment: str = ""
     callback: bool = False
 

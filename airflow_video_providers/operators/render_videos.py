@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import BaseOperatorLink, Context
 
+    from airflow_video_providers.delivery.media_check import Checks
     from airflow_video_providers.hooks.base import VideoHook
 
 ON_CLEAR = ("all", "failed")
@@ -118,7 +119,7 @@ class RenderVideosOperator(LabelledTask, BaseOperator):
         outputs: str | Sequence[str] = ("video",),
         if_exists: str = "skip",
         max_bytes: int | None = None,
-        checks: str = "strict",
+        checks: Checks = "strict",
         streams: int = 4,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         timeout: float | timedelta = DEFAULT_TIMEOUT,
