@@ -98,7 +98,7 @@ class BoundedAdapter(HTTPAdapter):
     def close(self) -> None:
         """Close all connections now; urllib3 leaves that to the garbage collection. One in use is closed after it."""
         for manager in (self.poolmanager, *self.proxy_manager.values()):
-            for key in manager.pools.keys():  # noqa: SIM118  # it cannot be iterated itself
+            for key in manager.pools.keys():  # noqa: SIM118  # urllib3's container refuses iteration
                 with suppress(KeyError):  # another thread has dropped it
                     manager.pools[key].close()
         super().close()
@@ -122,6 +122,13 @@ def _bounded(kind: type[HTTPConnection]) -> type[HTTPConnection]:
 
 
 class _BoundedResponse(http.client.HTTPResponse):
+    """
+    A response whose parts are bounded while they are read.
+
+    ``http.client`` has no public place for that between the status line and the body, so its own methods are
+    overridden. An interpreter that no longer calls one of them fails the tests of the bounds.
+    """
+
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         call = _call.get()
@@ -132,7 +139,7 @@ class _BoundedResponse(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         if read_left_lines(self.headers):
-            self.will_close = self._check_close()  # type: ignore[attr-defined]  # not in the types
+            self.will_close = self._check_close()  # type: ignore[attr-defined]  # typeshed leaves it out
         self._read_framing()
         if not self._whole:
             self._reads.stream()
@@ -149,10 +156,10 @@ class _BoundedResponse(http.client.HTTPResponse):
             self.length = int(text)
         else:
             return
-        self.will_close = self._check_close()  # type: ignore[attr-defined]  # not in the types
+        self.will_close = self._check_close()  # type: ignore[attr-defined]  # typeshed leaves it out
 
     def _read_next_chunk_size(self) -> int:
-        size: int = super()._read_next_chunk_size()  # type: ignore[misc]  # not in the types
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]  # typeshed leaves it out
         if size < 0:
             raise ValueError("a chunk of negative size")  # http.client makes it the error for a size it cannot read
         return size
@@ -172,7 +179,7 @@ class _BoundedResponse(http.client.HTTPResponse):
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(_MOST_INTERIM_RESPONSES):
-            version, status, reason = super()._read_status()  # type: ignore[misc]  # not in the types
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # typeshed leaves it out
             if not 100 <= status < 200 or status == http.client.SWITCHING_PROTOCOLS:
                 return version, status, reason
             http.client.parse_headers(self.fp)

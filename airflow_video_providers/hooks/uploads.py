@@ -77,7 +77,7 @@ def post_form(
     :raises SourceError: the stream does not hold ``size`` bytes.
     :raises VideoApiError: the upload failed.
     """
-    from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]  # ships no types
+    from requests_toolbelt import MultipartEncoder
 
     _refuse_plain_http(client, url)
     source = SizedStream(stream, size)

@@ -60,7 +60,7 @@ class VideoProvidersPlugin(AirflowPlugin):
     """The provider's part of the API server; a further page or app is one more entry of these lists."""
 
     name = "video_providers"
-    fastapi_apps: list[Any] = [  # noqa: RUF012
+    fastapi_apps: list[Any] = [  # noqa: RUF012  # Airflow declares no ClassVar
         {
             "app": LazyApp("airflow_video_providers.callbacks.served:app"),
             "url_prefix": "/video-callbacks",
@@ -72,7 +72,7 @@ class VideoProvidersPlugin(AirflowPlugin):
             "name": "Videos",
         },
     ]
-    external_views: list[Any] = [  # noqa: RUF012
+    external_views: list[Any] = [  # noqa: RUF012  # Airflow declares no ClassVar
         # No slash before it: Airflow resolves it below its own base URL. At the top of the nav as well as in its menus.
         {"name": "Videos", "href": "videos/", "destination": "nav", "url_route": "videos", "nav_top_level": True},
     ]

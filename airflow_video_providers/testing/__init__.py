@@ -17,8 +17,8 @@ pytest.register_assert_rewrite(
     )
 )
 
-from airflow_video_providers.testing.conformance import VideoHookConformance  # noqa: E402
-from airflow_video_providers.testing.control import VendorControl, WebhookControl  # noqa: E402
-from airflow_video_providers.testing.tap import Tap  # noqa: E402
+from airflow_video_providers.testing.conformance import VideoHookConformance  # noqa: E402  # after its rewrite is asked for
+from airflow_video_providers.testing.control import VendorControl, WebhookControl  # noqa: E402  # after its rewrite is asked for
+from airflow_video_providers.testing.tap import Tap  # noqa: E402  # after its rewrite is asked for
 
 __all__ = ["Tap", "VendorControl", "VideoHookConformance", "WebhookControl"]

@@ -105,7 +105,7 @@ class GcsStore(ObjectStore):
         return blob
 
 
-class _Upload(BlobWriter):  # type: ignore[misc]  # the library has no types
+class _Upload(BlobWriter):  # type: ignore[misc]  # the library has no types: its class is Any
     """The library's resumable upload, which only an explicit ``close`` commits."""
 
     def __del__(self) -> None:

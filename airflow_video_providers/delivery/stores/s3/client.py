@@ -2,8 +2,8 @@
 """
 The boto3 client of an Airflow connection.
 
-Each transfer has a client of its own. What botocore reads from its data files for one, a tenth of a second of work and
-12 MB, serves all of a process.
+Each transfer has a client of its own. What botocore reads from its data files for one, which takes much of the time and
+memory of making a client, serves all of a process.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def client_of(conn_id: str | None) -> Callable[[Config], Any]:
     class SharingHook(S3Hook):
         def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
             session = super().get_session(region_name, deferrable)
-            core = session._session
+            core = session._session  # boto3 gives its botocore session out in no other way
             if not _shared:
                 _shared.append(core.get_component(_LOADER))
             core.register_component(_LOADER, _shared[0])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Response
@@ -29,7 +30,7 @@ class _Webhook(BaseModel):
     events: list[str] | None = None
 
 
-def _signed(secret: str, body: bytes, now: float, event_id: str) -> Mapping[str, str]:
+def _signed(secret: str, event_id: str, body: bytes, now: float) -> Mapping[str, str]:
     return {
         "heygen-signature": hmac_hex(secret, body),
         "heygen-timestamp": str(int(now)),
@@ -71,7 +72,7 @@ def notices(world: World, contents: Contents, job: Job, now: float) -> list[Noti
                     webhook["endpoint_id"],
                     webhook["url"],
                     content,
-                    lambda body, at, secret=secret, event_id=event_id: _signed(secret, body, at, event_id),  # type: ignore[misc]
+                    partial(_signed, secret, event_id),
                 )
             )
     return due
