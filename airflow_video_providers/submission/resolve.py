@@ -27,6 +27,7 @@ from airflow_video_providers.exceptions import (
     VideoApiError,
     VideoApiInvalidRequestError,
     VideoApiNotFoundError,
+    VideoApiPermissionError,
     VideoSearchInconclusiveError,
 )
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
@@ -128,8 +129,8 @@ class Resolver:
         for candidate in doubt.candidates:
             try:
                 job = self._hook.get_job(self._hook.job_id_of(candidate))
-            except (VideoApiNotFoundError, VideoApiInvalidRequestError):
-                continue
+            except (VideoApiNotFoundError, VideoApiInvalidRequestError, VideoApiPermissionError):
+                continue  # it is no job, or none of this account
             if job.key == record.key:
                 return job
         return None

@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
+    VideoApiInvalidRequestError,
     VideoApiNotFoundError,
     VideoConfigurationError,
 )
@@ -175,7 +176,7 @@ class ColossyanHook(VideoHook):
         """Return the job of a generated video with this id, which ``GET /generated-videos/{videoId}`` names."""
         try:
             return self.get_generated_video(candidate).jobId or candidate
-        except VideoApiNotFoundError:
+        except (VideoApiNotFoundError, VideoApiInvalidRequestError):
             return candidate
 
     def check_connection(self) -> str:

@@ -36,6 +36,20 @@ def test_the_job_that_carries_the_key_is_adopted(world, monkeypatch):
     assert len(world.jobs) == 1
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 410])
+def test_an_id_that_the_vendor_refuses_is_passed_over(world, monkeypatch, status):
+    in_doubt(world, monkeypatch, "of-another-account", "job-1")
+    respond = world.respond
+
+    def refuse(method, path, query, body, key):
+        if path.endswith("of-another-account"):
+            return status, {"message": "not for you"}
+        return respond(method, path, query, body, key)
+
+    monkeypatch.setattr(world, "respond", refuse)
+    assert submit(world, a_try(2), support=KeySupport.NONE).job.job_id == "job-1"
+
+
 @pytest.mark.parametrize("candidates", [(), ("unknown",), ("job-2", "no id/at all"), (7, None)])
 def test_nothing_is_adopted_or_bought_where_no_id_leads_to_a_job_with_the_key(world, monkeypatch, candidates):
     in_doubt(world, monkeypatch, *candidates)

@@ -83,6 +83,8 @@ def test_a_candidate_is_the_id_of_a_video_or_of_a_job(local_api: LocalApi) -> No
     hook.connection.host = local_api.url
     local_api.on("GET", "/generated-videos/video-1", Answer(json={"id": "video-1", "jobId": "job-1"}))
     local_api.on("GET", "/generated-videos/job-2", Answer(status=404, json={"message": "Generated video not found"}))
+    local_api.on("GET", "/generated-videos/job-3", Answer(status=400, json={"message": "no id of a video"}))
+    assert hook.job_id_of("job-3") == "job-3"
     assert hook.job_id_of("video-1") == "job-1"
     assert hook.job_id_of("job-2") == "job-2"
 
