@@ -28,7 +28,7 @@ from chaos_bulk import HEAD as BULK_HEAD  # noqa: E402
 from chaos_bulk import BulkPhase, BulkTaskRun, bulk_rows_of, write_bulk_orders  # noqa: E402
 from chaos_bulk_cases import BULK_PHASES  # noqa: E402
 from chaos_cases import CASES, PHASES, Case, orders_of  # noqa: E402
-from chaos_run import Phase, say, taking_part  # noqa: E402
+from chaos_run import ORPHANING, SCHEDULERS, Phase, say, taking_part  # noqa: E402
 from chaos_verdict import Task, faults_of, print_table, rows_of  # noqa: E402
 from known_vendors import Vendor, find_vendors  # noqa: E402
 from live_airflow import Airflow, make_airflow, postgres  # noqa: E402
@@ -173,11 +173,12 @@ def connections(simulator: Simulator) -> dict[str, str]:
 def run_phase(
     airflow: Airflow, simulator: Simulator, cases: list[Case], vendors: dict[str, Vendor], times: int
 ) -> list[Task]:
-    """Run the cases of one phase, with a patient scheduler where workers cannot send heartbeats for a while."""
+    """Run the cases of one phase, with a scheduler of other settings where the case needs that."""
     phase = Phase(airflow, simulator, cases, vendors, times)
-    if cases[0].blow != "hold":
+    settings = PATIENT if cases[0].blow == "hold" else ORPHANING if cases[0].action in SCHEDULERS else None
+    if settings is None:
         return phase.run()
-    restart_scheduler(airflow, PATIENT)
+    restart_scheduler(airflow, settings)
     try:
         return phase.run()
     finally:

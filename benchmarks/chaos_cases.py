@@ -184,10 +184,13 @@ AWAY = [
     Case("API server restarted after the response", ALL, strike="accepted", blow="hold", action="restart API", most=2),
 ]
 
+# Airflow gives a task one more try when it finds that no scheduler owns it, also where it has no retry left.
+SCHEDULERS = [Case("scheduler killed", ("worker",), action="kill scheduler", arguments={"retries": 0}, most=1)]
+
 PHASES: list[list[Case]] = [
     [Case("undisturbed", ALL, most=1)],
     [*STRIKES, *ACTIONS, *FAILURES],
-    *([case] for case in [*FAULTS, *LIMITS, *LINKS, *SUSPENDED, *TRIGGERERS, *AWAY]),
+    *([case] for case in [*FAULTS, *LIMITS, *LINKS, *SUSPENDED, *TRIGGERERS, *AWAY, *SCHEDULERS]),
 ]
 """The cases that run at the same time: first an easy one, while all parts warm up; what disturbs others runs alone."""
 CASES = [case for phase in PHASES for case in phase]

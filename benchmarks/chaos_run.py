@@ -20,6 +20,13 @@ from tests.support.simulator import Simulator
 
 TRIGGERERS = ("kill triggerers", "suspend triggerers")
 API = ("suspend API", "restart API")
+SCHEDULERS = ("kill scheduler",)
+ORPHANING = {
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
+}
+"""A scheduler that soon finds the tasks of one that is gone, in seconds; their workers live, and send heartbeats."""
 STUCK = 600
 """Seconds without any change after which a phase is given up."""
 SLOTS = 8
@@ -60,6 +67,7 @@ class Phase:
                 mapped = [order for order in found if order.way == way]
                 self.tasks += [Task(order, at) for at, order in enumerate(mapped)]
         self.storing = {(task.case.dag_id, f"{task.order.task_id}_store_{task.map_index}"): task for task in self.tasks}
+        self.orphans: list[psutil.Process] = []
         self.by_key = {(task.case.dag_id, task.order.task_id, task.map_index): task for task in self.tasks}
 
     # ------------------------------------------------------------------ the run
@@ -88,6 +96,9 @@ class Phase:
                 break
             time.sleep(2)
         self.settle()
+        for process in self.orphans:
+            if process.is_running():
+                process.kill()
         return self.tasks
 
     def prepare(self) -> None:
@@ -107,7 +118,8 @@ class Phase:
                 times = None if self.cases[0].blow == "suspend" else tasks
                 self.simulator.fault(vendor, self.cases[0].operation, times=times, **fault)
         # A worker that stands still keeps its slot until the next try has taken its place.
-        slots = len(self.tasks) if self.cases[0].blow in ("suspend", "hold") else SLOTS
+        blow, action = self.cases[0].blow, self.cases[0].action
+        slots = len(self.tasks) if blow in ("suspend", "hold") or action in SCHEDULERS else SLOTS
         self.airflow.call("PATCH", "pools/default_pool?update_mask=slots", {"name": "default_pool", "slots": slots})
         for task in self.tasks:
             if task.case.action == "break connection":
@@ -144,7 +156,7 @@ class Phase:
         for task in self.tasks:
             if task.to_do or task.case.ends == "failed" or task.case.action == "mark success":
                 continue
-            waits_for_retry = task.case.strike and task.tries < 2
+            waits_for_retry = (task.case.strike or task.case.action in SCHEDULERS) and task.tries < 2
             for job in task.jobs:
                 runs = job["state"] in ("queued", "running") and job["job_id"] not in task.doomed
                 age = time.time() - seconds(job["created_at"])
@@ -186,6 +198,8 @@ class Phase:
                 self.disturb_triggerers(case)
             elif case.action in API:
                 self.take_api_away(case)
+            elif case.action in SCHEDULERS:
+                self.kill_scheduler(case)
         return any(not task.to_do for task in before)
 
     def is_ready(self, task: Task) -> bool:
@@ -195,7 +209,7 @@ class Phase:
             self.stop_refusing(task.order.vendor)
             over = task.tries > 1 and (bool(task.jobs) or task.state in DONE)
             return over and (self.standing / task.order.mark).exists()
-        if not task.jobs or case.action in (*TRIGGERERS, *API):
+        if not task.jobs or case.action in (*TRIGGERERS, *API, *SCHEDULERS):
             return False
         if case.action == "clear when done":
             return task.state == "success"
@@ -283,6 +297,20 @@ class Phase:
             self.airflow.start("api-server")
         self.airflow.wait_until_up()
         say(f"API server away for {time.monotonic() - began:.0f} s, with {len(tasks)} responses in hand")
+        for task in tasks:
+            task.acted_at = time.time()
+
+    def kill_scheduler(self, case: Case) -> None:
+        """Kill the scheduler but none of its workers, once all tasks wait for their jobs, and start another one."""
+        tasks = [task for task in self.tasks if task.case is case]
+        if not all(task.state == "running" and task.jobs for task in tasks):
+            return
+        scheduler = self.airflow.parts.pop("scheduler")
+        self.orphans = psutil.Process(scheduler.pid).children(recursive=True)
+        scheduler.kill()
+        scheduler.wait(60)
+        self.airflow.start("scheduler", ORPHANING)
+        say(f"scheduler killed, with {len(tasks)} tasks running")
         for task in tasks:
             task.acted_at = time.time()
 

@@ -87,6 +87,8 @@ def _not_struck(task: Task) -> list[str]:
         return ["never disturbed"]
     if case.strike and case.blow == "kill" and task.tries < 2:
         return ["never killed"]
+    if case.action == "kill scheduler" and task.tries < 2:
+        return ["never tried once more"]
     if case.proof and not task.struck:
         return [f"too few {case.proof[0]}"]
     if case.action == "suspend triggerers" and len(task.trigger_logs) < 2:

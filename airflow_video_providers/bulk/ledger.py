@@ -12,10 +12,12 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import field
 from enum import Enum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from airflow_video_providers.bulk.items import Item
 from airflow_video_providers.exceptions import SubmissionError
@@ -48,7 +50,8 @@ class ItemState(str, Enum):
         return self not in (ItemState.PENDING, ItemState.RUNNING, ItemState.RENDERED)
 
 
-class Entry(BaseModel):
+@dataclass(slots=True)
+class Entry:
     """
     What is known of one item.
 
@@ -58,8 +61,6 @@ class Entry(BaseModel):
     :param is_hopeless: the vendor's reason is the same for the same request: a retry does not submit it again.
     :param journal: of unfinished uploads, by URI.
     """
-
-    model_config = ConfigDict(validate_assignment=False)
 
     item_id: str
     fingerprint: str
@@ -71,13 +72,16 @@ class Entry(BaseModel):
     is_hopeless: bool = False
     delivery_failed: bool = False
     cost: JobCost | None = None
-    files: list[dict[str, Any]] = Field(default_factory=list)
-    journal: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    journal: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def job_id(self) -> str | None:
         """The id of its job, where one is known."""
         return None if self.record is None else self.record.job_id
+
+
+_ENTRY = TypeAdapter(Entry)
 
 
 class Ledger:
@@ -128,7 +132,7 @@ class Ledger:
     def _read_chunk(self, number: int) -> list[Entry]:
         stored = self._store.get(f"{LEDGER_KEY}_{number}")
         try:
-            return [Entry.model_validate(value) for value in (stored or {}).get("entries", [])]
+            return [_ENTRY.validate_python(value) for value in (stored or {}).get("entries", [])]
         except ValidationError as error:
             raise SubmissionError(
                 f"The task state {LEDGER_KEY}_{number} cannot be read ({error.error_count()} faults), so it is not "
@@ -181,7 +185,9 @@ class Ledger:
             for chunk in sorted(wanted):
                 start = chunk * CHUNK_ITEMS
                 entries = self.entries[start : start + CHUNK_ITEMS]
-                value = {"entries": [entry.model_dump(mode="json", exclude_defaults=True) for entry in entries]}
+                value = {
+                    "entries": [_ENTRY.dump_python(entry, mode="json", exclude_defaults=True) for entry in entries]
+                }
                 self._write(f"{LEDGER_KEY}_{chunk}", value, patience)
                 self._dirty.discard(chunk)
 

@@ -196,9 +196,8 @@ class Submitter:
         entry.state, entry.error, entry.finished_at, entry.is_hopeless = ItemState.RUNNING, None, None, False
         entry.submitted_at, entry.cost = record.intended_at.timestamp(), job.cost
         EntryStore(self.ledger, number).write(
-            record.updated(
-                state="submitted",
-                job_id=job.job_id,
+            record.submitted(
+                job.job_id,
                 last_try=self.task_try.try_number,
                 max_tries=self.task_try.max_tries,
             )

@@ -26,9 +26,10 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.submission.callback import CallbackPlan
-from airflow_video_providers.submission.cancel import CancelPolicy, Cause, cancel_video_job, is_ended, state_among
+from airflow_video_providers.submission.cancel import CancelPolicy, Cause, cancel_video_job
 from airflow_video_providers.submission.record import SubmissionRecord
 from airflow_video_providers.submission.resolve import find_submitted
+from airflow_video_providers.submission.task_state import is_ended, read_state
 from airflow_video_providers.submission.task_try import TaskTry
 
 if TYPE_CHECKING:
@@ -301,16 +302,11 @@ class BulkTask:
         self.manifest.write(self.ledger.entries)
 
     def _is_ended_by_user(self) -> bool:
-        ti = self.ti
-        map_index = -1 if ti.map_index is None else int(ti.map_index)
         try:
-            states = ti.get_task_states(
-                dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index
-            )
+            return is_ended(read_state(self.ti))
         except Exception as error:  # whatever the supervisor or the API server says, its state is unknown
             log.warning("Airflow does not say whether the task is still wanted; its renders are left alone: %s", error)
             return False
-        return is_ended(state_among(states, ti.run_id))
 
     def _give_up(self, window: Window, error: BaseException) -> None:
         """Decide about what runs when the try ends by an error."""

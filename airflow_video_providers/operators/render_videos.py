@@ -36,6 +36,7 @@ from airflow_video_providers.operators.labels import LabelledTask
 from airflow_video_providers.operators.video_job import DEFAULT_TIMEOUT
 from airflow_video_providers.submission.cancel import CancelPolicy
 from airflow_video_providers.submission.submit import OnAmbiguous
+from airflow_video_providers.submission.task_state import stopped_by_a_clear
 from airflow_video_providers.waiting.schedule import DEFAULT_POLL_INTERVAL
 
 if TYPE_CHECKING:
@@ -224,9 +225,10 @@ class RenderVideosOperator(LabelledTask, BaseOperator):
         context["ti"].xcom_push(key=VideoManifestLink.xcom_key, value=self.manifest_url)
         self.log.info("Manifest: %s", task.manifest.uri)
         try:
-            done = task.run(event, may_leave=self.deferrable)
-            if not done:
-                self._defer(context, task)
+            with stopped_by_a_clear(context["ti"]):
+                done = task.run(event, may_leave=self.deferrable)
+                if not done:
+                    self._defer(context, task)
         finally:
             task.close()
         report = task.report

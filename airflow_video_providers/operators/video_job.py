@@ -42,6 +42,7 @@ from airflow_video_providers.submission.custody import Custody
 from airflow_video_providers.submission.preflight import DRY_KEY, check_request, preview
 from airflow_video_providers.submission.record import SubmissionRecord, SubmissionStore
 from airflow_video_providers.submission.submit import JobSubmission, OnAmbiguous, Submission
+from airflow_video_providers.submission.task_state import stopped_by_a_clear
 from airflow_video_providers.submission.task_try import TaskTry
 from airflow_video_providers.text.redaction import clean_label
 from airflow_video_providers.waiting.in_worker import wait_for_job
@@ -350,7 +351,7 @@ class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
         self._ti = context["ti"]
         self._custody = Custody(lambda: self.hook, store, self.policy, context, publish=self._publish, request=request)
         try:
-            with self._custody.deciding():
+            with stopped_by_a_clear(self._ti), self._custody.deciding():
                 yield self._custody
         except SubmissionSupersededError:
             # Airflow would push it now, and overwrite the link of the try that has taken over.

@@ -18,10 +18,9 @@ A job that has ended is never touched: on some systems deleting it deletes its f
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_video_providers.exceptions import VideoConfigurationError, VideoProviderError
 
@@ -30,10 +29,6 @@ if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoJob
 
 log = logging.getLogger(__name__)
-
-# Where a user (or the fate of the run) puts a task that is not to go on. In any other state a try is still to come or
-# runs elsewhere: a worker that Airflow took for dead finds its task up_for_retry, scheduled or queued.
-_ENDED = frozenset({"failed", "success", "skipped", "removed", "upstream_failed", "restarting"})
 
 
 class Cause(str, Enum):
@@ -118,19 +113,6 @@ def cancel_video_job(hook: VideoHook, job_id: str, *, reason: str) -> Cancellati
         outcome, text = CancelOutcome.CANCELLED, f"{name} was cancelled: {reason}."
     log.info("%s", text)
     return Cancellation(outcome, text, job=seen)
-
-
-def state_among(states: Mapping[str, Mapping[str, Any]], run_id: str) -> str | None:
-    """Read one task instance's state off the response of ``get_task_states``; None: cleared, ``removed``: not there."""
-    found = list(states.get(run_id, {}).values())
-    if not found:
-        return "removed"  # with its run
-    return None if found[0] is None else str(getattr(found[0], "value", found[0]))
-
-
-def is_ended(state: str | None) -> bool:
-    """Tell whether a task instance in this state was ended by a user, or by the fate of its run."""
-    return state is None or state in _ENDED
 
 
 def how_to_cancel(conn_id: str, job_id: str, page: str | None) -> str:

@@ -27,7 +27,8 @@ from typing import Any
 
 from airflow_video_providers.hooks.base import VideoHook, aget_video_hook
 from airflow_video_providers.jobs import VideoJob
-from airflow_video_providers.submission.cancel import Cause, cancel_video_job, how_to_cancel, is_ended, state_among
+from airflow_video_providers.submission.cancel import Cause, cancel_video_job, how_to_cancel
+from airflow_video_providers.submission.task_state import is_ended, state_among
 
 log = logging.getLogger(__name__)
 

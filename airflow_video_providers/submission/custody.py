@@ -45,12 +45,11 @@ from airflow_video_providers.submission.cancel import (
     Cause,
     cancel_video_job,
     how_to_cancel,
-    is_ended,
-    state_among,
 )
 from airflow_video_providers.submission.decisions import describe_prospect
 from airflow_video_providers.submission.record import SubmissionStore
 from airflow_video_providers.submission.resolve import find_submitted
+from airflow_video_providers.submission.task_state import is_ended, read_state
 from airflow_video_providers.submission.task_try import TaskTry
 
 if TYPE_CHECKING:
@@ -231,19 +230,13 @@ class Custody:
         is_current = None
         try:
             is_current = self._store.is_current()
-            state = self._get_state()
+            state = read_state(self._ti)
         except Exception as error:  # whatever the supervisor or the API server says, its state is unknown
             log.warning("Airflow does not say whether the task is still wanted: %s", error)
             return Standing.SUPERSEDED if is_current is False else Standing.UNKNOWN
         if is_current:
             return Standing.ENDED if is_ended(state) else Standing.CURRENT
         return Standing.ENDED if state in _ENDED_BY_A_CLEAR else Standing.SUPERSEDED
-
-    def _get_state(self) -> str | None:
-        ti = self._ti
-        map_index = -1 if ti.map_index is None else int(ti.map_index)
-        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index)
-        return state_among(states, ti.run_id)
 
     def check_current(self, job: VideoJob) -> None:
         """

@@ -12,10 +12,12 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from airflow_video_providers.exceptions import SubmissionError, SubmissionSupersededError, VideoConfigurationError
 from airflow_video_providers.submission.task_try import TaskTry, is_store_away, is_superseded
@@ -32,7 +34,8 @@ _PROBE_KEY = "video_submission_probe"
 _STORE_PAUSE = 5.0
 
 
-class SubmissionRecord(BaseModel):
+@dataclass(frozen=True, slots=True)
+class SubmissionRecord:
     """
     What is known about the render that a task submitted, or may have submitted.
 
@@ -41,32 +44,38 @@ class SubmissionRecord(BaseModel):
     :param generation: the first try that this render belongs to; a clear begins a new one.
     :param purchase: counts the renders of a generation: it goes up after one that was refused, failed or is gone.
     :param replay_seconds: for how long from ``intended_at`` the vendor replays its response; None: it does not.
-    :param search: what :meth:`VideoHook.search_terms` kept of the request; None: nothing, or it was too long.
+    :param search: what :meth:`VideoHook.search_terms` kept of the request, until the
+        job is known; None: nothing, or it was too long.
     :param intended_at: when the request was about to be sent (aware, UTC); of several sends whose outcome is unknown,
         the first.
     :param bought: a callback has told that the vendor made a job; it did not say which.
     :param last_try: the last try that saw the record, with ``max_tries`` as it saw it.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     state: Literal["intended", "submitted", "refused"]
     conn_id: str
     key: str
     fingerprint: str
     generation: int
+    intended_at: datetime
+    last_try: int
+    max_tries: int
     purchase: int = 1
     replay_seconds: float | None = None
     search: dict[str, Any] | None = None
     job_id: str | None = None
-    intended_at: datetime
     bought: bool = False
-    last_try: int
-    max_tries: int
 
     def updated(self, **changes: Any) -> SubmissionRecord:
         """Return a copy with some fields changed."""
-        return self.model_copy(update=changes)
+        return replace(self, **changes)
+
+    def submitted(self, job_id: str, **changes: Any) -> SubmissionRecord:
+        """Return the record of a job whose id is known: what a search for it would need is not kept any longer."""
+        return replace(self, state="submitted", job_id=job_id, search=None, **changes)
+
+
+_RECORD = TypeAdapter(SubmissionRecord)
 
 
 def fingerprint_of(conn_id: str, request: Mapping[str, Any]) -> str:
@@ -172,7 +181,7 @@ class SubmissionStore:
         """
         stored = self._store.get(RECORD_KEY)
         try:
-            self.record = None if stored is None else SubmissionRecord.model_validate(stored)
+            self.record = None if stored is None else _RECORD.validate_python(stored)
         except ValidationError as error:
             raise SubmissionError(
                 f"The task state {RECORD_KEY!r} cannot be read ({error.error_count()} faults), so it is not known "
@@ -191,7 +200,11 @@ class SubmissionStore:
         :raises AirflowRuntimeError: the API server is away, or refuses.
         """
         write_entry(
-            self._store, RECORD_KEY, record.model_dump(mode="json"), retention=RECORD_RETENTION, patience=patience
+            self._store,
+            RECORD_KEY,
+            _RECORD.dump_python(record, mode="json"),
+            retention=RECORD_RETENTION,
+            patience=patience,
         )
         self.record = record
 

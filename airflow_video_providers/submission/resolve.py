@@ -121,7 +121,7 @@ class Resolver:
             return Outcome(record, None, is_known=False)
         log.info("The vendor's callback named the job: %s", job.describe())
         lost = job.state in _LOST and not is_hopeless(job, self._hook.hopeless_codes)
-        return Outcome(record.updated(state="submitted", job_id=job.job_id), None if lost else job)
+        return Outcome(record.submitted(job.job_id), None if lost else job)
 
     def _called_back(self, record: SubmissionRecord, doubt: Doubt) -> VideoJob | None:
         if doubt.job_id is not None:
@@ -154,7 +154,7 @@ class Resolver:
         log.info("The user decided about the submission with key %s: %s.", record.key, decided)
         if decided == NO_JOB:
             return Outcome(record.updated(state="refused"), None)
-        record = record.updated(state="submitted", job_id=decided)
+        record = record.submitted(decided)
         try:
             job = self._hook.get_job(decided)
         except VideoApiNotFoundError as error:

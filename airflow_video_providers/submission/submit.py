@@ -290,9 +290,8 @@ class JobSubmission:
     def _keep(self, record: SubmissionRecord, job: VideoJob) -> SubmissionRecord:
         """Tell the job's owner, and record its id, which is paid for: patiently."""
         self.on_job(job)
-        record = record.updated(
-            state="submitted",
-            job_id=job.job_id,
+        record = record.submitted(
+            job.job_id,
             last_try=self.task_try.try_number,
             max_tries=self.task_try.max_tries,
         )

@@ -84,10 +84,11 @@ class TaskTry:
         of tries used. Such a clear is taken for a retry, since a retry with lowered ``retries`` looks the same and must
         not submit a second render; a second clear works.
 
-        A clear of a running task whose worker dies, or fails, before Airflow has stopped it does not move it either:
-        Airflow just tries once more, with no retry left, too. So does a scheduler that finds the task without one to
-        own it (it was restarted, or was late itself), which no user has asked for: both are taken for a retry. What
-        the clear has cancelled is submitted again by it.
+        A clear of a running task whose worker dies before Airflow has stopped it does not move it either: Airflow just
+        tries once more, with no retry left, too (a try that fails by itself waits to be stopped, see
+        ``task_state.stopped_by_a_clear``). So does a scheduler that finds the task without one to own it (it was
+        restarted, or was late itself), which no user has asked for. Both are taken for a retry, which submits again
+        what the clear has cancelled.
 
         :param max_tries: the task instance's ``max_tries`` as that try saw it.
         """

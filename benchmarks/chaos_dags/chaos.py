@@ -111,13 +111,12 @@ for case in CASES:
         for way, orders in ORDERS[case.dag_id].items():
             submit = SubmitVideoJobOperator.partial(
                 task_id=way.replace(" ", "_"),
-                retries=retries,
                 retry_delay=timedelta(seconds=case.retry_seconds),
                 retry_policy=VideoRetryPolicy(),
                 poll_interval=2,
                 find_wait=15,
                 **WAYS[way],
-                **case.arguments,
+                **{"retries": retries, **case.arguments},
             ).expand_kwargs(orders)
             for index, order in enumerate(orders if case.stores else ()):
                 submit >> VideoToObjectStorageOperator(

@@ -29,6 +29,7 @@ from airflow_video_providers.exceptions import (
 from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.jobs import JobState
 from airflow_video_providers.operators.video_job import CancelVideoJobOperator, SubmitVideoJobOperator
+from airflow_video_providers.submission import task_state
 from airflow_video_providers.submission.cancel import CancelOutcome, CancelPolicy, Cause, cancel_video_job
 from tests.support.submission import FakeHook, FakeTaskInstance, World, context_of
 
@@ -42,6 +43,12 @@ OF_ANOTHER_TRY = ["up_for_retry", "scheduled", "queued", "running", "success", "
 @pytest.fixture
 def world():
     return World()
+
+
+@pytest.fixture(autouse=True)
+def _no_supervisor(monkeypatch):
+    """Nobody stops a cleared task here; see ``test_cleared_while_running``."""
+    monkeypatch.setattr(task_state, "STOP_SECONDS", 0)
 
 
 def make(world, hook=None, **arguments):

@@ -21,6 +21,7 @@ from airflow_video_providers.operators.arguments import job_id_of
 from airflow_video_providers.operators.labels import LONGEST_LABEL
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 from airflow_video_providers.retry_policy import VideoRetryPolicy
+from airflow_video_providers.submission.record import RECORD_KEY
 from tests.support.submission import FakeHook, Steps, World, context_of
 
 CALL = {"vendor": "acme", "endpoint": "POST /jobs/"}
@@ -284,3 +285,19 @@ def test_a_missing_job_id_says_how_it_is_made_up_for(job_id):
         errors.VideoConfigurationError, match=r"marked as success by hand.*return_value.*clear this task"
     ):
         job_id_of(job_id)
+
+
+def test_what_a_search_needs_is_kept_until_the_job_is_known():
+    world, seen = World(), []
+
+    class Watching(FakeHook):
+        def submit_job(self, request, **arguments):
+            seen.append(world.stored[RECORD_KEY]["search"])
+            return super().submit_job(request, **arguments)
+
+    operator = SubmitVideoJobOperator(task_id="t", conn_id="fake_default", request={"title": "A"})
+    operator.__dict__["hook"] = Watching(world, KeySupport.EXACT, needs_title=True)
+    operator.execute(context_of(world, operator))
+    assert seen == [{"title": "A"}]
+    record = world.stored[RECORD_KEY]
+    assert (record["state"], record["job_id"], record["search"]) == ("submitted", "job-1", None)
