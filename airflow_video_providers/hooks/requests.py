@@ -23,10 +23,11 @@ class VendorRequest(BaseModel):
     A request as a vendor documents it, to be passed in place of a mapping.
 
     A field of a wrong type, or one that is required and missing, is an error where the model is made: when the DAG is
-    parsed. Texts may be templates. Fields that are not documented are kept, since vendors add some.
+    parsed. Texts may be templates; a number counts as a text, since ``render_template_as_native_obj`` makes one of an
+    id of digits. Fields that are not documented are kept, since vendors add some.
     """
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True, protected_namespaces=())
+    model_config = ConfigDict(extra="allow", populate_by_name=True, protected_namespaces=(), coerce_numbers_to_str=True)
 
     def to_request(self) -> dict[str, Any]:
         """Return the vendor's JSON body: the fields that were given, by the vendor's names."""

@@ -11,6 +11,7 @@ from airflow.sdk import DAG
 
 from airflow_video_providers.decorators import video_job_task
 from airflow_video_providers.exceptions import VideoConfigurationError
+from airflow_video_providers.hooks.requests import VendorRequest, check_request_fields
 from airflow_video_providers.operators.requests import as_request
 from airflow_video_providers.operators.video_job import SubmitVideoJobOperator
 
@@ -126,3 +127,16 @@ def test_a_function_may_be_given_a_text_that_looks_like_a_file():
     task.resolve_template_files()
     task.render_template_fields({"ti": SimpleNamespace(map_index=-1)})
     assert task.op_args == ("https://cdn.example/logo.json",)
+
+
+class Titled(VendorRequest):
+    """A request with one text."""
+
+    title: str
+
+
+def test_an_id_of_digits_that_native_rendering_made_a_number_is_not_refused():
+    check_request_fields(Titled, {"title": 12345}, vendor="acme")
+    with pytest.raises(VideoConfigurationError, match=r"request\.title"):
+        check_request_fields(Titled, {"title": ["12345"]}, vendor="acme")
+    assert Titled(title=12345).to_request() == {"title": "12345"}
