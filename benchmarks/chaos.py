@@ -182,6 +182,7 @@ def run_phase(
     try:
         return phase.run()
     finally:
+        phase.end_orphans()
         restart_scheduler(airflow, {})
 
 

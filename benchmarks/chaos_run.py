@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -96,10 +97,13 @@ class Phase:
                 break
             time.sleep(2)
         self.settle()
-        for process in self.orphans:
-            if process.is_running():
-                process.kill()
         return self.tasks
+
+    def end_orphans(self) -> None:
+        """Kill the workers of a scheduler that was killed without them."""
+        for process in self.orphans:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def prepare(self) -> None:
         """Empty the folder of the tasks that stand still, set the create's fault, make connections that will break."""

@@ -44,8 +44,8 @@ class SubmissionRecord:
     :param generation: the first try that this render belongs to; a clear begins a new one.
     :param purchase: counts the renders of a generation: it goes up after one that was refused, failed or is gone.
     :param replay_seconds: for how long from ``intended_at`` the vendor replays its response; None: it does not.
-    :param search: what :meth:`VideoHook.search_terms` kept of the request, until the
-        job is known; None: nothing, or it was too long.
+    :param search: what :meth:`VideoHook.search_terms` kept of the request, until the job is known; None:
+        nothing, or it was too long.
     :param intended_at: when the request was about to be sent (aware, UTC); of several sends whose outcome is unknown,
         the first.
     :param bought: a callback has told that the vendor made a job; it did not say which.
