@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos_bulk_cases import ITEMS, MARK, WINDOW, BulkCase
-from chaos_run import STUCK, evict_pid, say
+from chaos_run import STUCK, UNCOUNTED, evict_pid, say
 from chaos_verdict import seconds
 from known_vendors import Vendor
 from live_airflow import Airflow
@@ -37,7 +37,7 @@ class BulkTaskRun:
     state: str | None = None
     tries: int = 0
     pid: int | None = None
-    acted: bool = False
+    acted_at: float | None = None
     doomed: set[str] = field(default_factory=set)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
@@ -50,7 +50,7 @@ class BulkTaskRun:
     @property
     def to_do(self) -> bool:
         """Whether the harness still has to disturb it."""
-        return self.case.action is not None and not self.acted
+        return self.case.action is not None and self.acted_at is None
 
 
 def write_bulk_orders(home: Path, cases: list[BulkCase], vendors: dict[str, Vendor]) -> None:
@@ -102,12 +102,13 @@ class BulkPhase:
             if dead := self.airflow.start_dead():
                 say(f"{', '.join(dead)} had died, and was started again")
             self.read()
+            self.forget_uncounted_clears()
             self.act()
             self.end_renders()
             left = [task for task in self.tasks if task.state not in DONE or task.to_do]
             if not left:
                 break
-            now = [(task.state, task.tries, len(task.jobs), task.acted) for task in self.tasks]
+            now = [(task.state, task.tries, len(task.jobs), task.acted_at) for task in self.tasks]
             if now != seen:
                 seen, changed = now, time.monotonic()
             elif time.monotonic() > changed + STUCK:
@@ -150,12 +151,20 @@ class BulkPhase:
                 self.airflow.start(part)
             say(f"triggerers killed, with {len(triggerers)} tasks deferred")
             for task in triggerers:
-                task.acted = True
+                task.acted_at = time.time()
         for task in ready:
             if task.case.action != "kill triggerers":
                 task.doomed = {job["job_id"] for job in task.jobs} if task.case.again > 1 else set()
                 self.disturb(task)
-                task.acted = True
+                task.acted_at = time.time()
+
+    def forget_uncounted_clears(self) -> None:
+        """Have a task cleared again that Airflow took for a retry: it adopted its renders, which nothing ends."""
+        for task in self.tasks:
+            waits = task.state in ("running", "deferred") and len(task.jobs) <= len(task.doomed)
+            if task.case.action == "clear" and waits and task.acted_at and time.time() > task.acted_at + UNCOUNTED:
+                say(f"{task.mark} adopted its renders after a clear, and is cleared again")
+                task.acted_at = None
 
     def is_ready(self, task: BulkTaskRun) -> bool:
         """Tell whether the task is where the case wants it."""

@@ -38,6 +38,8 @@ LATE_HEARTBEAT = 35
 """Seconds for which a triggerer is suspended: more than twice its threshold."""
 API_AWAY = 40
 """Seconds for which the API server is suspended, or until it is started again."""
+UNCOUNTED = 120
+"""Seconds after which a cleared task that has bought nothing is cleared again: Airflow does not count every clear."""
 _SETTLE = 120
 """Seconds that a cancelled or superseded render may take to show, after all tasks have ended."""
 
@@ -83,6 +85,7 @@ class Phase:
             if dead := self.airflow.start_dead():
                 say(f"{', '.join(dead)} had died, and was started again")
             self.read()
+            self.forget_uncounted_clears()
             if self.act():
                 continue  # that took a while
             self.end_renders()
@@ -205,6 +208,14 @@ class Phase:
             elif case.action in SCHEDULERS:
                 self.kill_scheduler(case)
         return any(not task.to_do for task in before)
+
+    def forget_uncounted_clears(self) -> None:
+        """Have a task cleared again that Airflow took for a retry: it adopted the render, which nothing ends."""
+        for task in self.tasks:
+            waits = task.state in ("running", "deferred") and len(task.jobs) <= len(task.doomed)
+            if task.case.action == "clear" and waits and task.acted_at and time.time() > task.acted_at + UNCOUNTED:
+                say(f"{task.order.mark} adopted its render after a clear, and is cleared again")
+                task.acted_at = None
 
     def is_ready(self, task: Task) -> bool:
         """Tell whether the task is where the case wants it: mostly, it waits for a job that runs."""
