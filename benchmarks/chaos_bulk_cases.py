@@ -44,8 +44,9 @@ class BulkCase:
     @property
     def doubtful(self) -> bool:
         """Whether a crash or a fault may leave an item in doubt, where the vendor cannot resolve it."""
+        # While one item is delivered, another is submitted.
         return self.fault is not None or (
-            self.strike is not None and self.strike[0] in ("intended", "accepted", "answered")
+            self.strike is not None and self.strike[0] in ("intended", "accepted", "answered", "downloading")
         )
 
 

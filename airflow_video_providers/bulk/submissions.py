@@ -2,8 +2,8 @@
 """
 Submitting the items of a window: intents in one write, sends side by side, job ids in one write.
 
-Where the vendor can resolve a lost response, a batch is up to 25 items. Where only the user can, it is one item: a
-crash leaves no more in doubt than it must.
+Where the vendor always resolves a lost response (an exact search, or keys that it replays), a batch is up to 25 items.
+Where the user may have to, it is one item: a crash leaves no more in doubt than it must.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class Submitter:
         if callback is not None:
             for item in items:  # before anything is submitted
                 callback.fill(item.request, item.item_id)
-        blind = hook.key_support is KeySupport.NONE and not all(hook.replay_window(item.request) for item in items)
-        self.batch = 1 if blind else BATCH
+        sure = hook.key_support is KeySupport.EXACT or all(hook.replay_window(item.request) for item in items)
+        self.batch = BATCH if sure else 1
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="submit")
         self._holds = 0
 
