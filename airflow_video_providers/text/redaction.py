@@ -10,6 +10,7 @@ knows the secrets. This module imports nothing of the package, so that all of it
 from __future__ import annotations
 
 import html
+import json
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable
@@ -54,13 +55,16 @@ _ESCAPES = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([/\"'\\&]))")
 def clean_text(text: Any, *, longest: int) -> str:
     """Return a value as one line of at most ``longest`` characters, none of them a control character or a surrogate."""
     line = str(text)[:_READ]
-    line = _SURROGATES.sub("\ufffd", _UNSEEN.sub(" ", line)).strip()
+    if not line.isprintable():  # a printable one holds none of them
+        line = _SURROGATES.sub("\ufffd", _UNSEEN.sub(" ", line))
+    line = line.strip()
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def clean_label(text: Any, *, longest: int) -> str:
     """Return a value as :func:`clean_text` does, without the credentials of links that stand in it."""
-    return clean_text(_LINK.sub(_shown_link, str(text)[:_READ]), longest=longest)
+    label = str(text)[:_READ]
+    return clean_text(_LINK.sub(_shown_link, label) if ":" in label else label, longest=longest)
 
 
 def cut_queries(text: str) -> str:
@@ -95,20 +99,42 @@ def clean_document(value: Any, secrets: Iterable[str] = ()) -> Any:
 
     :raises ValueError: it is nested deeper than 100 levels.
     """
-    return _clean(value, [secret for secret in secrets if len(secret) >= _SHORTEST_IN_DOCUMENT], 0)
+    _check_depth(value)
+    secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_IN_DOCUMENT]
+    return value if _is_clean_document(value, secrets) else _clean(value, secrets)
 
 
-def _clean(value: Any, secrets: list[str], depth: int) -> Any:
+def _check_depth(value: Any) -> None:
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(DEEPEST):
+        items = (parent.values() if isinstance(parent, dict) else parent for parent in level)
+        level = [item for some in items for item in some if isinstance(item, (dict, list))]
+    if level:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+
+
+def _is_clean_document(value: Any, secrets: list[str]) -> bool:
+    """Tell at the speed of a search in one text whether nothing of a document, mostly a long list, must be changed."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):  # of a decoder that makes more of it than JSON holds
+        return False
+    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+    # A secret with a quotation mark or a backslash stands in the text as JSON writes it.
+    written = (json.dumps(spelling, ensure_ascii=False)[1:-1] for spelling in spellings)
+    has_surrogates = not text.isascii() and _SURROGATES.search(text)
+    return not has_surrogates and not any(spelling in text for spelling in written)
+
+
+def _clean(value: Any, secrets: list[str]) -> Any:
     if isinstance(value, str):
         value = without_surrogates(value)
         shown = _without_secrets(value, secrets)
         return value if shown is value or is_link(value) else shown
-    if isinstance(value, (dict, list)) and depth >= DEEPEST:
-        raise ValueError(f"it is nested deeper than {DEEPEST} levels")
     if isinstance(value, dict):
-        return {_clean(name, secrets, depth): _clean(item, secrets, depth + 1) for name, item in value.items()}
+        return {_clean(name, secrets): _clean(item, secrets) for name, item in value.items()}
     if isinstance(value, list):
-        return [_clean(item, secrets, depth + 1) for item in value]
+        return [_clean(item, secrets) for item in value]
     return value
 
 

@@ -178,6 +178,15 @@ class TestDocument:
         cleaned = clean_document(document, ["s3cr3t-key", "s3c"])
         assert cleaned == {"status": "weird ***", "link": link, "text": "see https://x.example/v?key=***"}
 
+    @pytest.mark.parametrize("secret", ['quote"d-pass', "back\\slash-pass", "tab\tbed-pass", "ünïcode-pass"])
+    def test_a_secret_goes_whatever_letters_it_has(self, secret: str) -> None:
+        assert clean_document([{"status": f"wrong: {secret}"}], [secret]) == [{"status": "wrong: ***"}]
+        assert clean_document({secret: [1]}, [secret]) == {"***": [1]}
+
+    def test_what_json_cannot_hold_stays(self) -> None:
+        tree = object()
+        assert clean_document({"tree": tree, "text": "a s3cr3t-key"}, ["s3cr3t-key"]) == {"tree": tree, "text": "a ***"}
+
     def test_a_short_password_may_be_a_part_of_data(self) -> None:
         assert clean_document({"id": "monkey-1"}, ["key"]) == {"id": "monkey-1"}
 
