@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -86,7 +87,7 @@ class VideoJobTrigger(BaseTrigger):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in Airflow
         self.conn_id = conn_id
-        self.job = job
+        self.job = {sys.intern(name): value for name, value in job.items()}  # thousands wait in one process
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.seed = seed
@@ -125,22 +126,22 @@ class VideoJobTrigger(BaseTrigger):
             seed=self.seed,
             callback=self.callback,
         )
-        wait = Wait.begin(VideoJob.from_xcom(self.job), Pace(**self.pace), limits)
-        waiter, shown = Waiter(wait, self.key), wait  # the worker has just shown the job
-        last = time.time()
+        waiter = Waiter(Wait.begin(VideoJob.from_xcom(self.job), Pace(**self.pace), limits), self.key)
+        shown, last = waiter.wait.display, time.time()  # the worker has just shown the job
         waiter.show_from = last + _SHOW_INTERVAL
         async with contextlib.aclosing(watch(self.conn_id, waiter)) as polls:
             async for wait in polls:
                 now = time.time()
                 may_show = now >= last + _shortest_pause()
-                if wait.end is not None or (may_show and (wait.has_moved(shown) or now >= last + _SHOW_INTERVAL)):
-                    shown, last = wait, now
+                if wait.end is not None or (may_show and (wait.display != shown or now >= last + _SHOW_INTERVAL)):
+                    shown, last = wait.display, now
                     if wait.end is None:
                         await self._push("video_job", wait.job.to_xcom())
                     self.log.info("%s%s", wait.describe(), " · called back" if waiter.is_called_back else "")
                 # The next poll is news if something is still to be shown, or when it is time for a sign of life.
-                waiter.show_from = last + (_shortest_pause() if wait.has_moved(shown) else _SHOW_INTERVAL)
-        job, error = wait.job, wait.error
+                waiter.show_from = last + (_shortest_pause() if wait.display != shown else _SHOW_INTERVAL)
+                del wait  # else each of thousands keeps an outdated job in memory
+        job, error = waiter.wait.job, waiter.wait.error
         # `dag.test()` runs triggers without a task instance, and does not know events that end the task.
         if error is None and job.state is JobState.SUCCEEDED and self.end_from_trigger and await self._publish(job):
             count_ended(job)  # no worker comes to it

@@ -73,9 +73,11 @@ async def watch(conn_id: str, waiter: Waiter) -> AsyncGenerator[Wait, None]:
     poller = _pollers[key]
     poller.join(waiter)
     try:
-        while not waiter.is_over:
+        is_over = False
+        while not is_over:
             await waiter.news.wait()
             waiter.news.clear()
+            is_over = waiter.is_over  # before the caller takes its time: what ends meanwhile is still to be told
             yield waiter.wait
     finally:
         poller.leave(waiter)

@@ -185,9 +185,14 @@ class Wait:
             parts.append(f"costs {job.cost}")
         return " · ".join([*parts, f"{job.vendor} {job.job_id}"])
 
+    @property
+    def display(self) -> tuple[str, str | None, int]:
+        """What is worth a line of log when it changes."""
+        return (self.job.vendor_status, self.job.stage, int((self.job.progress or 0.0) * 10))
+
     def has_moved(self, before: Wait) -> bool:
         """Tell whether there is something new to log: another status, another stage, ten more points of progress."""
-        return _shown(self.job) != _shown(before.job)
+        return self.display != before.display
 
     def _gap(self, job: VideoJob, pace: Pace) -> float:
         limits = self.limits
@@ -213,10 +218,6 @@ def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _shown(job: VideoJob) -> tuple[str, str | None, int]:
-    return (job.vendor_status, job.stage, int((job.progress or 0.0) * 10))
 
 
 def may_pass(error: Exception) -> bool:

@@ -76,10 +76,12 @@ class Waiter:
 
     def move_to(self, wait: Wait, now: float, *, began: float | None = None) -> None:
         """
-        Take the wait after a poll.
+        Take the wait after a poll; one that is over stays so.
 
         :param began: when the poll that has shown the job was sent; None: it has failed, or there was none.
         """
+        if self.is_over:
+            return
         if wait.end is not None or wait.has_moved(self.wait) or now >= self.show_from:
             self.news.set()
         if began is not None:

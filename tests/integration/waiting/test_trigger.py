@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import threading
 import time
@@ -21,6 +22,7 @@ from airflow_video_providers.exceptions import (
     VideoPollingError,
 )
 from airflow_video_providers.hooks.base import VideoHook, get_video_hook
+from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.links import videos_page
 from airflow_video_providers.retry_policy import VideoRetryPolicy
 from airflow_video_providers.submission import cancel_in_triggerer as cancelling
@@ -338,6 +340,51 @@ def test_a_move_that_was_not_shown_is_shown_later(triggers, simulator, xcoms, mo
 
     asyncio.run(asyncio.wait_for(both(), 60))
     assert [value["progress"] for key, value in xcoms.pushed if key == "video_job"] == [0.5, 1.0]
+
+
+def test_a_render_that_ends_while_its_task_is_shown_ends_the_task(triggers, simulator, xcoms, monkeypatch):
+    from airflow.sdk.execution_time.xcom import XCom
+
+    monkeypatch.setattr(video_job, "_MOST_SHOWS", 1000)
+    (trigger,) = triggers(ONE, move={"status": "running", "progress": 50})
+    xcoms.defer(trigger)
+
+    def set_slowly(*, key, value, **where):
+        if key == "video_job" and value["state"] == "running":
+            simulator.move(trigger.job["job_id"], finish=True)
+            polls = simulator.counts(ONE)["polls"] + simulator.counts(ONE)["lists"]
+            while simulator.counts(ONE)["polls"] + simulator.counts(ONE)["lists"] < polls + 1:
+                time.sleep(0.1)
+            time.sleep(0.5)
+        xcoms.set(key=key, value=value, **where)
+
+    monkeypatch.setattr(XCom, "set", set_slowly)
+    (event,) = events_of([trigger])
+    assert type(event) is TaskSuccessEvent
+    assert xcoms[3, "return_value"] == trigger.job["job_id"]
+
+
+def test_a_waiting_trigger_keeps_one_job_in_memory(triggers, simulator):
+    simulator.settings(render_seconds=100_000)
+    many = triggers(ONE, 50, poll_interval=1, move={"status": "running", "progress": 50})
+
+    async def count():
+        waiting = [asyncio.create_task(event_of(trigger)) for trigger in many]
+        before = simulator.counts(ONE)["lists"]
+        while simulator.counts(ONE)["lists"] < before + 3:
+            await asyncio.sleep(0.1)
+        while any(poller._calls for poller in shared_poller._pollers.values()):
+            await asyncio.sleep(0.1)
+        gc.collect()
+        kept = sum(isinstance(each, VideoJob) for each in gc.get_objects())
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return kept
+
+    gc.collect()
+    others = sum(isinstance(each, VideoJob) for each in gc.get_objects())
+    assert asyncio.run(asyncio.wait_for(count(), 60)) <= others + 50
 
 
 def test_the_xcom_of_a_deferred_task_follows_its_job(triggers, simulator, xcoms, monkeypatch):
