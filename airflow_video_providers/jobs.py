@@ -33,7 +33,14 @@ from pydantic import (
 )
 
 from airflow_video_providers.exceptions import VideoApiUnreadableAnswerError
-from airflow_video_providers.text.redaction import clean_label, clean_text, is_clean, page_link, without_surrogates
+from airflow_video_providers.text.redaction import (
+    clean_label,
+    clean_reason,
+    clean_text,
+    is_clean,
+    page_link,
+    without_surrogates,
+)
 
 OutputKind = Literal["video", "thumbnail", "subtitles", "archive", "audio", "image"]
 
@@ -49,6 +56,11 @@ def _no_link(value: Any) -> Any:
 def _line(longest: int) -> BeforeValidator:
     """Read a text that people read: one line, without the credentials of links."""
     return BeforeValidator(lambda value: None if value is None else clean_label(value, longest=longest))
+
+
+def _reason(longest: int) -> BeforeValidator:
+    """Read a vendor's status, stage or reason of a failure: one line, without anything that looks like a credential."""
+    return BeforeValidator(lambda value: None if value is None else clean_reason(value, longest=longest))
 
 
 def _id(longest: int) -> BeforeValidator:
@@ -130,8 +142,8 @@ class JobError(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    code: Annotated[str | None, _line(100)] = None
-    message: Annotated[str | None, _line(500)] = None
+    code: Annotated[str | None, _reason(100)] = None
+    message: Annotated[str | None, _reason(500)] = None
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.code and f"[{self.code}]", self.message) if part) or "no reason given"
@@ -176,9 +188,9 @@ class VideoJob(BaseModel):
     vendor: Annotated[str, _line(100)]
     job_id: str
     state: JobState
-    vendor_status: Annotated[str, _line(200)]
+    vendor_status: Annotated[str, _reason(200)]
     progress: Annotated[float | None, _only(_share)] = None
-    stage: Annotated[str | None, _line(200)] = None
+    stage: Annotated[str | None, _reason(200)] = None
     name: Annotated[str | None, _line(500)] = None
     key: Annotated[str | None, _id(LONGEST_ID), BeforeValidator(_no_link)] = None
     page_url: Annotated[str | None, _only(page_link)] = None

@@ -116,7 +116,7 @@ class Exchange:
 
     def url(self, path: str) -> str:
         """Return the full URL of ``path`` below the base URL; a full URL stays as it is."""
-        return path if path.startswith(("http://", "https://")) else f"{self.base_url}/{path.lstrip('/')}"
+        return path if path.lower().startswith(("http://", "https://")) else f"{self.base_url}/{path.lstrip('/')}"
 
     def redact(self, text: str, *, longest: int | None = None) -> str:
         """Remove secrets and the query of links from a text, and cut it to ``longest`` characters."""

@@ -55,6 +55,6 @@ _lock = threading.Lock()
 
 def shared_pacer(base_url: str, credentials: str, *, requests_per_second: float, burst: int) -> Pacer:
     """Return the pacer of an account in this process; connections with the same credentials share one."""
-    account = hashlib.sha256(credentials.encode()).hexdigest()
+    account = hashlib.sha256(credentials.encode(errors="surrogatepass")).hexdigest()
     with _lock:
         return _pacers.setdefault((base_url, account, requests_per_second, burst), Pacer(requests_per_second, burst))

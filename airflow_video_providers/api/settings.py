@@ -155,7 +155,7 @@ class ClientSettings(BaseModel):
         """
         return {
             "timeout": (self.connect_timeout, self.read_timeout),
-            "verify": self._verified_by(https=url.startswith("https:")),
+            "verify": self._verified_by(https=url.lower().startswith("https:")),
             "proxies": {"http": self.proxy, "https": self.proxy} if self.proxy else _find_proxies(url),
         }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -140,6 +141,10 @@ def _file_rows(uri: str, *, has_template: bool) -> Iterator[tuple[str, Any]]:
             )
         reader = csv.DictReader(lines, strict=True)
         try:
+            if twice := [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]:
+                raise VideoConfigurationError(
+                    f"the header of {location.uri} has the column {twice[0]!r} twice. Nothing was submitted."
+                )
             for row in reader:
                 if None in row or None in row.values():
                     raise VideoConfigurationError(

@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from airflow_video_providers.exceptions import VideoProviderError
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.waiting.outcome import describe_failure
 from airflow_video_providers.waiting.schedule import Pace
 from airflow_video_providers.waiting.wait import Limits, Wait, placeholder_job
 
@@ -111,7 +111,7 @@ class Polls:
         wait = self._waits[number]
         try:
             job = self._hook.get_job(wait.job.job_id)
-        except VideoProviderError as error:
+        except Exception as error:  # whatever a response of one job makes of a hook, the others go on
             self._waits[number] = wait.missed(error, time.time(), find_wait=self._hook.find_wait)
         else:
             self._waits[number] = wait.saw(job, time.time())
@@ -123,13 +123,13 @@ class Polls:
         self._list_from = time.time() + min(_LIST_EVERY, self._poll_interval, usual)
         try:
             found = self._hook.get_jobs(list(numbers))
-        except VideoProviderError as error:
-            log.warning("%s", error)
+        except Exception as error:
+            log.warning("%s", describe_failure(error))
             for number in due:
                 self._waits[number] = self._waits[number].missed(error, time.time())
             return []
         now = time.time()
-        for job_id, job in found.items():
-            number = numbers[job_id]
-            self._waits[number] = self._waits[number].saw(job, now)
+        for job_id, number in numbers.items():
+            if job := found.get(job_id):
+                self._waits[number] = self._waits[number].saw(job, now)
         return [number for number in due if self._waits[number].job.job_id not in found]

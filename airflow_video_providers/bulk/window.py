@@ -32,13 +32,13 @@ from airflow_video_providers.bulk.submissions import Held, Submitter
 from airflow_video_providers.exceptions import (
     VideoJobTimeoutError,
     VideoPollingError,
-    VideoProviderError,
 )
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.metrics import count_adopted, count_ended
 from airflow_video_providers.retry_policy import is_hopeless
 from airflow_video_providers.submission.cancel import CancelOutcome, CancelPolicy, Cause, cancel_video_job
+from airflow_video_providers.waiting.outcome import describe_failure
 
 log = logging.getLogger(__name__)
 
@@ -325,9 +325,9 @@ class Window:
             entry = self.ledger.entries[number]
             try:
                 entry.files = future.result()
-            except VideoProviderError as error:
+            except Exception as error:  # whatever one item's response or store makes of it, the others go on
                 entry.delivery_failed = True
-                self._fail(number, f"the delivery failed: {error}")
+                self._fail(number, f"the delivery failed: {describe_failure(error)}")
             else:
                 entry.delivery_failed, entry.journal = False, {}
                 self._finish(number, ItemState.SUCCEEDED)

@@ -224,8 +224,12 @@ def with_key(address: Any, key: str | None, *, field: str) -> str:
         raise VideoConfigurationError(f"{field!r} must be an address, not {type(address).__name__}.")
     if key is None:
         return address
-    parts = urlsplit(address)
-    query = parse_qsl(parts.query, keep_blank_values=True)
+    try:
+        address.encode()
+        parts = urlsplit(address)
+        query = parse_qsl(parts.query, keep_blank_values=True)
+    except ValueError:
+        raise VideoConfigurationError(f"{field!r} is no address. Nothing was sent.") from None
     if dict(query).get(KEY_PARAMETER, key) != key:
         raise SubmissionKeyConflictError(f"The query of {field!r} already holds {KEY_PARAMETER}; leave that name free.")
     query = [(name, value) for name, value in query if name != KEY_PARAMETER]

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 from requests.auth import AuthBase
@@ -28,7 +30,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.base import raise_if_unfinished
 from airflow_video_providers.jobs import JobState, OutputKind, VideoJob, VideoOutput
-from airflow_video_providers.text.redaction import clean_text
+from airflow_video_providers.text.redaction import clean_reason, clean_text
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -109,11 +111,22 @@ def readable(model: type[Model], items: Iterable[Any], *, vendor: str, endpoint:
     return [good for good in read if good is not None], bad
 
 
-def each_readable(model: type[Model], items: Iterable[Any], *, vendor: str, endpoint: str) -> list[Model | None]:
-    """Read the items of a list in their order, as :func:`readable` does; None stands for one that cannot be read."""
+def each_readable(
+    model: type[Model], items: Iterable[Any], *, vendor: str, endpoint: str, keys: Iterable[str] = ()
+) -> list[Model | None]:
+    """
+    Read the items of a list in their order, as :func:`readable` does; None stands for one that cannot be read.
+
+    :param keys: paths of the fields that may hold a submission key, such as ``meta.external_id``. An item in which one
+        of them is no text cannot be read: without the key it would pass for a job of somebody else.
+    """
     read: list[Model | None] = []
     bad, wrong = 0, ""
     for item in items:
+        if odd := next((key for key in keys if not _may_be_text(item, key)), None):
+            read.append(None)
+            bad, wrong = bad + 1, wrong or odd
+            continue
         try:
             read.append(model.model_validate(item))
         except ValidationError as error:
@@ -124,6 +137,33 @@ def each_readable(model: type[Model], items: Iterable[Any], *, vendor: str, endp
             "%s: %s: %d of the list's items cannot be read (%s) and are passed over", vendor, endpoint, bad, wrong
         )
     return read
+
+
+def _may_be_text(item: Any, path: str) -> bool:
+    for name in path.split("."):
+        if not isinstance(item, dict):
+            return item is None
+        item = item.get(name)
+    return item is None or isinstance(item, (str, int, float))
+
+
+def next_offset(value: Any, *, vendor: str, endpoint: str) -> int | None:
+    """
+    Return where the next page of a list begins; None: there is none.
+
+    :raises VideoApiUnreadableAnswerError: it is no number: the list is longer than what was read.
+    """
+    if value is None or value == "":
+        return None
+    try:
+        offset = int(value)
+        if offset == float(value) and not isinstance(value, bool):
+            return offset
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise VideoApiUnreadableAnswerError(
+        f"the start of the next page is no number but {type(value).__name__}", vendor=vendor, endpoint=endpoint
+    )
 
 
 def _places(error: ValidationError) -> str:
@@ -316,7 +356,7 @@ def state_of(vendor: str, status: str, states: Mapping[str, JobState]) -> JobSta
     """Return the state that a vendor's status means; an unknown one is RUNNING, logged once per value, 256 at most."""
     state = states.get(status)
     if state is None:
-        told = (vendor, clean_text(status, longest=100))
+        told = (vendor, clean_reason(status, longest=100))
         if told not in _TOLD_STATUSES and len(_TOLD_STATUSES) < _MOST_TOLD_STATUSES:
             _TOLD_STATUSES.add(told)
             log.warning("%s: status %r is not documented; the job is taken as running until its timeout", *told)
@@ -329,6 +369,25 @@ def share_of(done: float | None, total: float | None) -> float | None:
     if done is None or total is None or not (math.isfinite(done) and math.isfinite(total)) or total <= 0:
         return None
     return min(1.0, max(0.0, done / total))
+
+
+def path_of(link: str) -> PurePosixPath:
+    """Return the path of a link, for the name and kind of its file; an empty one where the link cannot be read."""
+    try:
+        return PurePosixPath(urlsplit(link).path)
+    except ValueError:
+        return PurePosixPath()
+
+
+def read_jobs(items: Iterable[Item], to_job: Callable[[Item], VideoJob]) -> list[VideoJob]:
+    """Return the jobs of a list; one that cannot be told apart, such as one with an empty id, is left out."""
+    jobs: list[VideoJob] = []
+    for item in items:
+        try:
+            jobs.append(to_job(item))
+        except VideoApiUnreadableAnswerError as error:
+            log.warning("A job of the list is passed over: %s", error)
+    return jobs
 
 
 def first_words(text: Any) -> str | None:

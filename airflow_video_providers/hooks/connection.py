@@ -190,7 +190,13 @@ class ConnectedHook(BaseHook):
                 f"The host of connection {self.conn_id!r} must be a full base URL with scheme and path, such as "
                 f"{self.default_base_url}, not {host.rpartition('@')[2]!r}. Leave it empty to use the vendor's."
             )
-        return host
+        scheme, colon, rest = host.partition(":")
+        return f"{scheme.lower()}{colon}{rest}"
+
+    @property
+    def key_addresses(self) -> list[str]:
+        """The base URLs that the key is sent to."""
+        return [self.base_url]
 
     def secret(self) -> str:
         """
@@ -273,7 +279,7 @@ class ConnectedHook(BaseHook):
 
     def exposures(self) -> list[str]:
         """Return what lets others read the key of this connection on its way, a sentence for each."""
-        if self.base_url.startswith("http:"):
+        if any(url.lower().startswith("http:") for url in self.key_addresses):
             return [f"The key of connection {self.conn_id!r} is sent in clear text, since its host is http, not https."]
         if self.settings.verify or self.settings.ca_bundle:
             return []

@@ -119,7 +119,7 @@ def put_stream(
 
 
 def _refuse_plain_http(client: VideoApiClient, url: str) -> None:
-    if client.base_url.startswith("https:") and url.lower().startswith("http:"):
+    if client.base_url.lower().startswith("https:") and url.lower().startswith("http:"):
         raise DestinationError(f"{client.vendor}: the upload asks for the file over an unencrypted connection")
 
 

@@ -10,6 +10,7 @@ import math
 import re
 import time
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
@@ -162,13 +163,21 @@ def new_app(error_answer: Callable[[Request, RefusedError], Response], **options
             error = RefusedError(400, describe(error))
         elif isinstance(error, HTTPException):
             error = RefusedError(error.status_code, str(error.detail))
-        elif isinstance(error, (UnicodeError, RecursionError)):
+        elif isinstance(error, (UnicodeError, RecursionError, JSONDecodeError)):
             error = RefusedError(400, "The request cannot be read")  # text in no encoding, JSON without an end
         elif not isinstance(error, RefusedError):
             error = RefusedError(500, "Internal server error")
         return error_answer(request, error)
 
-    for kind in (RefusedError, RequestValidationError, HTTPException, UnicodeError, RecursionError, Exception):
+    for kind in (
+        RefusedError,
+        RequestValidationError,
+        HTTPException,
+        UnicodeError,
+        RecursionError,
+        JSONDecodeError,
+        Exception,
+    ):
         app.add_exception_handler(kind, refused)
     return app
 

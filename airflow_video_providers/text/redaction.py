@@ -49,7 +49,8 @@ _FIELD = re.compile(
 _SCHEME = re.compile(r"\b(bearer|basic)\s+(?=[^\s0-9]{0,500}[0-9])[a-z0-9+/=._~-]{8,}", re.IGNORECASE)
 _USER = re.compile(r"(?<![^\s\"'<>/(=])[^\s\"'<>/:@(=]{1,256}:[^\s\"'<>/@]{1,256}@")
 _LINK = re.compile(rf"([a-zA-Z][a-zA-Z0-9+.-]{{0,30}}:(?:\\?/){{2}})({_OF_A_LINK}*)")
-_ESCAPES = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([/\"'\\&]))")
+_WORD = re.compile(r"[A-Za-z0-9_.-]*")
+_ESCAPES = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|([/\"'\\&]))")
 
 
 def clean_text(text: Any, *, longest: int) -> str:
@@ -67,6 +68,12 @@ def clean_label(text: Any, *, longest: int) -> str:
     return clean_text(_LINK.sub(_shown_link, label) if ":" in label else label, longest=longest)
 
 
+def clean_reason(text: Any, *, longest: int) -> str:
+    """Return a vendor's word or reason as :func:`redact` shows it; one that is a single word holds nothing to hide."""
+    text = str(text)
+    return text if len(text) <= longest and _WORD.fullmatch(text) else redact(text, longest=longest)
+
+
 def cut_queries(text: str) -> str:
     """Take out the query of every link, whatever stands before it: it may be a signature."""
     return _QUERY.sub(f"?{HIDDEN}", text)
@@ -80,15 +87,19 @@ def redact(text: str, secrets: Iterable[str] = (), *, longest: int | None = None
     :param longest: characters of the result; None: no limit but 32 Ki.
     """
     secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
-    text = plain = _without_any_case(_without_secrets(text, secrets)[:_READ], secrets)
+    text = plain = _hidden(_without_secrets(text, secrets)[:_READ], secrets)
     for _ in range(_MOST_ESCAPES):
         before, plain = plain, _unescaped(plain)
         if plain == before:
             break
-        shown = _without_any_case(_without_secrets(plain, secrets), secrets)
+        shown = _hidden(plain, secrets)
         if shown != plain:
             text = plain = shown
-    return clean_text(_without_link_secrets(text), longest=longest or _READ)
+    return clean_text(text, longest=longest or _READ)
+
+
+def _hidden(text: str, secrets: list[str]) -> str:
+    return _without_link_secrets(_without_any_case(_without_secrets(text, secrets), secrets))
 
 
 def clean_document(value: Any, secrets: Iterable[str] = ()) -> Any:
@@ -174,7 +185,7 @@ def _spellings(secret: str) -> tuple[str, ...]:
 def _unescaped(text: str) -> str:
     """Undo the escapes of JSON, HTML and URLs, so that a secret is found in any of them."""
     if "\\" in text:
-        text = _ESCAPES.sub(lambda match: chr(int(match[1], 16)) if match[1] else match[2], text)
+        text = _ESCAPES.sub(lambda match: match[3] or chr(int(match[1] or match[2], 16)), text)
     if "&" in text:
         text = html.unescape(text)
     return unquote(text) if "%" in text else text

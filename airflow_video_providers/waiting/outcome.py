@@ -22,6 +22,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.metrics import count_ended
+from airflow_video_providers.text.redaction import redact
 from airflow_video_providers.waiting.schedule import LONGEST_RETRY_AFTER, retry_after_of
 
 _STATUS = {JobState.SUCCEEDED: "success", JobState.FAILED: "failed", JobState.CANCELLED: "cancelled"}
@@ -70,7 +71,8 @@ def polling_given_up(job_id: str, error: Exception) -> VideoPollingError:
 
 def describe_failure(error: Exception) -> str:
     """Return what a log says of a failed poll: also that a Retry-After is not obeyed to its end."""
-    text = str(error) if isinstance(error, VideoProviderError) else f"{type(error).__name__}: {error}"
+    known = isinstance(error, VideoProviderError)
+    text = str(error) if known else f"{type(error).__name__}: {redact(str(error), longest=500)}"
     asked = retry_after_of(error)
     if asked is None or asked <= LONGEST_RETRY_AFTER:
         return text

@@ -143,7 +143,10 @@ class ResponseMaker:
         if "status" in name or "state" in name:
             return self.chance.choice(self.statuses)
         if "url" in name or "link" in name or "download" in name:
-            return "https://files.invalid/v.mp4?sig=1"
+            usual = "https://files.invalid/v.mp4?sig=1"
+            return self.chance.choice([usual] * 8 + ["https://[bad", "http://h\u2100.com/v.mp4"])
+        if "size" in name:
+            return self.chance.choice(["1234", "\u00b2", HUGE])
         return self.chance.choice(["job-1", "1", "2026-11-26T00:00:00Z", "owner/app|r1"])
 
     def _spoil(self, document: Any) -> Any:

@@ -103,6 +103,11 @@ class FalEndpoints(VideoHook, abstract=True):
             return VendorError(message=texts, code=_first_type(detail), fields={})
         return VendorError(message=said.message, code=kind if isinstance(kind, str) else said.code, fields=said.fields)
 
+    @property
+    def key_addresses(self) -> list[str]:
+        """The key goes to the platform API and the storage too."""
+        return [*super().key_addresses, self.settings.platform_url, self.settings.storage_url]
+
     @cached_property
     def platform(self) -> VideoApiClient:
         """The session of the platform API, where requests are listed."""

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
+from airflow_video_providers.hooks.common import path_of
 from airflow_video_providers.jobs import OutputKind, VideoOutput
 
 _KIND_OF_TYPE: dict[str, OutputKind] = {"video": "video", "image": "image", "audio": "audio"}
@@ -65,7 +65,7 @@ def _kind(place: tuple[str, ...], item: Mapping[str, Any]) -> OutputKind:
     family = str(item.get("content_type") or "").partition("/")[0].lower()
     if family in _KIND_OF_TYPE:
         return _KIND_OF_TYPE[family]
-    for name in (item.get("file_name"), urlsplit(item["url"]).path):
+    for name in (item.get("file_name"), path_of(item["url"])):
         suffix = PurePosixPath(str(name or "")).suffix.lower()
         if suffix in _KIND_OF_SUFFIX:
             return _KIND_OF_SUFFIX[suffix]

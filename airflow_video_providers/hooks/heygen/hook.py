@@ -28,6 +28,7 @@ from airflow_video_providers.hooks.common import (
     linked_outputs,
     oldest_usable,
     pages,
+    read_jobs,
     require_link,
     search_list,
     state_of,
@@ -145,10 +146,11 @@ class HeyGenHook(HeyGenEndpoints):
     def get_jobs(self, job_ids: Collection[str]) -> dict[str, VideoJob]:
         """Poll many videos: one request for each 100."""
         found: dict[str, VideoJob] = {}
-        ids = sorted(job_ids)
+        wanted = set(job_ids)
+        ids = sorted(wanted)
         for start in range(0, len(ids), _STATUSES_A_REQUEST):
             for line in self.get_video_statuses(ids[start : start + _STATUSES_A_REQUEST]):
-                if line.video_id and line.status != "not_found":
+                if line.video_id in wanted and line.status != "not_found":
                     found[line.video_id] = self._to_polled(line.video_id, line)
         return found
 
@@ -157,7 +159,7 @@ class HeyGenHook(HeyGenEndpoints):
         videos = created_since(
             self._listed(None), created=lambda video: video.created_at, since=since, most=_MOST_RECENT
         )
-        return [self._to_job(video) for video in videos]
+        return read_jobs(videos, self._to_job)
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """

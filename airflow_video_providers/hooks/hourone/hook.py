@@ -98,8 +98,9 @@ class HourOneHook(VideoHook):
         :raises SubmissionKeyConflictError: the user's ``correlation_id`` and the key do not fit into 100 characters.
         """
         body = dict(request)
-        if body.get("type") is None:
-            body["type"] = "create" if "template_id" in body else "workflow" if "workflow_id" in body else "override"
+        if body.get("type") in (None, ""):
+            shapes = {"create": body.get("template_id"), "workflow": body.get("workflow_id")}
+            body["type"] = next((shape for shape, value in shapes.items() if value), "override")
         if key is not None:
             body["correlation_id"] = _correlation_id(request, key)
         return self._to_job(self.create_video(body), key=key)
@@ -116,7 +117,7 @@ class HourOneHook(VideoHook):
     def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
         """List the videos in one request. The vendor gives no time of creation, so ``since`` leaves none out."""
         videos, _ = common.readable(schemas.HourOneVideo, self._list_videos(), vendor=self.vendor, endpoint=_LIST)
-        return [self._to_job(video) for video in videos]
+        return common.read_jobs(videos, self._to_job)
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """

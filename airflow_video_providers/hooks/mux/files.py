@@ -14,6 +14,8 @@ from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.hooks.mux.schemas import MuxAsset, MuxFile, MuxPlaybackId
 from airflow_video_providers.jobs import VideoOutput
 
+_LONGEST_SIZE = 18  # digits
+
 LINK_SECONDS = 6 * 3600.0
 """How long a signed link lives; it is signed again when it dies."""
 
@@ -63,7 +65,7 @@ class MuxFiles:
                 output_id=f"{asset.id}/{file.name}",
                 name=file.name,
                 media_type="audio/mp4" if _is_audio(file) else "video/mp4",
-                size=int(file.filesize) if file.filesize and file.filesize.isdigit() else None,
+                size=_size(file.filesize),
                 duration_seconds=asset.duration,
             )
             for file in ready
@@ -123,3 +125,7 @@ def _pem(key: str) -> str:
         return base64.b64decode(key, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
         raise ValueError("neither PEM nor base64") from error
+
+
+def _size(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) <= _LONGEST_SIZE else None

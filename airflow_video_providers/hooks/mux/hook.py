@@ -9,13 +9,14 @@ Facts come from the vendor's SDK ``@mux/mux-node`` 15.3, which is made from its 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, BinaryIO, ClassVar
 
 from requests.auth import HTTPBasicAuth
 
 from airflow_video_providers.api.errors import VendorError, parse_error
+from airflow_video_providers.api.settings import header_text
 from airflow_video_providers.exceptions import SubmissionKeyConflictError, VideoConfigurationError, VideoJobError
 from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
@@ -26,6 +27,7 @@ from airflow_video_providers.hooks.common import (
     oldest_usable,
     pages,
     poll_by_list,
+    read_jobs,
     search_list,
     share_of,
     state_of,
@@ -68,7 +70,7 @@ class MuxHook(VideoHook):
 
     def make_auth(self) -> HTTPBasicAuth:
         """Return what adds the token to a request."""
-        login = (self.connection.login or "").strip()
+        login = header_text(self.connection.login or "", what=f"The login of connection {self.conn_id!r}")
         if not login:
             raise VideoConfigurationError(f"Connection {self.conn_id!r} has no login. Put the Mux token id there.")
         return HTTPBasicAuth(login.encode(), self.secret().encode())
@@ -126,7 +128,7 @@ class MuxHook(VideoHook):
         """List the assets that were created since then, whoever uploaded them: one request for each 100."""
         most = _PAGES_FOR_ALL * _PAGE
         assets = created_since(self._listed(), created=lambda asset: asset.created_at, since=since, most=most)
-        return [self._to_job(asset) for asset in assets]
+        return read_jobs(assets, self._to_job)
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """
@@ -136,7 +138,7 @@ class MuxHook(VideoHook):
         newest is not documented: where it does not, all of it is read.
         """
         found, unread = search_list(
-            self._listed(),
+            self._listed(as_proof=True),
             matches=lambda asset: asset.carries(key),
             created=lambda asset: asset.created_at,
             since=since,
@@ -215,7 +217,8 @@ class MuxHook(VideoHook):
     ) -> list[MuxAsset]:
         """``GET /video/v1/assets``: one page, newest first; ``limit`` is 100 at most."""
         params = {"limit": limit, "page": page, "upload_id": upload_id, "live_stream_id": live_stream_id}
-        return [asset for asset in self._page(params) if asset is not None]
+        assets, _ = self._page(params)
+        return [asset for asset in assets if asset is not None]
 
     def update_asset(self, asset_id: str, body: Mapping[str, Any]) -> MuxAsset:
         """``PATCH /video/v1/assets/{id}``: change ``passthrough`` or ``meta``."""
@@ -276,16 +279,24 @@ class MuxHook(VideoHook):
 
     # ------------------------------------------------------------------ from the vendor's words to ours
 
-    def _page(self, params: Mapping[str, Any]) -> list[MuxAsset | None]:
-        """Return the assets of one page of the list; None for one that cannot be read."""
-        items = self.fetch(list[Any], "GET", "/video/v1/assets", params=params, envelope="data")
-        return each_readable(MuxAsset, items, vendor=self.vendor, endpoint=_LIST)
+    def _page(self, params: Mapping[str, Any], *, keys: Sequence[str] = ()) -> tuple[list[MuxAsset | None], bool]:
+        """Return the assets of one page of the list, None for one that cannot be read, and whether another follows."""
+        found = self.fetch(dict[str, Any], "GET", "/video/v1/assets", params=params)
+        listed = self.client.parse(list[Any], found.get("data"), endpoint=_LIST)
+        items = each_readable(MuxAsset, listed, vendor=self.vendor, endpoint=_LIST, keys=keys)
+        return items, len(items) >= params["limit"] or bool(found.get("next_cursor"))
 
-    def _listed(self) -> Iterator[MuxAsset | None]:
+    def _listed(self, *, as_proof: bool = False) -> Iterator[MuxAsset | None]:
+        """Yield the assets; ``as_proof`` that there is none with a key, down to an empty page and with no odd key."""
+        keys = ("passthrough", "meta.external_id") if as_proof else ()
+        seen: set[str] = set()
+
         def read(position: int | None) -> tuple[list[MuxAsset | None], int | None]:
             page = position or 1
-            items = self._page({"limit": _PAGE, "page": page})
-            return items, page + 1 if len(items) == _PAGE else None
+            items, more = self._page({"limit": _PAGE, "page": page}, keys=keys)
+            fresh = {item.id for item in items if item is not None} - seen
+            seen.update(fresh)
+            return items, page + 1 if fresh and (more or as_proof) else None
 
         return pages(read, vendor=self.vendor, endpoint=_LIST)
 

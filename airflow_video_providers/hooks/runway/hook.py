@@ -9,9 +9,7 @@ Facts come from the vendor's OpenAPI document of version 2024-11-06 (by its SDK 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit
 
 from airflow_video_providers.api.client import VideoApiClient
 from airflow_video_providers.exceptions import VideoConfigurationError
@@ -21,6 +19,7 @@ from airflow_video_providers.hooks.common import (
     cancel_by_deleting,
     count_of,
     first_words,
+    path_of,
     require_link,
     running_statuses,
     share_of,
@@ -148,7 +147,7 @@ class RunwayHook(VideoHook):
         outputs: list[VideoOutput] = []
         for number, (node, link) in enumerate(links):
             label = node if node is not None else str(number + 1) if len(links) > 1 else None
-            path = PurePosixPath(urlsplit(link).path)
+            path = path_of(link)
             kind = _KINDS.get(path.suffix.lower(), "video")
             outputs.append(VideoOutput(kind=kind, label=label, url=link, name=path.name or None))
         return outputs

@@ -11,9 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from pathlib import PurePosixPath
 from typing import Any, BinaryIO, ClassVar
-from urllib.parse import urlsplit
 
 from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import (
@@ -24,7 +22,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import VideoHook
-from airflow_video_providers.hooks.common import HeaderAuth, count_of, require_link, state_of
+from airflow_video_providers.hooks.common import HeaderAuth, count_of, path_of, require_link, state_of
 from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.shotstack.requests import ShotstackEditRequest, ShotstackTemplateRequest
 from airflow_video_providers.hooks.shotstack.schemas import (
@@ -278,7 +276,7 @@ class ShotstackHook(VideoHook):
     def _outputs(self, render: ShotstackRender, links: Mapping[str | None, str]) -> list[VideoOutput]:
         outputs: list[VideoOutput] = []
         for label, link in links.items():
-            suffix = PurePosixPath(urlsplit(link).path).suffix.lower()
+            suffix = path_of(link).suffix.lower()
             kind: OutputKind = "thumbnail" if label else _KINDS.get(suffix, "video")
             seconds = None if label else render.duration
             outputs.append(VideoOutput(kind=kind, label=label, url=link, duration_seconds=seconds))
@@ -322,4 +320,4 @@ class ShotstackHook(VideoHook):
 
 
 def _name(link: str) -> str:
-    return PurePosixPath(urlsplit(link).path).name
+    return path_of(link).name

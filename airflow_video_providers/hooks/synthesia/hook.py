@@ -27,9 +27,11 @@ from airflow_video_providers.hooks.common import (
     each_readable,
     fill_key,
     linked_outputs,
+    next_offset,
     oldest_usable,
     pages,
     poll_by_list,
+    read_jobs,
     require_link,
     search_list,
     state_of,
@@ -130,12 +132,12 @@ class SynthesiaHook(VideoHook):
         """List the videos that were created since then, those of Synthesia's app too: one request for each 100."""
         most = _PAGES_FOR_ALL * _PAGE
         videos = created_since(self._listed(), created=lambda video: video.createdAt, since=since, most=most)
-        return [self._to_job(video) for video in videos]
+        return read_jobs(videos, self._to_job)
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """Find the video whose ``callbackId`` is ``key``, among those created since then."""
         found, unread = search_list(
-            self._listed(),
+            self._listed(keys=["callbackId"]),
             matches=lambda video: video.callbackId == key,
             created=lambda video: video.createdAt,
             since=since,
@@ -237,17 +239,18 @@ class SynthesiaHook(VideoHook):
 
     # ------------------------------------------------------------------ from the vendor's words to ours
 
-    def _page(self, params: Mapping[str, Any]) -> tuple[list[SynthesiaVideo | None], int | None]:
+    def _page(
+        self, params: Mapping[str, Any], *, keys: Sequence[str] = ()
+    ) -> tuple[list[SynthesiaVideo | None], int | None]:
         """Return the videos of one page, None for one that cannot be read, and where the next page begins."""
         found = self.fetch(dict[str, Any], "GET", "/v2/videos", params=params)
         listed = self.client.parse(list[Any], found.get("videos"), endpoint=_LIST)
-        items = each_readable(SynthesiaVideo, listed, vendor=self.vendor, endpoint=_LIST)
-        after = found.get("nextOffset")
-        return items, after if isinstance(after, int) and not isinstance(after, bool) else None
+        items = each_readable(SynthesiaVideo, listed, vendor=self.vendor, endpoint=_LIST, keys=keys)
+        return items, next_offset(found.get("nextOffset"), vendor=self.vendor, endpoint=_LIST)
 
-    def _listed(self) -> Iterator[SynthesiaVideo | None]:
+    def _listed(self, *, keys: Sequence[str] = ()) -> Iterator[SynthesiaVideo | None]:
         def read(position: int | None) -> tuple[list[SynthesiaVideo | None], int | None]:
-            return self._page({"limit": _PAGE, "offset": position or 0})
+            return self._page({"limit": _PAGE, "offset": position or 0}, keys=keys)
 
         return pages(read, vendor=self.vendor, endpoint=_LIST)
 

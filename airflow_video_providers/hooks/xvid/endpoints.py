@@ -245,7 +245,10 @@ class XvidEndpoints(VideoHook, abstract=True):
             "GET", "/files/downloads/", endpoint=endpoint, params=query_of(params), redirect_expected=True
         )
         if response.is_redirect:
-            return [urljoin(response.url, response.headers["Location"])]
+            try:
+                return [urljoin(response.url, response.headers["Location"])]
+            except ValueError:
+                raise self._unreadable("its redirect leads to no address", endpoint) from None
         try:
             answer = clean_document(decode(response.content), self.client.secrets)
             links = links_in(answer, api=self.client.base_url)

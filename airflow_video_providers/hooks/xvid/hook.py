@@ -161,7 +161,7 @@ class XvidHook(XvidEndpoints):
         """Ask for the 500 jobs that were created last, in one request, and return those since then."""
         jobs = self.list_jobs(limit=_MOST_RECENT, sort="created_at", direction=-1).jobs
         recent = common.created_since(jobs, created=lambda job: job.created_at, since=since, most=_MOST_RECENT)
-        return [self._to_job(job) for job in recent]
+        return common.read_jobs(recent, self._to_job)
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """

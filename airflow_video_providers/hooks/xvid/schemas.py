@@ -252,8 +252,10 @@ class JobPage(Page):
         if not isinstance(data, dict) or not isinstance(data.get("jobs"), list):
             return data
         # A job is known by its user_data: in an odd form it must not pass for a job without any.
-        odd = [item for item in data["jobs"] if not isinstance(_user_data(item), (str, int, type(None)))]
-        others = [item for item in data["jobs"] if item not in odd]
+        others: list[Any] = []
+        odd: list[Any] = []
+        for item in data["jobs"]:
+            (others if isinstance(_user_data(item), (str, int, type(None))) else odd).append(item)
         jobs, unreadable = readable(Job, others, vendor="xvid", endpoint="GET /jobs/")
         return {**data, "jobs": jobs, "unreadable": [*unreadable, *odd]}
 

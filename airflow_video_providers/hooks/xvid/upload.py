@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from airflow_video_providers.api.errors import LONGEST_MESSAGE
 from airflow_video_providers.exceptions import DestinationError
 from airflow_video_providers.hooks.uploads import post_form
+from airflow_video_providers.text.redaction import clean_reason
 
 if TYPE_CHECKING:
     from airflow_video_providers.api.client import VideoApiClient
@@ -91,5 +92,5 @@ def _is_done(upload: Upload, done_status: str | None, redact: Redact) -> bool:
         return status == done_status
     if status in PENDING:
         return False
-    log.info("xvid: upload %s ended as %s", upload.id, status)
+    log.info("xvid: upload %s ended as %s", clean_reason(upload.id, longest=100), clean_reason(status, longest=100))
     return True

@@ -80,6 +80,7 @@ def test_what_cannot_work_names_its_place(requests: Any, match: str) -> None:
         ("a.jsonl", "[" * 100_000, "line 1"),
         ("a.json", "[]", r"\.jsonl, \.ndjson or \.csv"),
         ("a.csv", "a,b\n1\n", "line 2 .* columns"),
+        ("a.csv", "a,a\n1,2\n", "header .* column 'a' twice"),
         ("a.csv", "a,b\n1,2,3\n", "line 2 .* columns"),
     ],
 )

@@ -147,3 +147,27 @@ def test_a_trigger_is_the_same_after_it_has_been_stored() -> None:
     assert path.endswith(".VideoJobsTrigger")
     assert VideoJobsTrigger(**arguments).serialize() == first.serialize()
     assert arguments["usual"] == 20.0
+
+
+class Odd(Vendor):
+    """A vendor whose responses make a hook fail in a way that nobody has foreseen, or tell of other jobs."""
+
+    def get_job(self, job_id: str) -> VideoJob:
+        if job_id == "bad":
+            raise ValueError("Invalid IPv6 URL")
+        return job_of(job_id, JobState.SUCCEEDED)
+
+    def get_jobs(self, job_ids: list[str]) -> dict[str, VideoJob]:
+        return {"other": job_of("other"), "good": job_of("good", JobState.SUCCEEDED)}
+
+
+@pytest.mark.parametrize("can_list", [False, True])
+def test_a_job_that_a_hook_cannot_read_does_not_stop_the_others(can_list: bool, clock: SimpleNamespace) -> None:
+    polls = polls_of(Odd(can_list=can_list))
+    for number, job_id in enumerate(("bad", "good", "good2")):
+        polls.add(number, job_id, job_of(job_id), deadline=NOW + 9000)
+    clock.now += 3600
+    ended = dict(polls.poll_due(clock.now))
+    assert isinstance(ended[1], VideoJob)
+    assert 0 not in ended
+    assert 0 in polls.waiting

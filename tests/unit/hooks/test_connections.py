@@ -152,6 +152,7 @@ class TestExposure:
         ("fields", "text"),
         [
             ({"host": "http://api.vendor.invalid/v1"}, "sent in clear text"),
+            ({"host": "HTTP://api.vendor.invalid/v1"}, "sent in clear text"),
             ({"host": "https://api.vendor.invalid/v1", "extra": {"verify": False}}, "does not verify"),
         ],
     )

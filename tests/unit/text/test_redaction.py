@@ -117,6 +117,11 @@ class TestText:
             "user:feed@x.example",
             "see /p?sig=feed",
             "ftp://feed:feed@x.example",
+            "https%3A%2F%2Fbob%3Afeedpw%40x.example%2Fp",
+            "https%253A%252F%252Fx.example%252Fp%253Fsig%253Dfeed",
+            "https://x.example/exp%3D1~hmac%3Dfeed/v.mp4",
+            "x.example/p&quest;sig=feed",
+            "x.example/p\\x3fsig=feed",
         ],
     )
     def test_credentials_of_a_link_are_cut_wherever_they_stand(self, link: str) -> None:

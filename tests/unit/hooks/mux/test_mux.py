@@ -16,6 +16,7 @@ from airflow_video_providers.exceptions import (
     VideoApiInvalidRequestError,
     VideoConfigurationError,
     VideoJobError,
+    VideoSearchInconclusiveError,
 )
 from airflow_video_providers.hooks.mux import MuxHook
 from airflow_video_providers.hooks.mux.hook import FILES_PREPARING
@@ -120,6 +121,29 @@ class TestFind:
     def test_a_list_that_begins_with_the_oldest_is_read_to_its_end(self, hook: MuxHook, local_api: LocalApi) -> None:
         old = [asset(f"o{n}", created_at=str(NOW - 9000 + n)) for n in range(5)]
         local_api.on("GET", ASSETS, Answer(json={"data": [*old, asset("a1", passthrough="key-1")]}))
+        found = hook.find_job("key-1", request=BODY, since=SINCE)
+        assert found is not None
+        assert found.job_id == "a1"
+
+    @pytest.mark.parametrize(
+        "odd", [{"passthrough": ["key-1"]}, {"meta": {"external_id": {"a": "key-1"}}}, {"meta": ["key-1"]}]
+    )
+    def test_an_odd_key_is_no_proof_that_nothing_was_bought(
+        self, hook: MuxHook, local_api: LocalApi, odd: dict[str, Any]
+    ) -> None:
+        local_api.on("GET", ASSETS, Answer(json={"data": [asset("a1", **odd)]}))
+        with pytest.raises(VideoSearchInconclusiveError):
+            hook.find_job("key-1", request=BODY, since=SINCE)
+
+    @pytest.mark.parametrize("more", [{}, {"next_cursor": "c"}])
+    def test_pages_that_the_server_cuts_shorter_are_all_searched(
+        self, hook: MuxHook, local_api: LocalApi, more: dict[str, str]
+    ) -> None:
+        page = [asset(f"o{n}") for n in range(50)]
+        last = [asset("a1", passthrough="key-1")]
+        local_api.on(
+            "GET", ASSETS, Answer(json={"data": page, **more}), Answer(json={"data": last}), Answer(json={"data": []})
+        )
         found = hook.find_job("key-1", request=BODY, since=SINCE)
         assert found is not None
         assert found.job_id == "a1"

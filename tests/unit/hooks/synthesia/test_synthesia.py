@@ -11,8 +11,10 @@ from airflow_video_providers.exceptions import (
     SubmissionKeyConflictError,
     VideoApiAuthenticationError,
     VideoApiQuotaError,
+    VideoApiUnreadableAnswerError,
     VideoConfigurationError,
     VideoOutputNotReadyError,
+    VideoSearchInconclusiveError,
 )
 from airflow_video_providers.hooks.synthesia import SynthesiaHook
 from airflow_video_providers.jobs import JobState
@@ -135,6 +137,29 @@ class TestOutputs:
 
 
 class TestFind:
+    @pytest.mark.parametrize("after", ["100", 100.0, [100], {"offset": 100}, True])
+    def test_a_next_page_in_another_form_is_read_or_is_no_proof(
+        self, hook: SynthesiaHook, local_api: LocalApi, after: Any
+    ) -> None:
+        ours = Answer(json={"videos": [video("v1", callbackId="key-1")]})
+        local_api.on("GET", "/v2/videos", Answer(json={"videos": [video("v0")], "nextOffset": after}), ours)
+        since = datetime.fromtimestamp(NOW, timezone.utc)
+        if isinstance(after, (str, float)):
+            found = hook.find_job("key-1", request=SCENES, since=since)
+            assert found is not None
+            assert found.job_id == "v1"
+        else:
+            with pytest.raises(VideoApiUnreadableAnswerError, match="next page"):
+                hook.find_job("key-1", request=SCENES, since=since)
+
+    @pytest.mark.parametrize("key", [["key-1"], {"id": "key-1"}])
+    def test_an_odd_key_is_no_proof_that_nothing_was_bought(
+        self, hook: SynthesiaHook, local_api: LocalApi, key: Any
+    ) -> None:
+        local_api.on("GET", "/v2/videos", Answer(json={"videos": [video("v1", callbackId=key)]}))
+        with pytest.raises(VideoSearchInconclusiveError):
+            hook.find_job("key-1", request=SCENES, since=datetime.fromtimestamp(NOW, timezone.utc))
+
     @pytest.mark.parametrize("newest_first", [True, False])
     def test_by_the_callback_id_over_all_pages(
         self, hook: SynthesiaHook, local_api: LocalApi, newest_first: bool
