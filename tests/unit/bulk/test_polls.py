@@ -170,4 +170,4 @@ def test_a_job_that_a_hook_cannot_read_does_not_stop_the_others(can_list: bool, 
     ended = dict(polls.poll_due(clock.now))
     assert isinstance(ended[1], VideoJob)
     assert 0 not in ended
-    assert 0 in polls.waiting
+    assert 0 in polls.waiting()
