@@ -159,9 +159,17 @@ class _BoundedResponse(http.client.HTTPResponse):
         self.will_close = self._check_close()  # type: ignore[attr-defined]  # typeshed leaves it out
 
     def _read_next_chunk_size(self) -> int:
-        size: int = super()._read_next_chunk_size()  # type: ignore[misc]  # typeshed leaves it out
-        if size < 0:
-            raise ValueError("a chunk of negative size")  # http.client makes it the error for a size it cannot read
+        line = self.fp.readline(_LONGEST_LINE + 1)
+        if len(line) > _LONGEST_LINE:
+            raise http.client.LineTooLong("chunk size")
+        self._reads.discount(len(line) + len(b"\r\n"))
+        try:
+            size = int(line.partition(b";")[0], 16)
+            if size < 0:
+                raise ValueError("a chunk of negative size")
+        except ValueError:  # http.client makes it the error for a size it cannot read
+            self._close_conn()  # type: ignore[attr-defined]  # typeshed leaves it out
+            raise
         return size
 
     def _read_and_discard_trailer(self) -> None:
@@ -237,6 +245,10 @@ class _TimedReads(io.RawIOBase):
         """Ask for a least rate from now on, no longer for an end before the deadline."""
         self._deadline = None
         self._sock.settimeout(self._timeout)
+
+    def discount(self, count: int) -> None:
+        """Leave bytes out of the rate that are none of the body, such as the sizes of chunks and what follows them."""
+        self._received -= count
 
     def readable(self) -> bool:
         return True

@@ -106,7 +106,7 @@ def clean_document(value: Any, secrets: Iterable[str] = ()) -> Any:
     """
     Return a decoded document without lone surrogates and, in texts that are no links, without secrets.
 
-    Line breaks stay, since a text may be subtitles; a link stays whole, since it is to be followed.
+    Line breaks stay, since a text may be subtitles; the query of a link stays whole, since it is to be followed.
 
     :raises ValueError: it is nested deeper than 100 levels.
     """
@@ -140,8 +140,10 @@ def _is_clean_document(value: Any, secrets: list[str]) -> bool:
 def _clean(value: Any, secrets: list[str]) -> Any:
     if isinstance(value, str):
         value = without_surrogates(value)
-        shown = _without_secrets(value, secrets)
-        return value if shown is value or is_link(value) else shown
+        if not is_link(value):
+            return _without_secrets(value, secrets)
+        path, mark, query = value.partition("?")
+        return f"{_without_secrets(path, secrets)}{mark}{query}"
     if isinstance(value, dict):
         return {_clean(name, secrets): _clean(item, secrets) for name, item in value.items()}
     if isinstance(value, list):

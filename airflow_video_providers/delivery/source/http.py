@@ -102,7 +102,7 @@ class HttpSource:
         for _ in range(_MOST_REDIRECTS + 1):
             response = self._send(url, headers)
             if not response.is_redirect:
-                return _judge(response, link)
+                return _judge(response, link, timeout=self.settings.read_timeout)
             url = follow(url, response.headers["Location"])
             response.close()
         raise SourceError(f"the source redirects more than {_MOST_REDIRECTS} times")
@@ -132,11 +132,11 @@ class _FileRequest(requests.PreparedRequest):
         return self._target
 
 
-def _judge(response: requests.Response, link: str) -> FileResponse:
+def _judge(response: requests.Response, link: str, *, timeout: float) -> FileResponse:
     """Return the body that a response holds, or raise what it means instead."""
     status = response.status_code
     if status in _GOOD:
-        return _body(response)
+        return _body(response, timeout)
     headers = response.headers
     said_expired = status in (*_LINK_IS_DEAD, HTTPStatus.BAD_REQUEST) and b"expired" in _error_text(response)
     response.close()
@@ -154,9 +154,9 @@ def _judge(response: requests.Response, link: str) -> FileResponse:
     raise SourceError(f"the source responds with {status}")
 
 
-def _body(response: requests.Response) -> FileResponse:
+def _body(response: requests.Response, timeout: float) -> FileResponse:
     try:
-        return FileResponse(response)
+        return FileResponse(response, timeout=timeout)
     except BaseException:
         response.close()
         raise

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from http import HTTPStatus
 import requests
 import urllib3
 
+from airflow_video_providers.api.transport import LEAST_RATE
 from airflow_video_providers.delivery.source.headers import (
     Validator,
     codings_of,
@@ -24,12 +26,14 @@ from airflow_video_providers.exceptions import SourceError
 
 _READ_BYTES = 1024 * 1024  # larger reads cost less, but what came of one is lost when the connection breaks
 _CAREFUL_READ_BYTES = 64 * 1024
+_PACKED_READ_BYTES = 8 * 1024  # after each the rate is checked, which a body of empty blocks would else keep up
 
 
 class FileResponse:
     """
     A response whose body is still to be read.
 
+    :param timeout: seconds over which a packed body must yield a least rate of the file (a plain one: the transport).
     :ivar start: where its first byte is in the file.
     :ivar end: where its last byte is, plus one; None where the server does not say.
     :ivar size: bytes of the whole file, or None where the server does not say.
@@ -37,7 +41,7 @@ class FileResponse:
     :ivar packed: the body is a gzip, whose bytes are counted unpacked.
     """
 
-    def __init__(self, response: requests.Response) -> None:
+    def __init__(self, response: requests.Response, *, timeout: float) -> None:
         headers = response.headers
         self._response = response
         self.partial = response.status_code == HTTPStatus.PARTIAL_CONTENT
@@ -48,6 +52,7 @@ class FileResponse:
             raise SourceError(f"the source sent the file in the encoding {codings[0][:40]!r}, which was not asked for")
         self.packed = bool(codings)
         self._inflater = Inflater() if codings else None
+        self._timeout, self._waited, self._unpacked = timeout, 0.0, 0
         self.start, self.end, self.size = 0, None, None
         if self.partial:
             found = content_range(headers)
@@ -96,14 +101,25 @@ class FileResponse:
     def _unpack(self, inflater: Inflater, size: int) -> bytes:
         while True:
             if inflater.is_hungry:
-                packed = self._response.raw.read(_READ_BYTES, decode_content=False)
+                began = time.monotonic()
+                packed = self._response.raw.read(_PACKED_READ_BYTES, decode_content=False)
+                self._waited += time.monotonic() - began
                 if not packed:
                     inflater.end()
                     return b""
                 inflater.feed(packed)
             data = inflater.unpack(size)
+            self._check_rate(len(data))
             if data:
                 return data
+
+    def _check_rate(self, unpacked: int) -> None:
+        self._unpacked += unpacked
+        if self._waited < self._timeout:
+            return
+        if self._unpacked < LEAST_RATE * self._waited:
+            raise BrokenError("the source stalled: next to no bytes of the file within the read timeout", stalled=True)
+        self._waited, self._unpacked = 0.0, 0
 
     def interrupt(self) -> None:
         """Wake a thread that is blocked reading the body; its read fails."""

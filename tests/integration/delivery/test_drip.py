@@ -6,6 +6,7 @@ from __future__ import annotations
 import socketserver
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +22,7 @@ from airflow_video_providers.jobs import VideoOutput
 from tests.support.raw_server import RawConnection, RawServer
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n"
+GZIP = (_packer := zlib.compressobj(wbits=31)).compress(b"\0\0\0\x18ftypmp42") + _packer.flush(zlib.Z_FULL_FLUSH)
 SETTINGS = DownloadSettings(client=ClientSettings(connect_timeout=5, read_timeout=0.4), attempts=2, backoff=0)
 
 
@@ -89,10 +91,26 @@ def read_output(output: VideoOutput, settings: DownloadSettings) -> int:
         (HEAD + b"\r\n", b"x"),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5;", b"x"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1;" + b"x" * 500 + b"\r\nA\r\n"),
+        (HEAD + b"Content-Encoding: gzip\r\n\r\n" + GZIP, b"\0\0\0\xff\xff" * 200),
+        (HEAD + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08\0\0\0\0\0\xff", b"A" * 1000),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", b"X-Trailer: y\r\n"),
         (b"HTTP/1.1 403 No\r\nContent-Length: 4000\r\n\r\n", b"x"),
     ],
-    ids=["status", "header", "interim", "length", "close", "chunks", "extension", "trailers", "error page"],
+    ids=[
+        "status",
+        "header",
+        "interim",
+        "length",
+        "close",
+        "chunks",
+        "extension",
+        "extensions",
+        "empty blocks",
+        "file name",
+        "trailers",
+        "error page",
+    ],
 )
 def test_a_drip_is_given_up(at_once: bytes, drop: bytes) -> None:
     with dripping(at_once, drop) as drip:

@@ -182,6 +182,8 @@ class TestDocument:
         document = {"status": "weird s3cr3t-key", "link": link, "text": f"see {link}"}
         cleaned = clean_document(document, ["s3cr3t-key", "s3c"])
         assert cleaned == {"status": "weird ***", "link": link, "text": "see https://x.example/v?key=***"}
+        link = "https://x.example/s3cr3t-key/v?key=s3cr3t-key"
+        assert clean_document([link], ["s3cr3t-key"]) == ["https://x.example/***/v?key=s3cr3t-key"]
 
     @pytest.mark.parametrize("secret", ['quote"d-pass', "back\\slash-pass", "tab\tbed-pass", "ünïcode-pass"])
     def test_a_secret_goes_whatever_letters_it_has(self, secret: str) -> None:
