@@ -32,6 +32,9 @@ T = TypeVar("T")
 _CALL_OPTIONS = frozenset({"json", "data", "files", "headers", "repeatable", "once"})
 
 
+_MOST_PROBLEMS = 20
+
+
 class VideoApiClient(Exchange):
     """
     The HTTP session of one connection, for calls that are repeated where that is safe, and read into models.
@@ -155,7 +158,8 @@ class VideoApiClient(Exchange):
         except ValidationError as error:
             name = getattr(model, "__name__", str(model))
             problems = "; ".join(
-                f"{'.'.join(str(part) for part in item['loc']) or name}: {item['msg']}" for item in error.errors()
+                f"{'.'.join(str(part) for part in item['loc']) or name}: {item['msg']}"
+                for item in error.errors(include_url=False, include_input=False, include_context=False)[:_MOST_PROBLEMS]
             )
             raise VideoApiUnreadableAnswerError(
                 f"the response lacks what the vendor documents ({self.redact(problems, longest=LONGEST_MESSAGE)})",

@@ -167,7 +167,10 @@ def next_offset(value: Any, *, vendor: str, endpoint: str) -> int | None:
 
 
 def _places(error: ValidationError) -> str:
-    places = (".".join(str(part) for part in found["loc"]) or "all" for found in error.errors()[:10])
+    places = (
+        ".".join(str(part) for part in found["loc"]) or "all"
+        for found in error.errors(include_url=False, include_input=False, include_context=False)[:10]
+    )
     return clean_text(", ".join(places), longest=200)
 
 

@@ -86,7 +86,8 @@ class VendorModel(BaseModel):
             name = info.field_name
             assert name is not None  # a field validator always has one
             field = cls.model_fields[name]
-            if field.is_required() or any(item["type"] == "missing" for item in error.errors()):
+            found = error.errors(include_url=False, include_input=False, include_context=False)
+            if field.is_required() or any(item["type"] == "missing" for item in found):
                 raise
             _warn_once(cls.__name__, name, type(value).__name__)
             return field.get_default(call_default_factory=True, validated_data={})

@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 HIDDEN = "***"
 DEEPEST = 100
+LONGEST_LIST = 100_000
 
 _MOST_ESCAPES = 4  # one within the other
 _READ = 32 * 1024  # of a text that is to be shown, no more is read; all limits below are far shorter
@@ -108,16 +109,19 @@ def clean_document(value: Any, secrets: Iterable[str] = ()) -> Any:
 
     Line breaks stay, since a text may be subtitles; the query of a link stays whole, since it is to be followed.
 
-    :raises ValueError: it is nested deeper than 100 levels.
+    :raises ValueError: it is nested deeper than 100 levels, or holds a list of more than 100,000 items: what is wrong
+        in each of them would cost a kilobyte to tell.
     """
-    _check_depth(value)
+    _check_shape(value)
     secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_IN_DOCUMENT]
     return value if _is_clean_document(value, secrets) else _clean(value, secrets)
 
 
-def _check_depth(value: Any) -> None:
+def _check_shape(value: Any) -> None:
     level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(DEEPEST):
+        if any(len(parent) > LONGEST_LIST for parent in level):
+            raise ValueError(f"it holds a list of more than {LONGEST_LIST} items")
         items = (parent.values() if isinstance(parent, dict) else parent for parent in level)
         level = [item for some in items for item in some if isinstance(item, (dict, list))]
     if level:

@@ -197,6 +197,12 @@ class TestDocument:
     def test_a_short_password_may_be_a_part_of_data(self) -> None:
         assert clean_document({"id": "monkey-1"}, ["key"]) == {"id": "monkey-1"}
 
+    def test_lists_have_an_end(self) -> None:
+        assert len(clean_document([1] * 100_000)) == 100_000
+        for long in ([1] * 100_001, {"a": {"b": [None] * 100_001}}):
+            with pytest.raises(ValueError, match="more than 100000 items"):
+                clean_document(long)
+
     def test_nesting_has_an_end(self) -> None:
         document: Any = "x"
         for _ in range(99):
