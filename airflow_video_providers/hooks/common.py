@@ -43,18 +43,21 @@ __all__ = [
     "HeaderAuth",
     "cancel_by_deleting",
     "count_of",
-    "created_since",
     "each_readable",
     "fill_key",
     "first_words",
     "id_in_path",
     "linked_outputs",
     "missing_link",
+    "next_offset",
     "not_surely_absent",
     "oldest_usable",
     "pages",
+    "path_of",
     "poll_by_list",
+    "read_jobs",
     "readable",
+    "recent_jobs",
     "require_link",
     "running_statuses",
     "search_list",
@@ -223,23 +226,35 @@ def pages(
     )
 
 
-def created_since(
-    items: Iterable[Item | None], *, created: Callable[[Item], datetime | None], since: datetime, most: int
-) -> list[Item]:
+def recent_jobs(
+    items: Iterable[Item | None],
+    *,
+    created: Callable[[Item], datetime | None],
+    to_job: Callable[[Item], VideoJob],
+    since: datetime,
+    most: int,
+) -> list[VideoJob]:
     """
-    Return the items of a list that were created since a time, those without a time among them.
+    Return the jobs of a list that were created since a time, those without a time among them.
 
-    As in :func:`search_list` a list that begins with the newest is read down to that time, and no order is trusted.
+    As in :func:`search_list` a list that begins with the newest is read down to that time, and no order is trusted. An
+    item becomes a job when it is read: kept as they came, with all that the vendor adds, items would fill the memory.
 
     :param most: how many items are read at the most.
     """
+
+    def read() -> Iterator[tuple[datetime | None, VideoJob] | None]:
+        for item in islice(items, most):
+            jobs = [] if item is None else read_jobs([item], to_job)
+            yield (created(item), jobs[0]) if item is not None and jobs else None
+
     found, _ = search_list(
-        islice(items, most),
-        matches=lambda item: (at := created(item)) is None or at >= since - CLOCK_MARGIN,
-        created=created,
+        read(),
+        matches=lambda pair: pair[0] is None or pair[0] >= since - CLOCK_MARGIN,
+        created=lambda pair: pair[0],
         since=since,
     )
-    return found
+    return [job for _, job in found]
 
 
 def search_list(

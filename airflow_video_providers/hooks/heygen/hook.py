@@ -22,13 +22,12 @@ from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.hooks.common import (
     CLOCK_MARGIN,
     HeaderAuth,
-    created_since,
     each_readable,
     fill_key,
     linked_outputs,
     oldest_usable,
     pages,
-    read_jobs,
+    recent_jobs,
     require_link,
     search_list,
     state_of,
@@ -156,10 +155,13 @@ class HeyGenHook(HeyGenEndpoints):
 
     def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
         """List the videos that were created since then, those of HeyGen's app too: one request for each 100."""
-        videos = created_since(
-            self._listed(None), created=lambda video: video.created_at, since=since, most=_MOST_RECENT
+        return recent_jobs(
+            self._listed(None),
+            created=lambda video: video.created_at,
+            to_job=self._to_job,
+            since=since,
+            most=_MOST_RECENT,
         )
-        return read_jobs(videos, self._to_job)
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """

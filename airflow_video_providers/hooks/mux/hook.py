@@ -22,12 +22,11 @@ from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
 from airflow_video_providers.hooks.common import (
     cancel_by_deleting,
-    created_since,
     each_readable,
     oldest_usable,
     pages,
     poll_by_list,
-    read_jobs,
+    recent_jobs,
     search_list,
     share_of,
     state_of,
@@ -127,8 +126,9 @@ class MuxHook(VideoHook):
     def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
         """List the assets that were created since then, whoever uploaded them: one request for each 100."""
         most = _PAGES_FOR_ALL * _PAGE
-        assets = created_since(self._listed(), created=lambda asset: asset.created_at, since=since, most=most)
-        return read_jobs(assets, self._to_job)
+        return recent_jobs(
+            self._listed(), created=lambda asset: asset.created_at, to_job=self._to_job, since=since, most=most
+        )
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """

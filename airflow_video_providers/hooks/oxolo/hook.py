@@ -33,6 +33,7 @@ MODES = ("url", "form", "product")
 
 STATES = {"in_progress": JobState.RUNNING, "done": JobState.SUCCEEDED, "failed": JobState.FAILED}
 
+_MOST_READ = 200
 _LIST = "GET /videos"
 
 Event = Literal["videoUpdateStatus", "videoProgress", "userCredit", "all"]
@@ -94,8 +95,9 @@ class OxoloHook(VideoHook):
         """
         Find the oldest video created since then, of the same mode, with the same title (or web page, by url).
 
-        One request for the list, and one for each video created since. Two requests with the same title or address at
-        the same time cannot be told apart: give each video a title of its own. A minute is allowed between the clocks.
+        One request for the list, and one for each video created since, the oldest first, 200 at the most. Two requests
+        with the same title or address at the same time cannot be told apart: give each video a title of its own. A
+        minute is allowed between the clocks.
         A video of which the list does not say readably when it was created is passed over, so that an older one of the
         same title is never taken for this one.
         """
@@ -110,7 +112,9 @@ class OxoloHook(VideoHook):
                 log.warning("oxolo: the list does not say readably when video %s was created", item.identifier)
             elif item.created >= since - common.CLOCK_MARGIN:
                 recent.append((item.created, item.identifier))
-        for _, identifier in sorted(recent):
+        ours_first = [identifier for _, identifier in sorted(recent)]
+        unread += ours_first[_MOST_READ:]
+        for identifier in ours_first[:_MOST_READ]:
             try:
                 video = self.get_video(identifier)
             except VideoApiNotFoundError:

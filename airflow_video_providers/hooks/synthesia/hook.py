@@ -23,7 +23,6 @@ from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.hooks.common import (
     HeaderAuth,
-    created_since,
     each_readable,
     fill_key,
     linked_outputs,
@@ -31,7 +30,7 @@ from airflow_video_providers.hooks.common import (
     oldest_usable,
     pages,
     poll_by_list,
-    read_jobs,
+    recent_jobs,
     require_link,
     search_list,
     state_of,
@@ -131,8 +130,9 @@ class SynthesiaHook(VideoHook):
     def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
         """List the videos that were created since then, those of Synthesia's app too: one request for each 100."""
         most = _PAGES_FOR_ALL * _PAGE
-        videos = created_since(self._listed(), created=lambda video: video.createdAt, since=since, most=most)
-        return read_jobs(videos, self._to_job)
+        return recent_jobs(
+            self._listed(), created=lambda video: video.createdAt, to_job=self._to_job, since=since, most=most
+        )
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """Find the video whose ``callbackId`` is ``key``, among those created since then."""

@@ -160,8 +160,9 @@ class XvidHook(XvidEndpoints):
     def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
         """Ask for the 500 jobs that were created last, in one request, and return those since then."""
         jobs = self.list_jobs(limit=_MOST_RECENT, sort="created_at", direction=-1).jobs
-        recent = common.created_since(jobs, created=lambda job: job.created_at, since=since, most=_MOST_RECENT)
-        return common.read_jobs(recent, self._to_job)
+        return common.recent_jobs(
+            jobs, created=lambda job: job.created_at, to_job=self._to_job, since=since, most=_MOST_RECENT
+        )
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """

@@ -19,6 +19,7 @@ from airflow_video_providers.exceptions import (
     VideoConfigurationError,
     VideoJobError,
     VideoJobFailedError,
+    VideoSearchInconclusiveError,
 )
 from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.hooks.oxolo import OxoloHook
@@ -212,6 +213,12 @@ class TestFind:
         assert job is not None
         assert (job.job_id, job.key) == ("this", "key-1")
         assert [request.path.rsplit("/", 1)[-1] for request in local_api.received] == ["videos", "other", "this"]
+
+    def test_no_more_than_200_are_read_and_the_rest_is_no_proof(self, hook: OxoloHook, local_api: LocalApi) -> None:
+        self.listed(local_api, *((f"v{n}", n, {"title": "Summer"}) for n in range(203)))
+        with pytest.raises(VideoSearchInconclusiveError, match="3 of the list"):
+            hook.find_job("key-1", request={"mode": "form", **FORM}, since=SINCE)
+        assert local_api.count() == 201
 
     def test_by_web_page(self, hook: OxoloHook, local_api: LocalApi) -> None:
         self.listed(
