@@ -5,6 +5,7 @@ from __future__ import annotations
 
 EBML = b"\x1a\x45\xdf\xa3"
 _DOC_TYPE = b"\x42\x82"
+_ANYWHERE = (b"\xec", b"\xbf")  # Void and CRC-32
 _SEGMENT = b"\x18\x53\x80\x67"
 
 
@@ -31,6 +32,11 @@ def segment_end(head: bytes) -> int | None:
     if header is None:
         return None
     header_end = header[0] + header[1]
+    while head[header_end : header_end + 1] in _ANYWHERE:
+        filler = _vint(head, header_end + 1)
+        if filler is None:
+            return None
+        header_end = filler[0] + filler[1]
     if head[header_end : header_end + 4] != _SEGMENT:
         return None
     segment = _vint(head, header_end + 4)

@@ -203,7 +203,8 @@ class Custody:
         ended = cancel_video_job(self._get_hook(), job.job_id, reason=Cause.TOO_DEAR.value)
         if ended.outcome is CancelOutcome.FINISHED:
             return
-        is_over = ended.outcome in (CancelOutcome.CANCELLED, CancelOutcome.GONE)
+        # One that is not found so soon is not gone: vendors show a new job late.
+        is_over = ended.outcome is CancelOutcome.CANCELLED
         if is_over:
             self.job_id = None
         error = (FinalVideoCostError if is_over else VideoCostError)(

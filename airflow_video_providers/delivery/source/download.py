@@ -249,7 +249,7 @@ class Download:
         if response.partial and not response.packed and self._validator != NO_VERSION:
             return False  # where the size is not known, a response of 416 tells that this was the end
         if self.size is None:
-            self.complete = (response.framed and not response.partial) or response.packed
+            self.complete = response.framed and (not response.partial or response.packed)
             return True
         if response.partial and not response.packed:
             raise SourceError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airflow_video_providers.api.content import content_codings
 
@@ -72,17 +72,20 @@ class Validator:
     What tells one version of a file from another: its ETag, else its time of change; without both nothing does.
 
     A weak ETag does not: two versions that share one mean the same, but need not be the same bytes (RFC 9110, 8.8.1).
+    Two that differ are two versions, though, whatever the time of change says, which is in whole seconds.
     """
 
     etag: str | None
     modified: str | None
+    weak: str | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, headers: Mapping[str, str]) -> Validator:
         """Take what the headers of a response tell."""
         etag = headers.get("ETag", "").strip()
-        weak = etag[:2] in ("W/", "w/")
-        return cls(None if weak or not etag else etag, headers.get("Last-Modified", "").strip() or None)
+        is_weak = etag[:2] in ("W/", "w/")
+        modified = headers.get("Last-Modified", "").strip() or None
+        return cls(None if is_weak else etag or None, modified, etag[2:] if is_weak else None)
 
     @property
     def if_range(self) -> str | None:
@@ -93,6 +96,8 @@ class Validator:
         """Tell whether it is the same version; None where that cannot be known."""
         if self.etag and other.etag:
             return self.etag == other.etag
+        if self.weak and other.weak and self.weak != other.weak:
+            return False
         return self.modified == other.modified if self.modified and other.modified else None
 
 

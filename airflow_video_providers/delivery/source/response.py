@@ -51,6 +51,7 @@ class FileResponse:
         if codings not in ([], ["gzip"], ["x-gzip"]):
             raise SourceError(f"the source sent the file in the encoding {codings[0][:40]!r}, which was not asked for")
         self.packed = bool(codings)
+        self._taken = 0
         self._inflater = Inflater() if codings else None
         self._timeout, self._waited, self._unpacked = timeout, 0.0, 0
         self.start, self.end, self.size = 0, None, None
@@ -84,10 +85,13 @@ class FileResponse:
         :param careful: in pieces of 64 KiB, not 1 MiB: for a source that has already broken off.
         """
         filled, most = 0, _CAREFUL_READ_BYTES if careful else _READ_BYTES
+        if self.end is not None:  # what a server sends behind the end that it names is none of the file
+            view = view[: self.end - self.start - self._taken]
         while filled < len(view):
             data = self._read(min(most, len(view) - filled))
             if not data:
                 return
+            self._taken += len(data)
             view[filled : filled + len(data)] = data
             filled += len(data)
             yield filled

@@ -16,6 +16,7 @@ from airflow_video_providers.exceptions import (
     SourceLinkRefusedError,
     VideoConfigurationError,
 )
+from airflow_video_providers.text.redaction import clean_label
 
 
 def stored_location(url: str | None, conn_id: str | None) -> Location | None:
@@ -104,7 +105,7 @@ class StoredSource:
 
     def describe(self) -> str:
         """Say how the file was read."""
-        return f"from {self._location.uri}"
+        return f"from {clean_label(self._location.uri, longest=1024)}"
 
     def _fill(self, view: memoryview, offset: int) -> int:
         assert self._stream is not None  # open() comes first
@@ -112,7 +113,9 @@ class StoredSource:
         while filled < len(view) and offset + filled != self.size:
             data = self._stream.read(min(len(view) - filled, 1024 * 1024))
             if not data:
-                raise SourceError(f"{self._location.uri} ended at byte {offset + filled} of {self.size}")
+                raise SourceError(
+                    f"{clean_label(self._location.uri, longest=1024)} ended at byte {offset + filled} of {self.size}"
+                )
             view[filled : filled + len(data)] = data
             filled += len(data)
             self._on_bytes(len(data))

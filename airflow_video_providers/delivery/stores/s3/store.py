@@ -37,6 +37,7 @@ from airflow_video_providers.delivery.stores.s3.bucket import (
 )
 from airflow_video_providers.delivery.stores.s3.reader import S3Reader
 from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
+from airflow_video_providers.text.redaction import clean_label
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +182,8 @@ class S3Store(ObjectStore):
         except DestinationError as error:
             raise SourceError(str(error)) from None
         if stored is None:
-            raise SourceError(f"there is no object s3://{self.bucket.name}/{key}, or it may not be read")
+            name = clean_label(f"s3://{self.bucket.name}/{key}", longest=1024)  # a vendor's may carry a signature
+            raise SourceError(f"there is no object {name}, or it may not be read")
         return io.BufferedReader(S3Reader(self.bucket, key, stored), 1024 * 1024), stored
 
     def console_url(self, key: str) -> str | None:

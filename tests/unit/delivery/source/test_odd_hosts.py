@@ -8,6 +8,8 @@ import gzip
 import pytest
 
 from airflow_video_providers.api.settings import ClientSettings
+from airflow_video_providers.delivery.ebml import segment_end
+from airflow_video_providers.delivery.source.headers import NO_VERSION, Validator
 from airflow_video_providers.delivery.source.http import HttpSource
 from airflow_video_providers.delivery.source.signals import BrokenError, DeadLinkError, PastTheEndError
 from airflow_video_providers.delivery.source.urls import parse_link
@@ -182,3 +184,41 @@ def test_a_scheme_without_end_is_not_shown_whole(raw_server: RawServer, place: s
         with pytest.raises(SourceError) as caught:
             fetch(raw_server, f"302 X\r\nContent-Length: 0\r\nLocation: {scheme}://x/", b"")
     assert len(str(caught.value)) < 200
+
+
+def test_what_comes_behind_the_end_of_a_range_is_none_of_the_file(raw_server: RawServer) -> None:
+    head = f"HTTP/1.1 206 X\r\nContent-Range: bytes 0-999/{SIZE}\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    def respond(connection: RawConnection, request: bytes) -> bool:
+        connection.send(head.encode() + chunked(BODY[:1000] + b"x" * 16) + b"0\r\n\r\n")
+        return True
+
+    raw_server.respond = respond
+    source = HttpSource(ClientSettings())
+    response = source.get(f"{raw_server.url}/v.mp4", first=0)
+    view = memoryview(bytearray(5000))
+    assert response.read_into(view) == 1000
+    assert bytes(view[:1000]) == BODY[:1000]
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "same"),
+    [
+        ({"ETag": 'W/"1"'}, {"ETag": 'W/"2"'}, False),
+        ({"ETag": 'W/"1"'}, {"ETag": 'W/"1"'}, True),
+        ({"ETag": 'W/"1"'}, {}, True),
+        ({"ETag": '"1"'}, {"ETag": '"2"'}, False),
+    ],
+)
+def test_two_weak_etags_that_differ_are_two_versions(first: dict[str, str], then: dict[str, str], same: bool) -> None:
+    date = {"Last-Modified": "Fri, 27 Nov 2026 10:00:00 GMT"}
+    assert Validator.of(first | date).same(Validator.of(then | date)) is same
+    assert Validator.of({"ETag": 'W/"1"'}) == NO_VERSION  # it proves nothing else
+
+
+def test_the_end_of_a_webm_is_known_behind_a_void() -> None:
+    header, segment = b"\x1a\x45\xdf\xa3\x81x", b"\x18\x53\x80\x67\x84body"
+    void, checksum = b"\xec\x82ab", b"\xbf\x84crc4"
+    for between in (b"", void, void + checksum + void):
+        assert segment_end(header + between + segment) == len(header + between + segment)
