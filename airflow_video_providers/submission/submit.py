@@ -16,6 +16,7 @@ One record in the task state store says what is known. It survives retries and c
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -34,7 +35,7 @@ from airflow_video_providers.hooks.base import KeySupport, VideoHook, get_video_
 from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.metrics import count_adopted, count_ambiguous, count_submitted
 from airflow_video_providers.submission.callback import CallbackPlan
-from airflow_video_providers.submission.cancel import CancelPolicy, Cause, cancel_video_job
+from airflow_video_providers.submission.cancel import CancelOutcome, CancelPolicy, Cause, cancel_video_job
 from airflow_video_providers.submission.decisions import (
     NO_JOB,
     ambiguous_submission,
@@ -57,6 +58,7 @@ log = logging.getLogger(__name__)
 
 OnAmbiguous = Literal["fail", "resubmit"]
 
+_LOOK_AGAIN = 2.0
 STORE_PATIENCE = 300.0
 """Seconds for which the id of a paid job is tried to be recorded while Airflow's API server is away."""
 
@@ -230,8 +232,8 @@ class JobSubmission:
             own = record.conn_id == self.hook.conn_id
             hook = self.hook if own else get_video_hook(record.conn_id)
             job_id = record.job_id or read_decision(record.key) or self._called_back(record)
+            shown_by = record.intended_at + timedelta(seconds=self.find_wait if own else hook.find_wait)
             if job_id is None and hook.key_support is KeySupport.EXACT:
-                shown_by = record.intended_at + timedelta(seconds=self.find_wait if own else hook.find_wait)
                 wait = (shown_by - datetime.now(timezone.utc)).total_seconds()
                 job = find_submitted(hook, record, record.search or {}, wait=wait)
                 job_id = None if job is None else job.job_id
@@ -241,7 +243,11 @@ class JobSubmission:
                     describe_render(record),
                 )
             elif job_id != NO_JOB:
-                cancel_video_job(hook, job_id, reason=Cause.SUPERSEDED.value)
+                ended = cancel_video_job(hook, job_id, reason=Cause.SUPERSEDED.value)
+                # A vendor may show a new job late: before it must be shown, one that is not found is not gone.
+                while ended.outcome is CancelOutcome.GONE and datetime.now(timezone.utc) < shown_by:
+                    time.sleep(_LOOK_AGAIN)
+                    ended = cancel_video_job(hook, job_id, reason=Cause.SUPERSEDED.value)
             self._settle(record)
         except Exception as error:
             log.warning("%s may still run and be charged: %s", describe_render(record), error)
