@@ -30,9 +30,7 @@ from airflow_video_providers.text.redaction import clean_document
 T = TypeVar("T")
 
 _CALL_OPTIONS = frozenset({"json", "data", "files", "headers", "repeatable", "once"})
-
-
-_MOST_PROBLEMS = 20
+_MOST_PROBLEMS = 20  # of a response are named
 
 
 class VideoApiClient(Exchange):

@@ -280,7 +280,9 @@ class ConnectedHook(BaseHook):
     def exposures(self) -> list[str]:
         """Return what lets others read the key of this connection on its way, a sentence for each."""
         if any(url.lower().startswith("http:") for url in self.key_addresses):
-            return [f"The key of connection {self.conn_id!r} is sent in clear text, since its host is http, not https."]
+            return [
+                f"The key of connection {self.conn_id!r} is sent in clear text, since its address is http, not https."
+            ]
         if self.settings.verify or self.settings.ca_bundle:
             return []
         return [

@@ -24,6 +24,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.jobs import JobState
+from airflow_video_providers.submission import submit as submit_module
 from airflow_video_providers.submission.cancel import CancelPolicy
 from airflow_video_providers.submission.record import RECORD_KEY, SubmissionStore, fingerprint_of, submission_key
 from airflow_video_providers.submission.submit import JobSubmission
@@ -443,6 +444,18 @@ def test_a_superseded_render_is_found_by_the_request_that_it_was_submitted_with(
     assert submit(world, a_try(2), hook=hook, request={"title": "Another"}).job.job_id == "job-2"
     assert world.cancelled == ["job-1"]
     assert "was not found" not in caplog.text
+
+
+@pytest.mark.parametrize(("find_wait", "cancelled"), [(60.0, ["job-1"]), (0.0, [])])
+def test_a_replaced_render_that_is_not_shown_yet_is_not_gone(world, monkeypatch, find_wait, cancelled):
+    hook = FakeHook(world, KeySupport.EXACT)
+    submit(world, a_try(1), hook=hook)
+    monkeypatch.setattr(type(hook), "find_wait", find_wait)
+    monkeypatch.setattr(submit_module, "_LOOK_AGAIN", 0)
+    cancel, looks = hook.cancel_job, itertools.count(1)
+    monkeypatch.setattr(hook, "cancel_job", lambda job_id: None if next(looks) < 3 else cancel(job_id))
+    assert submit(world, a_try(2), hook=hook, request={"title": "Another"}).job.job_id == "job-2"
+    assert world.cancelled == cancelled
 
 
 def test_search_terms_that_are_too_long_are_not_kept(world, caplog):
