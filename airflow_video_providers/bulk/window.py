@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 from airflow_video_providers.bulk.items import Item
@@ -37,7 +38,14 @@ from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.metrics import count_adopted, count_ended
 from airflow_video_providers.retry_policy import is_hopeless
-from airflow_video_providers.submission.cancel import CancelOutcome, CancelPolicy, Cause, cancel_video_job
+from airflow_video_providers.submission.cancel import (
+    LOOK_AGAIN,
+    Cancellation,
+    CancelOutcome,
+    CancelPolicy,
+    Cause,
+    cancel_video_job,
+)
 from airflow_video_providers.waiting.outcome import describe_failure
 
 log = logging.getLogger(__name__)
@@ -286,7 +294,7 @@ class Window:
         if not self.rules.policy.applies(Cause.TIMED_OUT):
             self._fail(number, f"{text}; the job was left alone")
             return
-        cancellation = cancel_video_job(self.hook, job.job_id, reason=Cause.TIMED_OUT.value)
+        cancellation = self._cancel(number, Cause.TIMED_OUT)
         if cancellation.outcome is CancelOutcome.FINISHED and cancellation.job is not None:
             self._ended(number, cancellation.job)
         else:
@@ -340,23 +348,33 @@ class Window:
 
         :param seconds: after which no more is waited for.
         """
-        numbers = self.active
-        if not numbers:
-            return []
         threads = ThreadPoolExecutor(_CANCELS, thread_name_prefix="cancel")
-        calls = {
-            threads.submit(cancel_video_job, self.hook, str(self._job_id(number)), reason=cause.value): number
-            for number in numbers
-        }
-        done, late = wait(calls, seconds)
+        until = time.monotonic() + seconds
+        left: list[str] = []
+        numbers: Sequence[int] = self.active
+        while numbers:
+            calls = {threads.submit(self._cancel, number, cause): number for number in numbers}
+            done, late = wait(calls, max(0.0, until - time.monotonic()))
+            left += [f"{self.hook.vendor} job {self._job_id(calls[call])}: no time was left" for call in late]
+            cancelled = [(calls[call], call.result()) for call in done]
+            # A job that is not shown yet is polled again as long as there is time, after all others.
+            again = time.monotonic() + LOOK_AGAIN < until
+            numbers = [number for number, ended in cancelled if again and ended.outcome is CancelOutcome.NOT_SHOWN]
+            for number, ended in cancelled:
+                if ended.outcome in (CancelOutcome.CANCELLED, CancelOutcome.GONE):
+                    self._finish(number, ItemState.CANCELLED, ended.text)
+                elif ended.outcome is CancelOutcome.FINISHED and ended.job is not None:
+                    self._ended(number, ended.job)
+                elif number not in numbers:
+                    left.append(ended.text)
+            if numbers:
+                time.sleep(LOOK_AGAIN)
         threads.shutdown(wait=False, cancel_futures=True)
-        left = [f"{self.hook.vendor} job {self._job_id(calls[call])}: no time was left" for call in late]
-        for call in done:
-            cancellation, number = call.result(), calls[call]
-            if cancellation.outcome in (CancelOutcome.CANCELLED, CancelOutcome.GONE):
-                self._finish(number, ItemState.CANCELLED, cancellation.text)
-            elif cancellation.outcome is CancelOutcome.FINISHED and cancellation.job is not None:
-                self._ended(number, cancellation.job)
-            else:
-                left.append(cancellation.text)
         return left
+
+    def _cancel(self, number: int, cause: Cause) -> Cancellation:
+        """Cancel a render with one poll: others wait meanwhile."""
+        entry = self.ledger.entries[number]
+        shown_at = (entry.submitted_at or time.time()) + self.hook.find_wait
+        shown_by = datetime.fromtimestamp(shown_at, timezone.utc)
+        return cancel_video_job(self.hook, str(entry.job_id), reason=cause.value, shown_by=shown_by, seconds=0)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -23,7 +24,9 @@ class CancelVideoJobOperator(LabelledTask, BaseOperator):
     Cancel a render that still runs; a finished one is left alone, with its files.
 
     Returns what became of it: ``cancelled``, ``finished`` (it had ended before) or ``gone`` (the vendor does not know
-    it any more). Running it again does no harm.
+    it any more). A new job may be shown late: one that is not found is polled again until the vendor's ``find_wait``
+    (60 s) after it was created is over, or after the first poll where the XCom does not tell. Running it again does no
+    harm.
 
     :param conn_id: the Airflow connection of the vendor. (templated)
     :param job_id: the id of the job, or the XCom ``video_job`` of the task that submitted it. (templated)
@@ -53,11 +56,20 @@ class CancelVideoJobOperator(LabelledTask, BaseOperator):
     def execute(self, context: Context) -> str:
         """Poll the job, and end it if it still runs."""
         from airflow_video_providers.hooks.base import get_video_hook
+        from airflow_video_providers.jobs import JobState, VideoJob
 
         check_conn_id(self.conn_id)
         hook = get_video_hook(self.conn_id)
         reason = f"asked for by task {context['ti'].task_id}"
-        cancellation = cancel_video_job(hook, job_id_of(self.job_id), reason=reason)
+        told = VideoJob(
+            vendor=hook.vendor,
+            job_id=job_id_of(self.job_id),
+            state=JobState.QUEUED,
+            vendor_status="not polled yet",
+            created_at=self.job_id.get("created_at") if isinstance(self.job_id, Mapping) else None,
+        )
+        shown_by = told.created_at and told.created_at + timedelta(seconds=hook.find_wait)
+        cancellation = cancel_video_job(hook, told.job_id, reason=reason, shown_by=shown_by)
         if cancellation.job is not None:
             self.job_page_url = cancellation.job.page_url
             self.label_with(cancellation.job)

@@ -349,7 +349,15 @@ class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
     ) -> Iterator[Custody]:
         """Decide, however the ``with`` block ends, what becomes of a job that still runs."""
         self._ti = context["ti"]
-        self._custody = Custody(lambda: self.hook, store, self.policy, context, publish=self._publish, request=request)
+        self._custody = Custody(
+            lambda: self.hook,
+            store,
+            self.policy,
+            context,
+            publish=self._publish,
+            request=request,
+            find_wait=self.find_wait,
+        )
         try:
             with stopped_by_a_clear(self._ti), self._custody.deciding():
                 yield self._custody

@@ -12,23 +12,30 @@ The one policy for ending a paid job whose task is gone.
 | the same, and a try is left | left alone: the next try adopts it |
 | the worker is stopped or dies, and Airflow wants the task to go on | left alone: the next try adopts it |
 
-A job that has ended is never touched: on some systems deleting it deletes its files.
+A job that has ended is never touched: on some systems deleting it deletes its files. A job that is not found is gone
+only once its vendor must show it: a new job may be shown late, and runs all the same.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from airflow_video_providers.exceptions import VideoConfigurationError, VideoProviderError
+from airflow_video_providers.exceptions import VideoApiNotFoundError, VideoConfigurationError, VideoProviderError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from airflow_video_providers.hooks.base import VideoHook
     from airflow_video_providers.jobs import VideoJob
 
 log = logging.getLogger(__name__)
+
+LOOK_AGAIN = 2.0
+"""Seconds between two polls of a job that its vendor may not show yet."""
 
 
 class Cause(str, Enum):
@@ -66,6 +73,7 @@ class CancelOutcome(str, Enum):
     CANCELLED = "cancelled"
     FINISHED = "finished"
     GONE = "gone"
+    NOT_SHOWN = "not shown yet"
     NOT_POSSIBLE = "not possible"
     FAILED = "failed"
     LEFT = "left alone"
@@ -87,24 +95,42 @@ class Cancellation:
     job: VideoJob | None = None
 
 
-def cancel_video_job(hook: VideoHook, job_id: str, *, reason: str) -> Cancellation:
+def cancel_video_job(
+    hook: VideoHook, job_id: str, *, reason: str, shown_by: datetime | None = None, seconds: float | None = None
+) -> Cancellation:
     """
     Poll a job and end it if it still runs; never raises a :class:`VideoProviderError`.
 
-    Calling it again does no harm.
+    Calling it again does no harm. A job that is not found is polled again until its vendor must show it: only then it
+    is gone. Where there is no time for that, it is not shown yet, which is an error.
+
+    :param shown_by: until when the vendor may not show the job (aware); None: for its ``find_wait`` from now on.
+    :param seconds: after which no poll follows another; None: as long as it takes.
     """
     name = f"{hook.vendor} job {job_id}"
+    unsure = hook.find_wait if shown_by is None else shown_by.timestamp() - time.time()
+    left = unsure if seconds is None else min(unsure, seconds)
+    is_sure = left >= unsure
     if not hook.can_cancel:
-        error = VideoConfigurationError(f"{hook.hook_name} documents no way to cancel a job.")
-        text = f"{name} was not cancelled ({reason}): {error} It may go on and be charged."
+        impossible = VideoConfigurationError(f"{hook.hook_name} documents no way to cancel a job.")
+        text = f"{name} was not cancelled ({reason}): {impossible} It may go on and be charged."
         log.warning("%s", text)
-        return Cancellation(CancelOutcome.NOT_POSSIBLE, text, error)
+        return Cancellation(CancelOutcome.NOT_POSSIBLE, text, impossible)
     try:
-        seen = hook.cancel_job(job_id)
+        while (seen := hook.cancel_job(job_id)) is None and left > 0:
+            time.sleep(min(LOOK_AGAIN, left))
+            left -= LOOK_AGAIN
     except VideoProviderError as error:
         text = f"{name} could not be cancelled ({reason}), it may go on and be charged: {error}"
         log.error("%s", text)
         return Cancellation(CancelOutcome.FAILED, text, error)
+    if seen is None and not is_sure:
+        unproven = VideoApiNotFoundError(
+            "the vendor does not find the job, and may show a new one late", vendor=hook.vendor, endpoint="jobs"
+        )
+        text = f"{name} was not cancelled ({reason}), it may go on and be charged: {unproven}"
+        log.error("%s", text)
+        return Cancellation(CancelOutcome.NOT_SHOWN, text, unproven)
     if seen is None:
         outcome, text = CancelOutcome.GONE, f"{name} is not known to the vendor any more; nothing to cancel."
     elif seen.state.is_terminal:

@@ -22,6 +22,7 @@ import contextvars
 import logging
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -113,7 +114,7 @@ async def _carry_out(conn_id: str, job: VideoJob, state: str | None, *, cancel: 
         log.warning("The task was ended (%s), but %s goes on if it still runs. %s", state or "cleared", name, how)
     else:
         try:
-            await _canceller(conn_id).cancel(job.job_id)
+            await _canceller(conn_id).cancel(job)
         except Exception as error:
             said = str(error) or type(error).__name__
             log.error("%s was not cancelled, it may go on and be charged: %s. %s", name, said.rstrip("."), how)
@@ -149,7 +150,7 @@ class _Canceller:
         self._waiting = 0
         self._hook: asyncio.Task[VideoHook] | None = None
 
-    async def cancel(self, job_id: str) -> None:
+    async def cancel(self, job: VideoJob) -> None:
         """
         Poll the job and cancel it if it still runs; the log says what became of it.
 
@@ -162,9 +163,9 @@ class _Canceller:
             hook = await self._hook
             # In the context of the killed trigger: its log tells what became of the job.
             run = contextvars.copy_context().run
-            await self._key[0].run_in_executor(
-                self._threads, lambda: run(cancel_video_job, hook, job_id, reason=Cause.KILLED.value)
-            )
+            shown_by = job.created_at and job.created_at + timedelta(seconds=hook.find_wait)
+            cancel = partial(cancel_video_job, hook, job.job_id, reason=Cause.KILLED.value, shown_by=shown_by)
+            await self._key[0].run_in_executor(self._threads, lambda: run(cancel))
         finally:
             self._waiting -= 1
             if not self._waiting:

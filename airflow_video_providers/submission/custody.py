@@ -16,6 +16,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,7 @@ log = logging.getLogger(__name__)
 
 KILL_BUDGET = 4.0
 """Seconds that a killed worker gives to cancelling: Airflow kills its process 5 seconds after the signal."""
+_KILL_POLLS = 3.0  # of them, the seconds in which a job that is not found is polled again
 
 # What a try that was replaced may read as its own end. Any other state is that of the try which replaced it.
 _ENDED_BY_A_CLEAR = frozenset({"restarting", "removed"})
@@ -91,6 +93,7 @@ class Custody:
     :param context: of the running try.
     :param publish: shows a job that was polled.
     :param request: what the try submits; None in a process that only resumes a wait.
+    :param find_wait: seconds after the submission in which the vendor may not show the job; default: the hook's.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Custody:
         *,
         publish: Callable[[VideoJob], object],
         request: Mapping[str, Any] | None = None,
+        find_wait: float | None = None,
     ) -> None:
         self.job_id: str | None = None
         self._get_hook = get_hook
@@ -111,6 +115,7 @@ class Custody:
         self._ends_the_task = partial(TaskTry.of(context).ends_the_task, context=context)
         self._publish = publish
         self._request = request
+        self._find_wait = find_wait
         self._killed = False
         self._page_url: str | None = None
 
@@ -179,7 +184,7 @@ class Custody:
             raise SubmissionSupersededError(self._left_alone(job.job_id, standing))
         if self._policy.applies(Cause.KILLED) and standing is Standing.ENDED:
             self._killed = False
-            cancellation = cancel_video_job(self._get_hook(), job.job_id, reason=Cause.KILLED.value)
+            cancellation = self._cancel(job.job_id, Cause.KILLED)
             raise VideoJobCancelledError(cancellation.text, job=job)
         if self._killed:
             self._killed = False
@@ -200,10 +205,9 @@ class Custody:
             is_within, cost = job.state is JobState.RUNNING, f"names no cost, so max_cost={max_cost:g} cannot be kept"
         if is_within or job.state.is_terminal:
             return
-        ended = cancel_video_job(self._get_hook(), job.job_id, reason=Cause.TOO_DEAR.value)
+        ended = self._cancel(job.job_id, Cause.TOO_DEAR)
         if ended.outcome is CancelOutcome.FINISHED:
             return
-        # One that is not found so soon is not gone: vendors show a new job late.
         is_over = ended.outcome is CancelOutcome.CANCELLED
         if is_over:
             self.job_id = None
@@ -216,7 +220,7 @@ class Custody:
     def _cancel_if_ended(self, job_id: str) -> None:
         standing = self.get_standing()
         if standing is Standing.ENDED:
-            cancel_video_job(self._get_hook(), job_id, reason=Cause.KILLED.value)
+            self._cancel(job_id, Cause.KILLED)
         else:
             log.warning("The worker is being stopped. %s", self._left_alone(job_id, standing))
         self._killed = standing is Standing.SUPERSEDED  # such a try stops at its next poll
@@ -302,10 +306,22 @@ class Custody:
             cause = Cause.KILLED
         last_try = self._ends_the_task(error)
         if standing is not Standing.SUPERSEDED and self._policy.applies(cause, last_try=last_try):
-            return cancel_video_job(self._get_hook(), self.job_id, reason=cause.value)
+            return self._cancel(self.job_id, cause)
         text = self._left_alone(self.job_id, standing, last_try=last_try)
         log.warning("%s", text)
         return Cancellation(CancelOutcome.LEFT, text)
+
+    def _cancel(self, job_id: str, cause: Cause) -> Cancellation:
+        hook, record = self._get_hook(), self._store.record
+        submitted_at = datetime.now(timezone.utc) if record is None else record.intended_at
+        find_wait = hook.find_wait if self._find_wait is None else self._find_wait
+        return cancel_video_job(
+            hook,
+            job_id,
+            reason=cause.value,
+            shown_by=submitted_at + timedelta(seconds=find_wait),
+            seconds=_KILL_POLLS if cause is Cause.KILLED else None,
+        )
 
     def _left_alone(self, job_id: str, standing: Standing, *, last_try: bool = False) -> str:
         """Return the sentences for a job that is not cancelled: whose it is from now on, and what is sure of that."""

@@ -16,7 +16,6 @@ One record in the task state store says what is known. It survives retries and c
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -35,7 +34,7 @@ from airflow_video_providers.hooks.base import KeySupport, VideoHook, get_video_
 from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.metrics import count_adopted, count_ambiguous, count_submitted
 from airflow_video_providers.submission.callback import CallbackPlan
-from airflow_video_providers.submission.cancel import CancelOutcome, CancelPolicy, Cause, cancel_video_job
+from airflow_video_providers.submission.cancel import CancelPolicy, Cause, cancel_video_job
 from airflow_video_providers.submission.decisions import (
     NO_JOB,
     ambiguous_submission,
@@ -58,7 +57,6 @@ log = logging.getLogger(__name__)
 
 OnAmbiguous = Literal["fail", "resubmit"]
 
-_LOOK_AGAIN = 2.0
 STORE_PATIENCE = 300.0
 """Seconds for which the id of a paid job is tried to be recorded while Airflow's API server is away."""
 
@@ -243,11 +241,7 @@ class JobSubmission:
                     describe_render(record),
                 )
             elif job_id != NO_JOB:
-                ended = cancel_video_job(hook, job_id, reason=Cause.SUPERSEDED.value)
-                # A vendor may show a new job late: before it must be shown, one that is not found is not gone.
-                while ended.outcome is CancelOutcome.GONE and datetime.now(timezone.utc) < shown_by:
-                    time.sleep(_LOOK_AGAIN)
-                    ended = cancel_video_job(hook, job_id, reason=Cause.SUPERSEDED.value)
+                cancel_video_job(hook, job_id, reason=Cause.SUPERSEDED.value, shown_by=shown_by)
             self._settle(record)
         except Exception as error:
             log.warning("%s may still run and be charged: %s", describe_render(record), error)

@@ -135,8 +135,14 @@ class VideoJobsTrigger(BaseTrigger):
 
 
 def placeholders(jobs: Sequence[dict[str, Any]]) -> list[VideoJob]:
-    """Return jobs that are known by their ids only."""
+    """Return jobs of which no more is known than their ids, and when they were submitted."""
     return [
-        VideoJob(vendor=told["vendor"], job_id=told["job_id"], state=JobState.RUNNING, vendor_status="deferred")
+        VideoJob(
+            vendor=told["vendor"],
+            job_id=told["job_id"],
+            state=JobState.RUNNING,
+            vendor_status="deferred",
+            created_at=told.get("submitted_at"),
+        )
         for told in jobs
     ]

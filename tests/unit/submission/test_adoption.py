@@ -24,7 +24,6 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.base import KeySupport
 from airflow_video_providers.jobs import JobState
-from airflow_video_providers.submission import submit as submit_module
 from airflow_video_providers.submission.cancel import CancelPolicy
 from airflow_video_providers.submission.record import RECORD_KEY, SubmissionStore, fingerprint_of, submission_key
 from airflow_video_providers.submission.submit import JobSubmission
@@ -451,7 +450,6 @@ def test_a_replaced_render_that_is_not_shown_yet_is_not_gone(world, monkeypatch,
     hook = FakeHook(world, KeySupport.EXACT)
     submit(world, a_try(1), hook=hook)
     monkeypatch.setattr(type(hook), "find_wait", find_wait)
-    monkeypatch.setattr(submit_module, "_LOOK_AGAIN", 0)
     cancel, looks = hook.cancel_job, itertools.count(1)
     monkeypatch.setattr(hook, "cancel_job", lambda job_id: None if next(looks) < 3 else cancel(job_id))
     assert submit(world, a_try(2), hook=hook, request={"title": "Another"}).job.job_id == "job-2"

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A vendor may show a new job late: one that is not found is gone, and costs nothing, only once it must be shown."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from airflow.sdk.exceptions import AirflowTaskTimeout
+
+from airflow_video_providers.exceptions import VideoApiNotFoundError, VideoJobCancelledError
+from airflow_video_providers.hooks.base import KeySupport
+from airflow_video_providers.jobs import JobState, VideoJob
+from airflow_video_providers.operators.video_job import CancelVideoJobOperator, SubmitVideoJobOperator
+from airflow_video_providers.submission import cancel as cancelling
+from airflow_video_providers.submission import cancel_in_triggerer, task_state
+from airflow_video_providers.submission.cancel import CancelOutcome, Cause, cancel_video_job
+from airflow_video_providers.triggers.video_jobs import placeholders
+from tests.support.submission import FakeHook, World, context_of
+from tests.unit.bulk.test_crashes import WINDOW, manifest
+from tests.unit.bulk.test_ends import SlowWorld, deferred, say_state
+
+NOW = datetime.now(timezone.utc)
+LONG_AGO = NOW - timedelta(days=1)
+
+
+class LateHook(FakeHook):
+    """A vendor that does not find a new job at the first polls."""
+
+    shown_at = 3
+
+    def cancel_job(self, job_id: str) -> VideoJob | None:
+        polls: Counter[str] = self.world.__dict__.setdefault("cancel_polls", Counter())
+        polls[job_id] += 1
+        return None if polls[job_id] < self.shown_at else super().cancel_job(job_id)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    world = World()
+    monkeypatch.setattr(cancelling.time, "sleep", world.sleep)
+    monkeypatch.setattr(task_state, "STOP_SECONDS", 0)
+    return world
+
+
+@pytest.fixture
+def hook(world):
+    hook = LateHook(world, KeySupport.EXACT)
+    hook.submit_job({})
+    return hook
+
+
+def test_a_job_that_is_shown_late_is_cancelled(world, hook):
+    assert cancel_video_job(hook, "job-1", reason="test").outcome is CancelOutcome.CANCELLED
+    assert (world.cancelled, world.slept) == (["job-1"], 2 * cancelling.LOOK_AGAIN)
+
+
+def test_a_job_that_is_never_shown_is_gone_once_it_must_be_shown(world, hook):
+    hook.shown_at = 10**6
+    assert cancel_video_job(hook, "job-1", reason="test").outcome is CancelOutcome.GONE
+    assert world.slept == hook.find_wait
+    assert cancel_video_job(hook, "job-1", reason="test", shown_by=LONG_AGO).outcome is CancelOutcome.GONE
+    assert world.slept == hook.find_wait
+
+
+@pytest.mark.parametrize("seconds", [0, 3])
+def test_without_the_time_to_see_it_the_doubt_is_named(world, hook, seconds, caplog):
+    hook.shown_at = 10**6
+    ended = cancel_video_job(hook, "job-1", reason="test", seconds=seconds)
+    assert ended.outcome is CancelOutcome.NOT_SHOWN
+    assert isinstance(ended.error, VideoApiNotFoundError)
+    assert "fake job job-1 was not cancelled (test), it may go on and be charged" in caplog.text
+    assert world.slept == seconds
+
+
+@pytest.mark.parametrize(
+    ("created_at", "outcome", "cancelled"),
+    [(NOW.isoformat(), "cancelled", ["job-1"]), (None, "cancelled", ["job-1"]), (LONG_AGO.isoformat(), "gone", [])],
+    ids=["new", "not known", "old"],
+)
+def test_the_cancelling_operator_knows_how_old_the_job_is(world, hook, monkeypatch, created_at, outcome, cancelled):
+    monkeypatch.setattr("airflow_video_providers.hooks.base.get_video_hook", lambda conn_id: hook)
+    xcom = {**hook.get_job("job-1").to_xcom(), "created_at": created_at}
+    operator = CancelVideoJobOperator(task_id="c", conn_id="fake_default", job_id=xcom)
+    assert operator.execute(context_of(world, operator)) == outcome
+    assert world.cancelled == cancelled
+
+
+def test_a_kill_right_after_the_submission_cancels_a_job_that_is_shown_late(world):
+    class Killed(LateHook):
+        def get_job(self, job_id):
+            if world.task_state == "running":
+                world.task_state = "failed"
+                operator.on_kill()
+            return super().get_job(job_id)
+
+    operator = SubmitVideoJobOperator(
+        task_id="t", conn_id="fake_default", request={"title": "A"}, wait_for_completion=True, deferrable=False
+    )
+    Killed.shown_at = 2
+    operator.__dict__["hook"] = Killed(world, KeySupport.EXACT)
+    with pytest.raises(VideoJobCancelledError):
+        operator.execute(context_of(world, operator))
+    assert world.cancelled == ["job-1"]
+
+
+def test_the_operators_find_wait_counts_for_its_cancellations(world):
+    class Late(LateHook):
+        shown_at = 51
+
+        def get_job(self, job_id):
+            world.slept = 0.0
+            raise AirflowTaskTimeout("time is up")
+
+    operator = SubmitVideoJobOperator(
+        task_id="t",
+        conn_id="fake_default",
+        request={"title": "A"},
+        wait_for_completion=True,
+        deferrable=False,
+        find_wait=100,
+    )
+    operator.__dict__["hook"] = Late(world, KeySupport.EXACT)
+    with pytest.raises(AirflowTaskTimeout):
+        operator.execute(context_of(world, operator, 2, max_tries=1))
+    assert world.cancelled == ["job-1"]
+    assert 99 < world.slept <= 100
+
+
+def test_a_bulk_task_that_is_killed_polls_the_late_ones_again_after_all_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_video_providers.bulk.window.LOOK_AGAIN", 0.01)
+    world = SlowWorld()
+    task = deferred(world, tmp_path)
+    task.hook.find_wait = 60.0  # type: ignore[misc]
+    first = sorted(world.jobs)[0]
+    cancel, polls = task.hook.cancel_job, itertools.count(1)
+    order = []
+
+    def cancel_late(job_id: str) -> VideoJob | None:
+        order.append(job_id)
+        return None if job_id == first and next(polls) < 3 else cancel(job_id)
+
+    monkeypatch.setattr(task.hook, "cancel_job", cancel_late)
+    say_state(task, "failed")
+    task.kill()
+    assert {job.state for job in world.jobs.values()} == {JobState.CANCELLED}
+    assert order[-2:] == [first, first]
+    assert len(order) == WINDOW + 2
+    assert [line["state"] for line in manifest(tmp_path)].count("cancelled") == WINDOW
+    task.close()
+
+
+def test_a_bulk_task_names_what_is_not_shown_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = SlowWorld()
+    task = deferred(world, tmp_path)
+    task.hook.find_wait = 60.0  # type: ignore[misc]
+    monkeypatch.setattr(task.hook, "cancel_job", lambda job_id: None)
+    assert task._window is not None
+    left = task._window.cancel_active(Cause.KILLED, seconds=0.5)
+    assert len(left) == WINDOW
+    assert all("it may go on and be charged" in text for text in left)
+    assert [entry.state.value for entry in task.ledger.entries].count("running") == WINDOW
+    task.close()
+
+
+def test_a_killed_trigger_cancels_a_job_that_is_shown_late(world, hook, monkeypatch):
+    async def look_up(conn_id):
+        return hook
+
+    monkeypatch.setattr(cancel_in_triggerer, "aget_video_hook", look_up)
+
+    async def kill(job):
+        await cancel_in_triggerer._canceller("fake_default").cancel(job)
+
+    asyncio.run(kill(hook.get_job("job-1")))
+    assert world.cancelled == ["job-1"]
+
+
+def test_a_trigger_of_many_knows_when_each_was_submitted():
+    (job,) = placeholders([{"vendor": "fake", "job_id": "job-1", "submitted_at": NOW.timestamp()}])
+    assert job.created_at is not None
+    assert abs((job.created_at - NOW).total_seconds()) < 0.001
