@@ -7,8 +7,8 @@ The connections beneath a session, with the bounds that requests and urllib3 do 
 - Interim responses (1xx) are skipped, at most a few; http.client takes all but 100 for the final one.
 - Headers are read on behind a line that is none, and trailers are not read without end.
 - A link is opened only where its policy lets it lead, judged by the address that is connected to.
-- urllib3 is shown a URL without its query, so that none of its log lines and errors can hold a signature; the request
-  line is written from the real one.
+- urllib3 is shown a call's URL without its query, and a link's without its path too, so that none of its log lines and
+  errors can hold a signature; the request line is written from the real one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from urllib3.util.connection import allowed_gai_family
 
 from airflow_video_providers.api.header_lines import read_left_lines
 from airflow_video_providers.api.links import LinkPolicy
-from airflow_video_providers.text.redaction import cut_queries
+from airflow_video_providers.text.redaction import HIDDEN, cut_queries
 
 READ_TIMEOUTS = 3
 """How many read timeouts a response may take from its first byte to its last; the headers of a streamed one: 1."""
@@ -46,6 +46,7 @@ _MOST_INTERIM_RESPONSES = 16
 _MOST_TRAILERS = 100  # as many as http.client takes of headers
 _LONGEST_LINE = 64 * 1024
 _MOST_ADDRESSES = 8
+_PATH = re.compile(r"(?<![:/])/.*|\?.*", re.DOTALL)  # of a URL, or of a request line
 _LENGTH = re.compile(r"[0-9]{1,19}")
 
 
@@ -104,8 +105,11 @@ class BoundedAdapter(HTTPAdapter):
         super().close()
 
     def request_url(self, request: requests.PreparedRequest, proxies: Mapping[str, str] | None) -> str:
-        """Return the URL that urllib3 logs and puts into its errors."""
-        return cut_queries(super().request_url(request, proxies))
+        """Return the URL that urllib3 logs and puts into its errors: of a link, no more than the host."""
+        url = super().request_url(request, proxies)
+        if not self._whole or (self._links is not None and self._links.applies_to(request.url or "")):
+            return _PATH.sub(f"/{HIDDEN}", url)
+        return cut_queries(url)
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pool for a request; direct, through a proxy or SOCKS, its connections are bounded."""

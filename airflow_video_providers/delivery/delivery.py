@@ -78,7 +78,7 @@ class DeliveryRules:
     :param max_bytes: a larger file is refused, before or while it is read; None: 100 GiB, or 512 MiB where nobody says
         the length.
     :param checks: ``length``: a file in an unknown format, or with a structure that is not as it should be, is stored
-        with a warning, as long as its length proves that it is whole.
+        with a warning, as long as its length proves that it is whole. ``strict`` does not trust a file stored so.
     :param attributes: what is set on the objects; an empty content type means that of the file.
     :param download: patience, ranges, timeouts.
     :param log_level: of the line that tells of a stored file.
@@ -125,6 +125,7 @@ class Delivery:
             size=output.size,
             attributes=rules.attributes,
             replace=rules.if_exists != "fail",
+            checks=rules.checks,
         )
 
     def deliver(self) -> DeliveredFile:
@@ -143,8 +144,11 @@ class Delivery:
     def is_stored(self) -> bool:
         """Tell whether the file is stored already, and will be left alone."""
         self._target.load()
-        stored = self._target.find()
-        return self.rules.if_exists != "overwrite" and stored is not None and self._target.is_ours(stored)
+        target = self._target
+        stored = target.find()
+        if stored is None or self.rules.if_exists == "overwrite":
+            return False
+        return target.is_ours(stored) and not target.is_doubted(stored)
 
     def _find(self) -> DeliveredFile | None:
         """Return the file where it is stored already, whole; None where it has to be transferred."""
@@ -157,6 +161,14 @@ class Delivery:
                 raise DestinationExistsError("an object is already there, and it is not this output's file")
             log.info("%s is there, but is not this output's file: it will be replaced", target.uri)
             return None
+        if target.is_doubted(stored):
+            what = 'this output\'s file is there, stored with checks="length": nothing says that its structure is whole'
+            if self.rules.if_exists == "fail":
+                raise DestinationExistsError(
+                    f'{what}; set checks="length" to leave it, or if_exists="skip" to replace it'
+                )
+            log.info("%s: %s, so it is transferred again", target.uri, what)
+            return None
         log.log(
             self.rules.log_level, "%s is already there, whole (%d bytes): nothing to transfer", target.uri, stored.size
         )
@@ -166,7 +178,7 @@ class Delivery:
         check = FileCheck(self.output, max_bytes=self.rules.max_bytes, checks=self.rules.checks)
         stored, media_type = self._store_text(check) if self.output.content is not None else self._stream(check)
         sha256 = check.sha256.hexdigest()
-        self._target.remember_file(stored.version, sha256, media_type)
+        self._target.remember_file(stored.version, sha256, media_type, in_doubt=check.in_doubt)
         return self._result(check.size, sha256, media_type, transferred=check.size)
 
     def _store_text(self, check: FileCheck) -> tuple[StoredObject, str]:
@@ -176,7 +188,8 @@ class Delivery:
         check.hash(memoryview(data))
         check.verify(complete=True)
         media_type = check.media_type()
-        return self._target.put(data, media_type, check.sha256.hexdigest()), media_type
+        sha256 = check.sha256.hexdigest()
+        return self._target.put(data, media_type, sha256, in_doubt=check.in_doubt), media_type
 
     def _stream(self, check: FileCheck) -> tuple[StoredObject, str]:
         source = partial(make_source, self.output, self.refresh, self.rules.download)

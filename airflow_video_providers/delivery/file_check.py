@@ -70,6 +70,11 @@ class FileCheck:
         """Return the media type: what the vendor or the source says where it fits the file, else that of its format."""
         return self._media.media_type(self._output.media_type, of_the_source)
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether something was found that ``strict`` refuses: tells of the whole file after :meth:`verify`."""
+        return self._media.in_doubt
+
     def verify(self, *, complete: bool) -> None:
         """
         Check that this is the whole file; only then it may be published.

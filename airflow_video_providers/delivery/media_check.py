@@ -42,7 +42,8 @@ class MediaCheck:
         self.checks = checks
         self.format: Format | None = None
         self.size = 0
-        self._in_doubt = False
+        self.in_doubt = False
+        """Whether something was found that ``strict`` refuses."""
         self._boxes: Boxes | None = None
         self._segment_end: int | None = None
         self._tail = bytearray()
@@ -109,7 +110,7 @@ class MediaCheck:
     @property
     def shows_its_end(self) -> bool:
         """Whether :meth:`finish` proves that nothing is missing, also where nobody says the length."""
-        if self._in_doubt:
+        if self.in_doubt:
             return False
         if self._boxes is not None:
             return self._boxes.shows_its_end
@@ -140,7 +141,7 @@ class MediaCheck:
     def _refuse(self, error: ContentCheckError, advice: str = "") -> None:
         if self.checks == "strict":
             raise ContentCheckError(f"{error}{advice}") from None
-        self._in_doubt = True
+        self.in_doubt = True
         log.warning('%s; stored all the same, since checks="length"', error)
 
     def _zip_ends(self) -> bool:

@@ -166,7 +166,8 @@ class Flow:
     def _finish_small(self, part: Part, started: float) -> StoredObject:
         self.check.hash(part.view)
         self.check.verify(complete=self.source.complete)
-        stored = self.target.put(bytes(part.view), self.media_type, self.check.sha256.hexdigest())
+        sha256, in_doubt = self.check.sha256.hexdigest(), self.check.in_doubt
+        stored = self.target.put(bytes(part.view), self.media_type, sha256, in_doubt=in_doubt)
         self.pool.give(part.buffer)
         self._tell(started)
         return stored

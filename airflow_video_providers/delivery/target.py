@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_video_providers.delivery.destination import Location
 from airflow_video_providers.delivery.journal import Journal
+from airflow_video_providers.delivery.media_check import Checks
 from airflow_video_providers.delivery.stores.base import (
     ObjectAttributes,
     ObjectStore,
@@ -29,6 +30,7 @@ class Target:
     :param size: of the output, where the vendor says.
     :param attributes: what is set on the object; an empty content type means that of the file.
     :param replace: whether another object may be replaced.
+    :param checks: of the file; what passes ``length`` alone is marked, so that a later ``strict`` does not trust it.
     """
 
     def __init__(
@@ -41,12 +43,13 @@ class Target:
         size: int | None = None,
         attributes: ObjectAttributes,
         replace: bool = True,
+        checks: Checks = "strict",
     ) -> None:
         self.uri = location.uri
         self.parallel = store.parallel
         self._key, self._store, self._journal = location.key, store, journal
         self._identity, self._size = dict(identity), size
-        self._attributes, self._replace = attributes, replace
+        self._attributes, self._replace, self._checks = attributes, replace, checks
         self._record: dict[str, Any] = {}
         self._left: list[str] = []
         self._version: str | None = None
@@ -85,6 +88,13 @@ class Target:
         """
         return self._size in (None, stored.size) and (self._is_named(stored) or bool(self._kept(stored)))
 
+    def is_doubted(self, stored: StoredObject) -> bool:
+        """Tell whether the checks of this transfer are not known to have passed for an object of ours."""
+        if self._checks == "length":
+            return False
+        kept = self._kept(stored)
+        return bool(kept["in_doubt"]) if "in_doubt" in kept else stored.metadata.get("videochecks") == "length"
+
     def digest_of(self, stored: StoredObject) -> str | None:
         """Return the SHA-256 of an object of ours; None where nobody kept it."""
         found: str | None = stored.metadata.get("videosha256") or self._kept(stored).get("sha256")
@@ -102,24 +112,26 @@ class Target:
 
     def begin(self, media_type: str) -> ObjectWriter:
         """Begin an upload; may run in another thread. :meth:`remember_upload` must follow."""
-        return self._store.begin(self._key, self._attributes_for(media_type), replace=self._replace)
+        # Whether its structure is in doubt is known only at its end, when the metadata can no longer be changed.
+        attributes = self._attributes_for(media_type, in_doubt=self._checks == "length")
+        return self._store.begin(self._key, attributes, replace=self._replace)
 
     def remember_upload(self, writer: ObjectWriter) -> None:
         """Remember an upload: until it is known to be gone, each later try will sweep it."""
         self._remember(uploads=[*self._record.get("uploads", ()), *([writer.token] if writer.token else ())])
 
-    def put(self, data: bytes, media_type: str, sha256: str) -> StoredObject:
+    def put(self, data: bytes, media_type: str, sha256: str, *, in_doubt: bool = False) -> StoredObject:
         """Store a small file in one request."""
-        attributes = self._attributes_for(media_type, videosha256=sha256)
+        attributes = self._attributes_for(media_type, in_doubt=in_doubt, videosha256=sha256)
         return self._committed(lambda: self._store.put(self._key, data, attributes, replace=self._replace), len(data))
 
     def commit(self, writer: ObjectWriter, size: int) -> StoredObject:
         """Publish an upload whose parts are all stored."""
         return self._committed(writer.commit, size)
 
-    def remember_file(self, version: str, sha256: str, media_type: str) -> None:
+    def remember_file(self, version: str, sha256: str, media_type: str, *, in_doubt: bool = False) -> None:
         """Remember what has been stored."""
-        self._remember(output=self._identity, version=version, sha256=sha256, media_type=media_type)
+        self._remember(output=self._identity, version=version, sha256=sha256, media_type=media_type, in_doubt=in_doubt)
 
     # ------------------------------------------------------------------ steps
 
@@ -133,6 +145,8 @@ class Target:
             found = self._store.head(self._key)
             if found is None or found.version == self._version or found.size != size or not self._is_named(found):
                 raise
+            if self.is_doubted(found):
+                raise
             return found
         self._record["uploads"] = self._left
         return stored
@@ -144,8 +158,10 @@ class Target:
         known = self._record.get("output") == self._identity and self._record.get("version") == stored.version
         return self._record if known else {}
 
-    def _attributes_for(self, media_type: str, **metadata: str) -> ObjectAttributes:
+    def _attributes_for(self, media_type: str, *, in_doubt: bool, **metadata: str) -> ObjectAttributes:
         given = self._attributes
+        if in_doubt:
+            metadata["videochecks"] = "length"
         return changed(
             given,
             content_type=given.content_type or media_type,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.journal import MemoryJournal
 from airflow_video_providers.delivery.stores.base import ObjectAttributes
 from airflow_video_providers.delivery.stores.local import LocalStore
-from airflow_video_providers.exceptions import DestinationExistsError
+from airflow_video_providers.exceptions import ContentCheckError, DestinationExistsError
 from airflow_video_providers.jobs import VideoOutput
 from tests.support.faulty_server import FaultyServer, Resource
 from tests.support.media import WEBVTT, mp4
@@ -21,7 +22,7 @@ from tests.support.media import WEBVTT, mp4
 BODY = mp4(100_000)
 
 
-def deliver(path: Path, output: VideoOutput, **rules: object) -> DeliveredFile:
+def deliver(path: Path, output: VideoOutput, *, journal: MemoryJournal | None = None, **rules: object) -> DeliveredFile:
     """Deliver an output to a local file."""
     return Delivery(
         output,
@@ -31,7 +32,7 @@ def deliver(path: Path, output: VideoOutput, **rules: object) -> DeliveredFile:
         store=LocalStore(),
         refresh=lambda: output,
         rules=DeliveryRules(**rules),  # type: ignore[arg-type]
-        journal=MemoryJournal(),
+        journal=MemoryJournal() if journal is None else journal,
         pool=BufferPool(1),
     ).deliver()
 
@@ -75,3 +76,52 @@ def test_the_media_type_is_that_of_the_file_not_of_a_wrong_header(
     assert stored.content_type in ("video/mp4", None)
     mine = ObjectAttributes(content_type="application/x-mine")
     assert deliver(path, output, if_exists="overwrite", attributes=mine).media_type == "application/x-mine"
+
+
+@pytest.mark.parametrize("size", [100_000, 20_000_000])
+def test_a_file_in_doubt_is_not_whole_for_strict_checks(size: int, tmp_path: Path, faulty_server: FaultyServer) -> None:
+    whole, path = mp4(size), tmp_path / "v.mp4"
+    cut = whole[:-1000]
+    resource = Resource(cut)
+    output = VideoOutput(kind="video", url=faulty_server.add("/v", resource))
+    task = MemoryJournal()
+    assert deliver(path, output, journal=task, checks="length").transferred == len(cut)
+    assert deliver(path, output, journal=task, checks="length").transferred == 0
+    for journal in (task, MemoryJournal()):
+        with pytest.raises(DestinationExistsError, match='set checks="length" to leave it'):
+            deliver(path, output, journal=journal, if_exists="fail")
+        with pytest.raises(ContentCheckError, match="not whole"):
+            deliver(path, output, journal=journal)
+        assert path.read_bytes() == cut
+    resource.body = whole
+    assert deliver(path, output, journal=task).transferred == size
+    assert path.read_bytes() == whole
+    for checks in ("strict", "length"):
+        assert deliver(path, output, checks=checks).transferred == 0
+
+
+@pytest.mark.parametrize(("size", "another"), [(100_000, 0), (20_000_000, 20_000_000)])
+def test_a_file_whose_length_alone_was_asked_for_is_trusted_where_it_is_known_to_be_whole(
+    size: int, another: int, tmp_path: Path, faulty_server: FaultyServer
+) -> None:
+    """Of a file of several parts only its own task knows: the metadata is sent with the first."""
+    output = VideoOutput(kind="video", url=faulty_server.add("/v", Resource(mp4(size))))
+    path, task = tmp_path / "v.mp4", MemoryJournal()
+    deliver(path, output, journal=task, checks="length")
+    assert deliver(path, output, journal=task).transferred == 0
+    assert deliver(path, output).transferred == another
+
+
+def test_no_log_line_of_any_level_shows_a_link(
+    tmp_path: Path, faulty_server: FaultyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """urllib3 writes each request into the log at the level DEBUG; a signature may stand in the path too."""
+    caplog.set_level(logging.DEBUG)
+    for name in ("urllib3", "requests"):
+        caplog.set_level(logging.DEBUG, name)
+    faulty_server.add("/hmac=SECRET/v.mp4", Resource(BODY))
+    redirect = Resource(b"", statuses=[(302, {"Location": "/hmac=SECRET/v.mp4;s=SECRET?sig=SECRET"})])
+    url = faulty_server.add("/go/SECRET", redirect)
+    deliver(tmp_path / "v.mp4", VideoOutput(kind="video", url=f"{url}?token=SECRET"))
+    assert '"GET /*** HTTP/1.1" 302' in caplog.text
+    assert "SECRET" not in caplog.text
