@@ -120,7 +120,7 @@ def test_no_log_line_of_any_level_shows_a_link(
     for name in ("urllib3", "requests"):
         caplog.set_level(logging.DEBUG, name)
     faulty_server.add("/hmac=SECRET/v.mp4", Resource(BODY))
-    redirect = Resource(b"", statuses=[(302, {"Location": "/hmac=SECRET/v.mp4;s=SECRET?sig=SECRET"})])
+    redirect = Resource(b"", statuses=[(302, {"Location": "/hmac=SECRET/v.mp4?sig=SECRET"})])
     url = faulty_server.add("/go/SECRET", redirect)
     deliver(tmp_path / "v.mp4", VideoOutput(kind="video", url=f"{url}?token=SECRET"))
     assert '"GET /*** HTTP/1.1" 302' in caplog.text
