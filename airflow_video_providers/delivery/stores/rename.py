@@ -11,7 +11,17 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-_CANNOT_LINK = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+# How file systems say that they have no hard links, network and FUSE ones among them.
+_CANNOT_LINK = {
+    errno.EPERM,
+    errno.EACCES,
+    errno.EINVAL,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+    errno.EMLINK,
+    errno.EXDEV,
+}
 _CANNOT_RENAME = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -30,14 +40,28 @@ def rename_to_new(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError as error:
-        if error.errno not in _CANNOT_LINK:
-            raise
-    else:
-        with suppress(OSError):  # the file has its new name; its old one is removed by a later sweep
-            os.unlink(source)
-        return
+        if not _is_same(source, target):  # else only the response was lost, as link(2) says of NFS
+            if isinstance(error, FileExistsError):
+                raise
+            _rename_without_link(source, target, error)
+            return
+    with suppress(OSError):  # the file has its new name; its old one is removed by a later sweep
+        os.unlink(source)
+
+
+def _is_same(source: Path, target: Path) -> bool:
+    try:
+        return os.path.samestat(os.lstat(source), os.lstat(target))
+    except OSError:
+        return False
+
+
+def _rename_without_link(source: Path, target: Path, error: OSError) -> None:
+    """Rename where a hard link failed with ``error``, which is raised where it says more than that there are none."""
     if _renamed_without_replacing(source, target):
         return
+    if error.errno not in _CANNOT_LINK:
+        raise error
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     log.warning("This file system cannot refuse to replace %s; it was not there a moment ago", target)

@@ -7,7 +7,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -273,9 +273,13 @@ def test_a_file_is_not_visible_before_its_commit(tmp_path: Path) -> None:
     assert path.read_bytes() == b"12345678"
 
 
-def cannot_link(*_: object) -> None:
-    """Fail as exFAT does."""
-    raise OSError(errno.EPERM, "Operation not permitted")
+def failing_link(number: int) -> Callable[..., None]:
+    """Return an ``os.link`` that fails with this error."""
+
+    def link(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return link
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
@@ -284,7 +288,7 @@ def test_fail_replaces_nothing_whatever_the_file_system_can_do(
     links: bool, renames: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not links:
-        monkeypatch.setattr(os, "link", cannot_link)
+        monkeypatch.setattr(os, "link", failing_link(errno.EPERM))
     if not renames:
         monkeypatch.setattr(rename, "_RENAME_NOREPLACE", 1 << 20)  # a flag that the kernel does not know
     path, key = tmp_path / "s.vtt", str(tmp_path / "s.vtt").lstrip("/")
@@ -312,11 +316,51 @@ def test_a_part_that_cannot_be_unlinked_does_not_undo_the_commit(
     assert deliver(path, journal, if_exists="fail").transferred == 0
 
 
-def test_other_failures_of_a_link_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.EINVAL, errno.EIO, errno.ENOSPC], ids=os.strerror)
+def test_a_link_that_fails_is_no_failure_where_the_kernel_renames_without_replacing(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", failing_link(number))
+    path = tmp_path / "s.vtt"
+    assert deliver(path, MemoryJournal(), if_exists="fail").transferred == len(WEBVTT)
+    assert (path.read_text(), list(tmp_path.iterdir())) == (WEBVTT, [path])
+    path.write_bytes(b"theirs")
+    with pytest.raises(DestinationExistsError):
+        deliver(path, MemoryJournal(), if_exists="fail", job_id="2")
+    assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"theirs", [path])
 
-    monkeypatch.setattr(os, "link", full)
-    with pytest.raises(DestinationError, match="No space left"):
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EINVAL], ids=os.strerror)
+def test_each_way_to_say_that_there_are_no_hard_links_leads_to_a_plain_rename(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", failing_link(number))
+    monkeypatch.setattr(rename, "_RENAME_NOREPLACE", 1 << 20)  # a flag that the kernel does not know
+    path = tmp_path / "s.vtt"
+    assert deliver(path, MemoryJournal(), if_exists="fail").transferred == len(WEBVTT)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC], ids=os.strerror)
+def test_other_failures_of_a_link_are_errors_where_nothing_else_is_as_safe(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", failing_link(number))
+    monkeypatch.setattr(rename, "_RENAME_NOREPLACE", 1 << 20)
+    with pytest.raises(DestinationError, match=os.strerror(number)):
         deliver(tmp_path / "s.vtt", MemoryJournal(), if_exists="fail")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EEXIST], ids=os.strerror)
+def test_a_link_whose_response_was_lost_is_found(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def lose_the_response(source: Path, target: Path) -> None:
+        link(source, target)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", lose_the_response)
+    path = tmp_path / "s.vtt"
+    assert deliver(path, MemoryJournal(), if_exists="fail").transferred == len(WEBVTT)
+    assert (path.read_text(), list(tmp_path.iterdir())) == (WEBVTT, [path])
