@@ -16,6 +16,7 @@ from airflow_video_providers.delivery.destination import parse_location
 from airflow_video_providers.delivery.journal import MemoryJournal
 from airflow_video_providers.delivery.stores.base import ObjectAttributes, RefusedError
 from airflow_video_providers.delivery.stores.registry import open_store
+from airflow_video_providers.delivery.stores.s3 import bucket
 from airflow_video_providers.delivery.stores.s3.bucket import Bucket
 from airflow_video_providers.exceptions import DestinationError, DestinationExistsError, SourceError
 from airflow_video_providers.jobs import VideoOutput
@@ -193,6 +194,96 @@ def test_a_store_without_conditional_writes(
         deliver(faulty_server, s3, if_exists="fail")
     assert s3.body("v.mp4") == b"theirs"
     assert s3.uploads() == []
+
+
+CONFLICT = (409, "ConditionalRequestConflict", "A conflicting operation against this resource")
+
+
+def conflicting(times: int, code: str = CONFLICT[1]) -> Callable[..., tuple[int, str, str] | None]:
+    """Return a rule by which S3 is busy with another request of the object this many times."""
+    left = [times]
+
+    def refuse(method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str, str] | None:
+        conditional = "if-none-match" in headers
+        if not (conditional if code == CONFLICT[1] else method == "POST" and path.endswith("uploads")) or not left[0]:
+            return None
+        left[0] -= 1
+        return (CONFLICT[0], code, CONFLICT[2])
+
+    return refuse
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_conflict_with_another_request_is_waited_for(
+    body: bytes, s3: S3Server, faulty_server: FaultyServer, proxy: Callable[..., StrictProxy]
+) -> None:
+    strict = proxy(refuse=conflicting(2))
+    faulty_server.add("/video", Resource(body))
+    assert deliver(faulty_server, s3, if_exists="fail").transferred == len(body)
+    assert (s3.body("v.mp4"), s3.uploads(), strict.refused) == (body, [], 2)
+
+
+def test_a_conflict_at_the_start_of_an_upload_is_waited_for(
+    s3: S3Server, faulty_server: FaultyServer, proxy: Callable[..., StrictProxy]
+) -> None:
+    strict = proxy(refuse=conflicting(1, "OperationAborted"))
+    faulty_server.add("/video", Resource(PARTS))
+    assert deliver(faulty_server, s3).transferred == len(PARTS)
+    assert (s3.body("v.mp4"), s3.uploads(), strict.refused) == (PARTS, [], 1)
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_conflict_that_another_task_has_won(
+    body: bytes, s3: S3Server, faulty_server: FaultyServer, proxy: Callable[..., StrictProxy]
+) -> None:
+    busy = conflicting(1)
+
+    def refuse(method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str, str] | None:
+        refusal = busy(method, path, headers)
+        if refusal is not None:
+            s3.client.put_object(Bucket=s3.bucket, Key="v.mp4", Body=b"theirs")
+        return refusal
+
+    proxy(refuse=refuse)
+    faulty_server.add("/video", Resource(body))
+    with pytest.raises(DestinationExistsError):
+        deliver(faulty_server, s3, if_exists="fail")
+    assert (s3.body("v.mp4"), s3.uploads()) == (b"theirs", [])
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_conflict_that_stays_is_an_error_in_the_end(
+    body: bytes,
+    s3: S3Server,
+    faulty_server: FaultyServer,
+    proxy: Callable[..., StrictProxy],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bucket, "_CONFLICT_WAITS", (0.0,) * 4)
+    strict = proxy(refuse=conflicting(100))
+    faulty_server.add("/video", Resource(body))
+    with pytest.raises(DestinationError, match=r"ConditionalRequestConflict: A conflicting .* sends the file again"):
+        deliver(faulty_server, s3, if_exists="fail")
+    assert (s3.list_keys(), s3.uploads(), strict.refused) == ([], [], 5)
+
+
+def test_a_conflict_that_has_ended_the_upload_is_named_as_such(
+    s3: S3Server, faulty_server: FaultyServer, proxy: Callable[..., StrictProxy]
+) -> None:
+    busy = conflicting(1)
+
+    def refuse(method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str, str] | None:
+        if (refusal := busy(method, path, headers)) is not None:
+            for upload in s3.uploads():
+                s3.client.abort_multipart_upload(Bucket=s3.bucket, Key="v.mp4", UploadId=upload)
+        return refusal
+
+    proxy(refuse=refuse)
+    faulty_server.add("/video", Resource(PARTS))
+    with pytest.raises(DestinationError, match="ConditionalRequestConflict"):
+        deliver(faulty_server, s3, if_exists="fail")
+    assert s3.list_keys() == s3.uploads() == []
+    assert deliver(faulty_server, s3, if_exists="fail").transferred == len(PARTS)
 
 
 def test_a_response_that_names_no_upload(

@@ -5,6 +5,8 @@ Send requests to one S3 bucket, with the proofs of integrity that it requires.
 By default a body is not hashed: TLS protects it, and a connection to a plain http endpoint has no such protection
 anyway. A bucket with Object Lock requires a digest of each body, and a policy can require a signature that covers the
 body. Neither can be asked for in advance: the first refusal tells.
+
+A request that S3 refuses because it works on another one of the same object is repeated, as its documentation asks.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import random
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -31,6 +35,9 @@ log = logging.getLogger(__name__)
 CLIENT_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 _DIGEST_WANTED = re.compile(r"content-?md5|checksum", re.IGNORECASE)
 _SIGNED_BODY_WANTED = re.compile(r"unsigned|content-?sha256", re.IGNORECASE)
+_CONFLICTS = ("ConditionalRequestConflict", "OperationAborted")
+_CONFLICT_WAITS = (0.5, 1.0, 2.0, 4.0)
+"""Seconds, of which at least half are waited, before a request that met a conflict is repeated."""
 _CONDITION_REFUSED = re.compile(r"if-none-match|conditional", re.IGNORECASE)
 
 _MAKING = threading.Lock()
@@ -107,10 +114,9 @@ class Bucket:
         :raises DestinationError: it failed. :raises DestinationExistsError: its condition does not hold.
         """
         try:
-            answer: dict[str, Any] = getattr(self.client, operation)(Bucket=self.name, Key=key, **arguments)
+            return self._repeat_after_conflicts(self.client, operation, Key=key, **arguments)
         except CLIENT_ERRORS as error:
             raise self.error(error, key) from None
-        return answer
 
     def send(self, operation: str, key: str, body: bytes | bytearray, **arguments: Any) -> dict[str, Any]:
         """
@@ -123,17 +129,30 @@ class Bucket:
             digest = {"ContentMD5": _md5(body)} if demands.digest else {}
             try:
                 client = self._client(demands.signed_body)
-                answer: dict[str, Any] = getattr(client, operation)(
-                    Bucket=self.name, Key=key, Body=body, **digest, **arguments
-                )
+                return self._repeat_after_conflicts(client, operation, Key=key, Body=body, **digest, **arguments)
             except CLIENT_ERRORS as error:
                 learnt = demands.after(error) if isinstance(error, ClientError) else demands
                 if not isinstance(error, ClientError) or learnt == demands:
                     raise self.error(error, key) from None
                 log.info("s3://%s: %s; sending again with %s", self.name, code_of(error), learnt)
                 self._demands = self._demands.with_those_of(learnt)
+
+    def _repeat_after_conflicts(self, client: Any, operation: str, **arguments: Any) -> dict[str, Any]:
+        conflict: ClientError | None = None
+        for wait in (*_CONFLICT_WAITS, None):
+            try:
+                answer: dict[str, Any] = getattr(client, operation)(Bucket=self.name, **arguments)
+            except ClientError as error:
+                if conflict is not None and code_of(error) == "NoSuchUpload":
+                    raise conflict from None  # it has ended the multipart upload
+                if wait is None or code_of(error) not in _CONFLICTS:
+                    raise
+                conflict = error
+                log.info("s3://%s/%s: %s; sending again", self.name, arguments["Key"], code_of(error))
+                time.sleep(wait * random.uniform(0.5, 1))
             else:
                 return answer
+        raise AssertionError("unreachable")
 
     def error(self, error: Exception, key: str) -> DestinationError:
         """Return the error of this package for one of the client."""
@@ -145,6 +164,8 @@ class Bucket:
             return DestinationExistsError(f"{uri} is already there")
         message = error.response.get("Error", {}).get("Message") or f"status {status_of(error)}"
         text, status = f"{uri}: {code}: {clean(message)}", status_of(error)
+        if code in _CONFLICTS:
+            text = f"{text} (a retry of the task sends the file again)"
         unknown_condition = status == HTTPStatus.BAD_REQUEST and _CONDITION_REFUSED.search(message)
         if code in ("NotImplemented", "501") or unknown_condition:
             return UnsupportedError(text)
