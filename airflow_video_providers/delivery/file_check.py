@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from airflow_video_providers.delivery.formats import media_type_of_name
 from airflow_video_providers.delivery.media_check import FIRST_BYTES, Checks, MediaCheck
 from airflow_video_providers.exceptions import ContentCheckError
 
@@ -68,7 +69,8 @@ class FileCheck:
 
     def media_type(self, of_the_source: str | None = None) -> str:
         """Return the media type: what the vendor or the source says where it fits the file, else that of its format."""
-        return self._media.media_type(self._output.media_type, of_the_source)
+        named = media_type_of_name(self._output.name or "", self._output.kind)
+        return self._media.media_type(self._output.media_type, of_the_source, named)
 
     @property
     def in_doubt(self) -> bool:

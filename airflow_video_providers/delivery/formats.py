@@ -7,8 +7,9 @@ extension. docs/transfers.md shows the table.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from airflow_video_providers.delivery.ebml import EBML, doc_type
 
@@ -31,7 +32,11 @@ _BOX_TYPES = (
     b"pnot",
     b"uuid",
 )
+_OF_QUICKTIME = (b"wide", b"pnot")
+"""First boxes that only QuickTime's own format has."""
 _IMAGES = ("thumbnail", "image")
+_OF_EVERYTHING = ("application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded")
+"""Media types that stores and tools say of files that they know nothing of."""
 _ID3_HEADER, _ID3_HAS_FOOTER, _SHORTEST_HEAD = 10, 0x10, 4
 _ZIP_END = b"PK\x05\x06"
 _SUBRIP_TIMES = re.compile(r"(?:[0-9]{1,9}\n)?[0-9]{1,3}:[0-9]{1,2}:[0-9]{1,2}[,.]?[0-9]{0,3}\s*-->")
@@ -95,6 +100,35 @@ def plain_media_type(text: str | None) -> str | None:
     return match[1].lower() if match else None
 
 
+def find_media_formats(head: bytes) -> list[Format]:
+    """Return the formats that the first bytes of a file of unknown kind show: one a kind, archives left out."""
+    found = (find_format(head, kind) for kind in KINDS if kind != "archive")
+    return list(dict.fromkeys(each for each in found if each is not None))
+
+
+def fitting_media_type(formats: Sequence[Format], *said: str | None) -> str | None:
+    """
+    Return the media type of a file of one of these formats, without parameters.
+
+    :param formats: that its first bytes fit, likeliest first; none where they show no known format.
+    :param said: by others, e.g. a header. The first that one of the formats has counts, else that of the first format:
+        many hosts say ``binary/octet-stream``, or ``text/html``, of everything. Where the format is not known, the
+        first counts that is a media type, and not one that is said of everything; None: there is no such.
+    """
+    plain = [plain_media_type(text) for text in said]
+    if not formats:
+        return next((text for text in plain if text and text not in _OF_EVERYTHING), None)
+    fitting = {media_type for each in formats for media_type in each.media_types}
+    return next((text for text in plain if text in fitting), formats[0].media_types[0])
+
+
+def media_type_of_name(name: str, kind: str | None = None) -> str | None:
+    """Return the media type that the extension of a file's name says, for a kind of output; None: there is no such."""
+    extension = PurePosixPath(name).suffix.lower().lstrip(".")
+    named = (each for each in FORMATS if each.extension == extension and (kind is None or kind in each.kinds))
+    return next((each.media_types[0] for each in named), None)
+
+
 def page_of(head: bytes) -> str | None:
     """Say what sort of text was sent instead of a file, where the first bytes are those of a page; else None."""
     text = decode(head).lstrip().lower()
@@ -136,6 +170,15 @@ def _riff(*forms: bytes) -> Callable[[bytes], bool]:
 def _is_boxes(head: bytes) -> bool:
     """MP4 and its relatives (ISO/IEC 14496-12), but no image."""
     return head[4:8] in _BOX_TYPES and not _is_avif(head) and not _is_heic(head)
+
+
+def _is_unbranded(head: bytes) -> bool:
+    """Boxes without ``ftyp``, as MP4 and QuickTime had them at first: nothing tells the two apart."""
+    return head[4:8] in (b"moov", b"mdat", b"free", b"skip")
+
+
+def _is_quicktime(head: bytes) -> bool:
+    return head[4:8] in _OF_QUICKTIME or _brands(head)[:1] == [b"qt  "]
 
 
 def _brands(head: bytes) -> list[bytes]:
@@ -209,7 +252,8 @@ def _is_aiff(head: bytes) -> bool:
 
 
 FORMATS = (
-    Format("quicktime", ("video",), ("video/quicktime",), "mov", _branded(b"qt  ")),
+    Format("quicktime", ("video",), ("video/quicktime",), "mov", _is_quicktime),
+    Format("mp4", ("video",), ("video/mp4", "video/x-m4v", "video/quicktime"), "mp4", _is_unbranded),
     Format("3gpp", ("video",), ("video/3gpp", "video/3gpp2"), "3gp", _branded(b"3gp", b"3g2")),
     Format("m4a", ("audio", "video"), ("audio/mp4", "audio/x-m4a", "audio/m4a"), "m4a", _branded(b"M4A ", b"M4B ")),
     Format("avif", _IMAGES, ("image/avif",), "avif", _is_avif),

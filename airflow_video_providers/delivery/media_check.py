@@ -15,7 +15,7 @@ from typing import Literal
 
 from airflow_video_providers.delivery.boxes import Boxes
 from airflow_video_providers.delivery.ebml import segment_end
-from airflow_video_providers.delivery.formats import FIRST_BYTES, Format, find_format, page_of, plain_media_type
+from airflow_video_providers.delivery.formats import FIRST_BYTES, Format, find_format, fitting_media_type, page_of
 from airflow_video_providers.exceptions import ContentCheckError
 
 __all__ = ["FIRST_BYTES", "Checks", "MediaCheck"]
@@ -72,13 +72,10 @@ class MediaCheck:
         """
         Return the media type, once the check has started.
 
-        :param said: by others, e.g. a header. The first that fits the format counts, else that of the format: many
-            hosts say ``binary/octet-stream``, or ``text/html``, of everything.
+        :param said: by others, see :func:`.formats.fitting_media_type`.
         """
-        plain = [plain_media_type(text) for text in said]
-        if self.format is None:
-            return next((text for text in plain if text), "application/octet-stream")
-        return next((text for text in plain if text in self.format.media_types), self.format.media_types[0])
+        known = [] if self.format is None else [self.format]
+        return fitting_media_type(known, *said) or "application/octet-stream"
 
     def feed(self, view: memoryview) -> None:
         """

@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from airflow_video_providers.delivery.destination import parse_location
+from airflow_video_providers.delivery.formats import (
+    FIRST_BYTES,
+    find_media_formats,
+    fitting_media_type,
+    media_type_of_name,
+)
 from airflow_video_providers.delivery.names import safe_name
 from airflow_video_providers.links import StoredVideoLink
 from airflow_video_providers.operators.arguments import check_conn_id, check_upload_options, is_final
@@ -31,7 +37,8 @@ class ObjectStorageToVideoOperator(LabelledTask, BaseOperator):
     :param source: ``s3://conn_id@bucket/key``, also ``gs://``, ``abfs://`` and ``file:///``.
     :param conn_id: the Airflow connection of the vendor.
     :param name: the file's name at the vendor (default: the last part of the key).
-    :param media_type: of the file (default: what the store says, else by the name's extension).
+    :param media_type: of the file. Default: what the store or the name's extension says where that is a media type of
+        the file's format, else the usual one of that format.
     :param options: what the vendor needs beside, as its page says; a mapping, also when rendered.
     :return: the id (or path) that a job request needs.
     :raises VideoConfigurationError: wrong arguments, or a vendor that documents no upload.
@@ -73,6 +80,7 @@ class ObjectStorageToVideoOperator(LabelledTask, BaseOperator):
     @fail_briefly
     def execute(self, context: Context) -> str:
         """Send the file; return its id at the vendor."""
+        from airflow_video_providers.delivery.stores.reading import open_with_head
         from airflow_video_providers.delivery.stores.registry import open_store
         from airflow_video_providers.hooks.base import get_video_hook
 
@@ -82,10 +90,10 @@ class ObjectStorageToVideoOperator(LabelledTask, BaseOperator):
         hook = get_video_hook(self.conn_id)
         store = open_store(location)
         self.stored_video_url = store.console_url(location.key)
-        stream, stored = store.open(location.key)
+        stream, stored, head = open_with_head(store, location.key, size=FIRST_BYTES)
         name = self.name or safe_name(PurePosixPath(location.key).name)
         self.label_parts = (name, hook.vendor)
-        media_type = self.media_type or _useful(stored.content_type) or mimetypes.guess_type(name)[0]
+        media_type = self.media_type or _media_type(head, stored.content_type, name)
         with stream:
             media_id = hook.upload_media(
                 stream, name=name, size=stored.size, media_type=media_type, **dict(self.options or {})
@@ -94,5 +102,7 @@ class ObjectStorageToVideoOperator(LabelledTask, BaseOperator):
         return media_id
 
 
-def _useful(media_type: str | None) -> str | None:
-    return media_type if media_type and media_type not in ("application/octet-stream", "binary/octet-stream") else None
+def _media_type(head: bytes, said: str | None, name: str) -> str | None:
+    """Return the media type of a source, as a delivery decides it; the kind of file is not known here."""
+    named = (media_type_of_name(name), mimetypes.guess_type(name)[0])
+    return fitting_media_type(find_media_formats(head), said, *named)

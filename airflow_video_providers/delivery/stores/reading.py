@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read small objects and lists of any store within bounds."""
+"""Read small objects, lists and the beginnings of objects of any store within bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import BinaryIO
 
-from airflow_video_providers.delivery.stores.base import ObjectStore
+from airflow_video_providers.delivery.stores.base import ObjectStore, StoredObject
 from airflow_video_providers.exceptions import SourceError
 
 _LONGEST_LINE = 1024 * 1024
@@ -24,6 +25,25 @@ def read_object(store: ObjectStore, key: str, *, limit: int) -> bytes:
     if len(data) > limit:
         raise SourceError(f"{key} has {max(stored.size, len(data))} bytes; at most {limit} are read")
     return data
+
+
+def open_with_head(store: ObjectStore, key: str, *, size: int) -> tuple[BinaryIO, StoredObject, bytes]:
+    """
+    Open an object at its start; return the stream, what is stored, and its first ``size`` bytes.
+
+    :raises SourceError: it is not there, or cannot be read.
+    """
+    stream, stored = store.open(key)
+    try:
+        head = stream.read(size)
+        if stream.seekable():
+            stream.seek(0)
+            return stream, stored, head
+    except BaseException:
+        stream.close()
+        raise
+    stream.close()
+    return (*store.open(key), head)
 
 
 def read_lines(store: ObjectStore, key: str, *, limit: int = _LONGEST_LINE) -> Iterator[str]:

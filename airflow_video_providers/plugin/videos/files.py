@@ -22,8 +22,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from airflow_video_providers.delivery.destination import PLACEHOLDERS, Location, parse_location
-from airflow_video_providers.delivery.formats import FIRST_BYTES, find_format
+from airflow_video_providers.delivery.formats import FIRST_BYTES, find_format, fitting_media_type
 from airflow_video_providers.delivery.stores.base import ObjectStore, StoredObject
+from airflow_video_providers.delivery.stores.reading import open_with_head
 from airflow_video_providers.delivery.stores.registry import open_store
 from airflow_video_providers.exceptions import VideoConfigurationError, VideoTransferError
 from airflow_video_providers.plugin.videos.recorded import Recorded, files_in
@@ -88,18 +89,17 @@ def open_file(found: Found) -> tuple[BinaryIO, StoredObject, str]:
     """
     try:
         store = _stores.get(found.location)
-        stream, stored = store.open(found.location.key)
+        stream, stored, head = open_with_head(store, found.location.key, size=FIRST_BYTES)
     except (VideoTransferError, VideoConfigurationError) as error:
         raise NotServedError(f"The file cannot be read: {error}") from None
     try:
         if not (_is_named(found.file, stored) or _lies_at(found.location, found.destination)):
             raise NotServedError("The object is not the one that the task has stored.")
-        format_ = find_format(stream.read(FIRST_BYTES), found.file.kind)
+        format_ = find_format(head, found.file.kind)
         if format_ is None:
             raise NotServedError(f"The object is no file of the kind {found.file.kind}.")
-        said = found.file.media_type
-        media_type = said if said in format_.media_types else format_.media_types[0]
-        return _from_the_start(stream, store, found.location.key), stored, media_type
+        media_type = fitting_media_type([format_], found.file.media_type) or format_.media_types[0]
+        return stream, stored, media_type
     except BaseException:
         stream.close()
         raise
@@ -108,14 +108,6 @@ def open_file(found: Found) -> tuple[BinaryIO, StoredObject, str]:
 def etag_of(stored: StoredObject) -> str:
     """Return a strong entity tag for a version of an object."""
     return f'"{hashlib.sha256(f"{stored.version}/{stored.size}".encode()).hexdigest()[:32]}"'
-
-
-def _from_the_start(stream: BinaryIO, store: ObjectStore, key: str) -> BinaryIO:
-    if stream.seekable():
-        stream.seek(0)
-        return stream
-    stream.close()
-    return store.open(key)[0]
 
 
 # ---------------------------------------------------------------- the proofs

@@ -125,3 +125,10 @@ def test_no_log_line_of_any_level_shows_a_link(
     deliver(tmp_path / "v.mp4", VideoOutput(kind="video", url=f"{url}?token=SECRET"))
     assert '"GET /*** HTTP/1.1" 302' in caplog.text
     assert "SECRET" not in caplog.text
+
+
+def test_a_film_without_brands_is_quicktime_where_its_name_says_so(tmp_path: Path, faulty_server: FaultyServer) -> None:
+    url = faulty_server.add("/v", Resource(BODY[20:], content_type="application/octet-stream"))
+    named = {name: VideoOutput(kind="video", url=url, output_id=name, name=name) for name in ("a.mov", "a.mp4", "a")}
+    stored = {name: deliver(tmp_path / name, output).media_type for name, output in named.items()}
+    assert stored == {"a.mov": "video/quicktime", "a.mp4": "video/mp4", "a": "video/mp4"}

@@ -18,6 +18,9 @@ from airflow_video_providers.delivery.formats import (
     KINDS,
     extension_of,
     find_format,
+    find_media_formats,
+    fitting_media_type,
+    media_type_of_name,
     page_of,
     plain_media_type,
 )
@@ -42,6 +45,12 @@ def tagged(audio: bytes, *, length: int = 200, footer: bool = False) -> bytes:
     return header + bytes(length) + (b"3DI" + header[3:] if footer else b"") + audio
 
 
+def without_ftyp(data: bytes) -> bytes:
+    """Return a film without its first box, which names its brands."""
+    assert data[4:8] == b"ftyp"
+    return data[int.from_bytes(data[:4], "big") :]
+
+
 TTML = b'<?xml version="1.0"?>\n<!-- subtitles -->\n<tt xmlns="http://www.w3.org/ns/ttml"><body/></tt>'
 SVG = b'<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg"/>'
 MPEG4 = partial(film, codec="mpeg4")
@@ -50,6 +59,7 @@ FILES: list[tuple[Callable[[], bytes], str, str, str, str]] = [
     (partial(MPEG4, "mp4", option="movflags=frag_keyframe+empty_moov"), "video", "mp4", "video/mp4", "mp4"),
     (lambda: mp4(2000)[20:], "video", "mp4", "video/mp4", "mp4"),
     (partial(MPEG4, "mov"), "video", "quicktime", "video/quicktime", "mov"),
+    (lambda: without_ftyp(MPEG4("mov")), "video", "quicktime", "video/quicktime", "mov"),
     (partial(film, "3gp", "h263"), "video", "3gpp", "video/3gpp", "3gp"),
     (partial(film, "webm", "libvpx"), "video", "webm", "video/webm", "webm"),
     (webm, "video", "webm", "video/webm", "webm"),  # names no DocType
@@ -188,6 +198,28 @@ def test_media_types() -> None:
     assert extension_of("video/quicktime", "video") == "mov"
     assert extension_of("audio/mp4", "audio") == "m4a"
     assert extension_of("text/html", "video") is None
+
+
+def test_the_media_type_that_a_name_says() -> None:
+    assert media_type_of_name("Holiday.MOV") == media_type_of_name("a.mov", "video") == "video/quicktime"
+    assert media_type_of_name("a.m4a", "audio") == "audio/mp4"
+    assert media_type_of_name("a.mov", "audio") is media_type_of_name("Meet Acme.ai") is media_type_of_name("") is None
+
+
+@pytest.mark.parametrize(
+    ("head", "said", "media_type"),
+    [
+        (mp4(2000), ["audio/mp4"], "audio/mp4"),  # of unknown kind
+        (mp4(2000), ["text/html", None, "video/mp4"], "video/mp4"),
+        (branded(b"qt  "), ["video/mp4"], "video/quicktime"),
+        (sound("webm", "libopus")[:FIRST_BYTES], [None, "audio/webm"], "audio/webm"),
+        (archive(), ["application/vnd.ms-powerpoint"], "application/vnd.ms-powerpoint"),
+        (b"%PDF-1.7", ["binary/octet-stream", "application/pdf"], "application/pdf"),
+        (b"%PDF-1.7", ["mp4", "Application/X-WWW-Form-Urlencoded; charset=utf-8", None], None),
+    ],
+)  # fmt: skip
+def test_the_media_type_of_a_file_of_unknown_kind(head: bytes, said: list[str | None], media_type: str | None) -> None:
+    assert fitting_media_type(find_media_formats(head), *said) == media_type
 
 
 def test_the_kinds_are_those_of_the_vocabulary() -> None:

@@ -12,6 +12,9 @@ from airflow_video_providers.delivery.media_check import FIRST_BYTES, MediaCheck
 from airflow_video_providers.exceptions import ContentCheckError
 from tests.support.media import JPEG, PNG, SUBRIP, WEBVTT, archive, mp4, webm
 
+WIDE = struct.pack(">I4s", 8, b"wide") + mp4(2000)[20:]
+"""A film of QuickTime's first years, which had no ``ftyp``."""
+
 
 def check(data: bytes, kind: str = "video", step: int | None = None) -> MediaCheck:
     """Check data that comes in pieces."""
@@ -56,6 +59,10 @@ def test_known_formats(data: bytes, kind: str, name: str, shows_its_end: bool, s
         (mp4(2000), "video", ["video/quicktime, variant=(string)iso", None], "video/mp4"),
         (mp4(2000), "video", ["video/\u00fc"], "video/mp4"),
         (mp4(2000).replace(b"ftypisom", b"ftypqt  "), "video", [None], "video/quicktime"),
+        (mp4(2000)[20:], "video", [None, "text/html"], "video/mp4"),
+        (mp4(2000)[20:], "video", ["video/quicktime", None], "video/quicktime"),
+        (mp4(2000)[20:], "video", [None, "video/quicktime; q=1"], "video/quicktime"),
+        (WIDE, "video", ["video/mp4"], "video/quicktime"),
         (webm(), "video", ["application/octet-stream"], "video/webm"),
         (JPEG, "thumbnail", ["video/mp4", None], "image/jpeg"),
         (PNG, "thumbnail", ["image/png"], "image/png"),
