@@ -70,6 +70,10 @@ def check_template(destination: str) -> None:
 
     :raises VideoConfigurationError: says what is wrong and what would be right.
     """
+    if not isinstance(destination, str):
+        raise VideoConfigurationError(
+            f"destination must be a text such as s3://conn@bucket/{{job_id}}.{{ext}}, not {destination!r}"
+        )
     try:
         fields = [part[1:] for part in Formatter().parse(destination) if part[1] is not None]
     except ValueError as error:

@@ -4,28 +4,86 @@ Checks of operators' arguments: when the DAG is parsed where a value is final, w
 
 A template or a reference to another task's output is not final. Airflow makes no operator of ``.partial()`` arguments
 before the task runs, so those of a mapped task are checked then.
+
+``render_template_as_native_obj`` makes a number of a text of digits, and of ``True``, ``None`` and dates what they
+are in Python. :class:`TextFields` takes them for the text again where that is sure.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_video_providers.delivery.formats import plain_media_type
 from airflow_video_providers.exceptions import VideoConfigurationError
 
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+    from jinja2 import Environment
+
+    _Task = BaseOperator
+else:
+    _Task = object
+
 _METADATA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9]*")
-_METADATA_VALUE = re.compile(r"[ -~]*")
-_MOST_BITS = 3000  # of a number that is an id: about 900 digits
+_PRINTABLE_ASCII = re.compile(r"[ -~]*")
+_MOST_BITS = 3000  # of a number that is a text: about 900 digits
 
 _LONGEST_FIND_WAIT = 86400
 
 IF_EXISTS = ("skip", "overwrite", "fail")
 CHECKS = ("strict", "length")
 DEEPEST = 100
+AS_TEXT = "Where render_template_as_native_obj is set, quotes keep a rendered template a text: \"'{{ ... }}'\"."
+"""Advice on a value that should be a text."""
 TOO_DEEP = f"an argument is nested deeper than {DEEPEST} levels, or holds itself"
+
+
+class TextFields(_Task):
+    """
+    Gives the fields of a task that are texts the text of what they were rendered to.
+
+    To be put before ``BaseOperator`` among the bases of an operator, whose ``__init__`` calls :meth:`take_texts`.
+
+    :cvar text_fields: the names of the templated fields that are texts, or mappings of texts.
+    """
+
+    text_fields: ClassVar[Sequence[str]] = ()
+
+    def take_texts(self) -> None:
+        """Replace what :func:`as_text` makes a text of; the checks refuse what is none then."""
+        for name in self.text_fields:
+            value = getattr(self, name)
+            if isinstance(value, Mapping):
+                setattr(self, name, {key: as_text(item) for key, item in value.items()})
+            else:
+                setattr(self, name, as_text(value))
+
+    def _do_render_template_fields(
+        self,
+        parent: Any,
+        template_fields: Iterable[str],
+        context: Context,
+        jinja_env: Environment,
+        seen_oids: set[int],
+    ) -> None:
+        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
+        if parent is self:
+            self.take_texts()
+
+
+def as_text(value: Any) -> Any:
+    """
+    Return the text that a template had before native rendering: of a whole number, of True and False, of a date.
+
+    Anything else is returned as it is: ``1.10`` and ``1e5`` cannot be told from the number that they became.
+    """
+    if isinstance(value, date) or (isinstance(value, int) and value.bit_length() <= _MOST_BITS):
+        return str(value)
+    return value
 
 
 def is_jinja(text: str) -> bool:
@@ -68,31 +126,51 @@ def check_max_bytes(value: Any) -> None:
         check_count("max_bytes", int(text) if text.isdecimal() else value, least=1)
 
 
-def check_conn_id(value: Any) -> None:
+def check_conn_id(value: Any, name: str = "conn_id") -> None:
     """Refuse what cannot name a connection."""
     if not isinstance(value, str) or not value.strip():
-        raise VideoConfigurationError(f"conn_id must name an Airflow connection, not {value!r}")
+        raise VideoConfigurationError(
+            f"{name} must name an Airflow connection, not {_shown(value)}", advice=_advice_on(value)
+        )
+
+
+def check_text(name: str, value: Any) -> None:
+    """Refuse what is no text; None: it is not given."""
+    if value is not None and not isinstance(value, str):
+        raise VideoConfigurationError(f"{name} must be a text, not {_shown(value)}", advice=_advice_on(value))
+
+
+def check_media_type(name: str, value: Any) -> None:
+    """Refuse what is no media type; an empty text or None: it is not given."""
+    check_text(name, value)
+    if value and (plain_media_type(value) is None or not _PRINTABLE_ASCII.fullmatch(value)):
+        raise VideoConfigurationError(f"{name} must be a media type such as video/mp4, not {value!r}")
 
 
 def job_id_of(value: Any) -> str:
     """
     Return the id of a job that is given by its id, or by the XCom ``video_job`` of the task that submitted it.
 
-    A whole number becomes text: ``render_template_as_native_obj`` turns an id that consists of digits into one.
+    A whole number becomes text, as in :func:`as_text`.
 
-    :raises VideoConfigurationError: it is neither; a number with a fraction or exponent cannot be told from its text.
+    :raises VideoConfigurationError: it is neither.
     """
     job_id = value.get("job_id") if isinstance(value, Mapping) else value
-    if isinstance(job_id, int) and not isinstance(job_id, bool) and job_id.bit_length() <= _MOST_BITS:
-        return str(job_id)
+    if isinstance(job_id, int) and not isinstance(job_id, bool):
+        job_id = as_text(job_id)
     if not isinstance(job_id, str) or job_id.strip() in ("", "None"):  # "None": a template wrote it
         shown = "a mapping without `job_id`" if isinstance(value, Mapping) else _shown(value)
         raise VideoConfigurationError(
             f"job_id must be the id of a job, or the XCom `video_job` of the task that submitted it, not {shown}. If "
             "that task was marked as success by hand, give it the XCom `return_value` with the job id, or see 'When "
-            "the user decides' in the provider's documentation of submissions; then clear this task."
+            "the user decides' in the provider's documentation of submissions; then clear this task.",
+            advice=_advice_on(job_id),
         )
     return job_id
+
+
+def _advice_on(value: Any) -> Sequence[str]:
+    return () if value is None or isinstance(value, (str, Mapping)) else (AS_TEXT,)
 
 
 def _shown(value: Any) -> str:
@@ -118,17 +196,16 @@ def check_count(name: str, value: Any, *, least: int) -> None:
 
 def check_metadata(value: Any) -> None:
     """Refuse user metadata that some object store does not take: it travels in headers, its keys are identifiers."""
-    if not isinstance(value, Mapping) or not all(
-        isinstance(key, str)
-        and _METADATA_KEY.fullmatch(key)
-        and isinstance(text, str)
-        and _METADATA_VALUE.fullmatch(text)
-        for key, text in value.items()
-    ):
+    if not isinstance(value, Mapping) or not all(isinstance(k, str) and _METADATA_KEY.fullmatch(k) for k in value):
         raise VideoConfigurationError(
             "metadata must map names of ASCII letters and digits, which begin with a letter, to texts of printable "
-            f"ASCII, not {value!r}"
+            f"ASCII, not {_shown(value)}"
         )
+    for key, text in value.items():
+        if not isinstance(text, str) or not _PRINTABLE_ASCII.fullmatch(text):
+            raise VideoConfigurationError(
+                f"metadata: {key} must be a text of printable ASCII, not {_shown(text)}", advice=_advice_on(text)
+            )
 
 
 def check_upload_options(value: Any) -> None:

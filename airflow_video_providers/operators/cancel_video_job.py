@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
 from airflow_video_providers.links import VideoJobLink
-from airflow_video_providers.operators.arguments import check_conn_id, is_final, job_id_of
+from airflow_video_providers.operators.arguments import TextFields, check_conn_id, is_final, job_id_of
 from airflow_video_providers.operators.errors import fail_briefly
 from airflow_video_providers.operators.labels import LabelledTask, label_of_job
 from airflow_video_providers.submission.cancel import cancel_video_job
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperatorLink, Context
 
 
-class CancelVideoJobOperator(LabelledTask, BaseOperator):
+class CancelVideoJobOperator(LabelledTask, TextFields, BaseOperator):
     """
     Cancel a render that still runs; a finished one is left alone, with its files.
 
@@ -36,6 +36,7 @@ class CancelVideoJobOperator(LabelledTask, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("conn_id", "job_id")
+    text_fields: ClassVar[Sequence[str]] = ("conn_id",)
     operator_extra_links: Collection[BaseOperatorLink] = (VideoJobLink(),)
     ui_color = "#f3dfe2"
 
@@ -44,8 +45,9 @@ class CancelVideoJobOperator(LabelledTask, BaseOperator):
         self.conn_id = conn_id
         self.job_id = job_id
         self.job_page_url: str | None = None
-        if is_final(conn_id):
-            check_conn_id(conn_id)
+        self.take_texts()
+        if is_final(self.conn_id):
+            check_conn_id(self.conn_id)
         if is_final(job_id):
             job_id_of(job_id)
 
@@ -59,17 +61,18 @@ class CancelVideoJobOperator(LabelledTask, BaseOperator):
         from airflow_video_providers.jobs import JobState, VideoJob
 
         check_conn_id(self.conn_id)
+        job_id = job_id_of(self.job_id)
         hook = get_video_hook(self.conn_id)
         reason = f"asked for by task {context['ti'].task_id}"
         told = VideoJob(
             vendor=hook.vendor,
-            job_id=job_id_of(self.job_id),
+            job_id=job_id,
             state=JobState.QUEUED,
             vendor_status="not polled yet",
             created_at=self.job_id.get("created_at") if isinstance(self.job_id, Mapping) else None,
         )
         shown_by = told.created_at and told.created_at + timedelta(seconds=hook.find_wait)
-        cancellation = cancel_video_job(hook, told.job_id, reason=reason, shown_by=shown_by)
+        cancellation = cancel_video_job(hook, job_id, reason=reason, shown_by=shown_by)
         if cancellation.job is not None:
             self.job_page_url = cancellation.job.page_url
             self.label_with(cancellation.job)

@@ -20,6 +20,8 @@ else:
 
 TEMPLATE = "{{ task.map_label }}"
 """The ``map_index_template`` of a task that has none of its own."""
+NATIVE_TEMPLATE = "{{ task.quoted_map_label }}"
+"""The same where Airflow renders to native objects: it takes off the quotes, and makes nothing else of the label."""
 LONGEST_LABEL = 80
 _MOST_UPSTREAM = 3
 _NAMES = ("title", "name", "promptText", "prompt")
@@ -52,7 +54,7 @@ class LabelledTask(_Task):
         if parent is self and index is not None and index >= 0 and context.get("map_index_template") is None:
             self._map_index = index
             self.label_parts = self._first_label()
-            context["map_index_template"] = TEMPLATE
+            context["map_index_template"] = NATIVE_TEMPLATE if self.dag.render_template_as_native_obj else TEMPLATE
             self._shown_label = self.map_label
 
     def _first_label(self) -> tuple[str | None, str | None]:
@@ -65,6 +67,11 @@ class LabelledTask(_Task):
         name, vendor = self.label_parts
         shown = clean_label(name, longest=LONGEST_LABEL) if name else ""
         return " · ".join(part for part in (shown or str(self._map_index), vendor) if part)
+
+    @property
+    def quoted_map_label(self) -> str:
+        """The label as a text of Python: the title ``7 # seven`` would else be the number 7, which Airflow refuses."""
+        return repr(self.map_label)
 
     def label_with(self, job: VideoJob) -> None:
         """
@@ -131,6 +138,6 @@ def name_upstream(task: BaseOperator, context: Context, job_id: str) -> str | No
 def label_of_job(job_id: Any) -> tuple[str | None, str | None]:
     """Return the label of a job that is given by its id, or by the XCom ``video_job``."""
     if isinstance(job_id, Mapping):
-        name = job_id.get("name") or job_id.get("job_id")
-        return (str(name) if name else None, job_id.get("vendor"))
+        name, vendor = job_id.get("name") or job_id.get("job_id"), job_id.get("vendor")
+        return (str(name) if name else None, str(vendor) if vendor else None)
     return (str(job_id) if job_id else None, None)

@@ -22,6 +22,7 @@ from airflow_video_providers.delivery.selection import check_outputs
 from airflow_video_providers.exceptions import RenderVideosError, VideoConfigurationError
 from airflow_video_providers.links import VideoManifestLink, videos_page
 from airflow_video_providers.operators.arguments import (
+    TextFields,
     as_seconds,
     check_checks,
     check_conn_id,
@@ -29,6 +30,7 @@ from airflow_video_providers.operators.arguments import (
     check_flag,
     check_if_exists,
     check_max_bytes,
+    check_text,
     is_final,
 )
 from airflow_video_providers.operators.errors import fail_briefly
@@ -55,7 +57,7 @@ class FinalRenderVideosError(RenderVideosError, AirflowFailException):
     """The same, where a retry could not change anything."""
 
 
-class RenderVideosOperator(LabelledTask, BaseOperator):
+class RenderVideosOperator(LabelledTask, TextFields, BaseOperator):
     """
     Render many videos at one vendor, a rolling window of them at a time, and deliver each as it is done.
 
@@ -101,6 +103,7 @@ class RenderVideosOperator(LabelledTask, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("conn_id", "requests", "destination", "manifest")
+    text_fields: ClassVar[Sequence[str]] = ("conn_id", "destination", "manifest")
     template_fields_renderers: ClassVar[dict[str, str]] = {"requests": "json"}
     operator_extra_links: Collection[BaseOperatorLink] = (VideoManifestLink(),)
     ui_color = "#e0e4f7"
@@ -164,6 +167,7 @@ class RenderVideosOperator(LabelledTask, BaseOperator):
         if on_ambiguous not in ("fail", "resubmit"):
             raise VideoConfigurationError(f'on_ambiguous must be "fail" or "resubmit", not {on_ambiguous!r}')
         check_outputs(outputs)
+        self.take_texts()
         self._check(rendered=False)
         self.manifest_url: str | None = None
         self._task: BulkTask | None = None
@@ -171,6 +175,9 @@ class RenderVideosOperator(LabelledTask, BaseOperator):
     def _check(self, *, rendered: bool) -> None:
         if rendered or is_final(self.conn_id):
             check_conn_id(self.conn_id)
+        for name in ("destination", "manifest"):
+            if rendered or is_final(getattr(self, name)):
+                check_text(name, getattr(self, name))
         if self.destination is None:
             if self.manifest is None:
                 raise VideoConfigurationError("Give manifest, the URI of the list of results, or destination.")

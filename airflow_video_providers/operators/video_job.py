@@ -23,6 +23,7 @@ from airflow_video_providers.exceptions import (
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.links import VideoJobLink, link_xcoms
 from airflow_video_providers.operators.arguments import (
+    TextFields,
     as_seconds,
     check_conn_id,
     check_count,
@@ -63,7 +64,7 @@ DEFERRAL_GRACE = 600.0
 """Seconds after the own deadline at which Airflow itself ends a deferral that no triggerer takes care of."""
 
 
-class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
+class SubmitVideoJobOperator(LabelledTask, TextFields, RequestTask, BaseOperator):
     """
     Submit one render to the vendor of a connection, and wait for it if asked to.
 
@@ -120,6 +121,7 @@ class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("conn_id", "request")
+    text_fields: ClassVar[Sequence[str]] = ("conn_id",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"request": "json"}
     operator_extra_links: Collection[BaseOperatorLink] = (VideoJobLink(),)
     ui_color = "#e4e0f7"
@@ -148,8 +150,9 @@ class SubmitVideoJobOperator(LabelledTask, RequestTask, BaseOperator):
         self.request = given_request(request)
         self.is_dry_run = dry_run  # BaseOperator has a method of the argument's name
         self.max_cost = max_cost
-        if is_final(conn_id):
-            check_conn_id(conn_id)
+        self.take_texts()
+        if is_final(self.conn_id):
+            check_conn_id(self.conn_id)
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = as_seconds("poll_interval", poll_interval)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator, BaseSensorOperator
 from airflow.sdk.configuration import conf
@@ -24,7 +24,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from airflow_video_providers.exceptions import VideoApiError, VideoJobTimeoutError
 from airflow_video_providers.jobs import VideoJob
 from airflow_video_providers.links import VideoJobLink, link_xcoms
-from airflow_video_providers.operators.arguments import check_conn_id, check_count, check_flag, is_final, job_id_of
+from airflow_video_providers.operators.arguments import (
+    TextFields,
+    check_conn_id,
+    check_count,
+    check_flag,
+    is_final,
+    job_id_of,
+)
 from airflow_video_providers.operators.errors import fail_briefly
 from airflow_video_providers.operators.labels import LabelledTask, label_of_job, name_upstream
 from airflow_video_providers.submission.cancel import how_to_cancel
@@ -45,7 +52,7 @@ _LATE_TRIGGERER = timedelta(minutes=5)
 _RETRY_SECONDS = 10.0
 
 
-class VideoJobSensor(LabelledTask, BaseSensorOperator):
+class VideoJobSensor(LabelledTask, TextFields, BaseSensorOperator):
     """
     Wait until a render has ended, at any vendor.
 
@@ -77,6 +84,7 @@ class VideoJobSensor(LabelledTask, BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("conn_id", "job_id")
+    text_fields: ClassVar[Sequence[str]] = ("conn_id",)
     operator_extra_links = (VideoJobLink(),)
     ui_color = "#e8e4f5"
 
@@ -102,15 +110,16 @@ class VideoJobSensor(LabelledTask, BaseSensorOperator):
             )
         if self.poke_interval <= 0:
             raise ValueError("poll_interval must be above 0 seconds")
-        if is_final(conn_id):
-            check_conn_id(conn_id)
+        self.conn_id = conn_id
+        self.job_id = job_id
+        self.take_texts()
+        if is_final(self.conn_id):
+            check_conn_id(self.conn_id)
         if is_final(job_id):
             job_id_of(job_id)
         check_flag("deferrable", deferrable)
         check_flag("callback", callback)
         check_count("max_poll_failures", max_poll_failures, least=0)
-        self.conn_id = conn_id
-        self.job_id = job_id
         self.deferrable = deferrable
         self.max_poll_failures = max_poll_failures
         self.callback = callback
@@ -282,6 +291,7 @@ class VideoJobSensor(LabelledTask, BaseSensorOperator):
         from airflow_video_providers.hooks.base import get_video_hook
 
         if self._hook is None:
+            check_conn_id(self.conn_id)
             hook = get_video_hook(self.conn_id)
             # The wait polls again anyway; a worker should not be held by a vendor that is down.
             hook.retry_deadline = _RETRY_SECONDS

@@ -19,7 +19,14 @@ from airflow_video_providers.delivery.formats import (
 )
 from airflow_video_providers.delivery.names import safe_name
 from airflow_video_providers.links import StoredVideoLink
-from airflow_video_providers.operators.arguments import check_conn_id, check_upload_options, is_final
+from airflow_video_providers.operators.arguments import (
+    TextFields,
+    check_conn_id,
+    check_media_type,
+    check_text,
+    check_upload_options,
+    is_final,
+)
 from airflow_video_providers.operators.errors import fail_briefly
 from airflow_video_providers.operators.labels import LabelledTask
 
@@ -27,7 +34,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperatorLink, Context
 
 
-class ObjectStorageToVideoOperator(LabelledTask, BaseOperator):
+class ObjectStorageToVideoOperator(LabelledTask, TextFields, BaseOperator):
     """
     Stream one object into a vendor's media store, at constant memory.
 
@@ -46,6 +53,7 @@ class ObjectStorageToVideoOperator(LabelledTask, BaseOperator):
     """
 
     template_fields: Sequence[str] = ("source", "conn_id", "name", "media_type", "options")
+    text_fields: ClassVar[Sequence[str]] = ("source", "conn_id", "name", "media_type")
     template_fields_renderers: ClassVar[dict[str, str]] = {"options": "json"}
     operator_extra_links: Collection[BaseOperatorLink] = (StoredVideoLink(),)
     ui_color = "#d6e3eb"
@@ -67,15 +75,11 @@ class ObjectStorageToVideoOperator(LabelledTask, BaseOperator):
         self.media_type = media_type
         self.options = options
         self.stored_video_url: str | None = None
-        if is_final(source):
-            parse_location(source)
-        if is_final(conn_id):
-            check_conn_id(conn_id)
-        if is_final(options):
-            check_upload_options(options)
+        self.take_texts()
+        self._check_arguments(rendered=False)
 
     def _first_label(self) -> tuple[str | None, str | None]:
-        return (self.name or PurePosixPath(str(self.source)).name, None)
+        return (str(self.name or PurePosixPath(str(self.source)).name), None)
 
     @fail_briefly
     def execute(self, context: Context) -> str:
@@ -84,9 +88,8 @@ class ObjectStorageToVideoOperator(LabelledTask, BaseOperator):
         from airflow_video_providers.delivery.stores.registry import open_store
         from airflow_video_providers.hooks.base import get_video_hook
 
+        self._check_arguments(rendered=True)
         location = parse_location(self.source)
-        check_conn_id(self.conn_id)
-        check_upload_options(self.options)
         hook = get_video_hook(self.conn_id)
         store = open_store(location)
         self.stored_video_url = store.console_url(location.key)
@@ -100,6 +103,19 @@ class ObjectStorageToVideoOperator(LabelledTask, BaseOperator):
             )
         self.log.info("Sent %s (%d bytes) to %s as %s", location.uri, stored.size, hook.vendor, media_id)
         return media_id
+
+    def _check_arguments(self, *, rendered: bool) -> None:
+        """Check what is known: everything when rendered, at parse time all that is no template or XCom reference."""
+        if rendered or is_final(self.source):
+            parse_location(self.source)
+        if rendered or is_final(self.conn_id):
+            check_conn_id(self.conn_id)
+        if rendered or is_final(self.name):
+            check_text("name", self.name)
+        if rendered or is_final(self.media_type):
+            check_media_type("media_type", self.media_type)
+        if rendered or is_final(self.options):
+            check_upload_options(self.options)
 
 
 def _media_type(head: bytes, said: str | None, name: str) -> str | None:

@@ -13,12 +13,15 @@ from airflow_video_providers.delivery.selection import check_outputs, select_out
 from airflow_video_providers.exceptions import VideoConfigurationError
 from airflow_video_providers.links import StoredVideoLink
 from airflow_video_providers.operators.arguments import (
+    TextFields,
     check_checks,
     check_conn_id,
     check_count,
     check_if_exists,
     check_max_bytes,
+    check_media_type,
     check_metadata,
+    check_text,
     is_final,
     job_id_of,
 )
@@ -39,7 +42,7 @@ class TransferKilled(BaseException):  # like KeyboardInterrupt
     """The task was killed. Not an ``Exception``: clients of stores take those for a broken connection and try again."""
 
 
-class VideoToObjectStorageOperator(LabelledTask, BaseOperator):
+class VideoToObjectStorageOperator(LabelledTask, TextFields, BaseOperator):
     """
     Store the outputs of a finished job, each as one object that is whole or not there.
 
@@ -81,6 +84,9 @@ class VideoToObjectStorageOperator(LabelledTask, BaseOperator):
     template_fields: Sequence[str] = (
         "conn_id", "job_id", "destination", "outputs", "if_exists", "max_bytes", "checks", "source_conn_id",
         "content_type", "metadata", "storage_class", "encryption", "kms_key", "acl",
+    )  # fmt: skip
+    text_fields: ClassVar[Sequence[str]] = (
+        "conn_id", "destination", "source_conn_id", "content_type", "metadata", "storage_class", "kms_key", "acl",
     )  # fmt: skip
     template_fields_renderers: ClassVar[dict[str, str]] = {"metadata": "json", "job_id": "json"}
     operator_extra_links: Collection[BaseOperatorLink] = (StoredVideoLink(),)
@@ -126,6 +132,7 @@ class VideoToObjectStorageOperator(LabelledTask, BaseOperator):
         self._delivered: list[DeliveredFile] = []
         self._running = False
         check_count("streams", streams, least=1)
+        self.take_texts()
         self._check_arguments(rendered=False)
 
     @fail_briefly
@@ -214,10 +221,6 @@ class VideoToObjectStorageOperator(LabelledTask, BaseOperator):
         if rendered or is_final(self.job_id):
             job_id_of(self.job_id)
         if rendered or is_final(self.destination):
-            if not isinstance(self.destination, str):
-                raise VideoConfigurationError(
-                    f"destination must be a text such as s3://conn@bucket/{{job_id}}.{{ext}}, not {self.destination!r}"
-                )
             check_template(self.destination)
         for name, check in (("if_exists", check_if_exists), ("max_bytes", check_max_bytes), ("checks", check_checks)):
             if rendered or is_final(getattr(self, name)):
@@ -225,7 +228,12 @@ class VideoToObjectStorageOperator(LabelledTask, BaseOperator):
         if rendered or is_final(self.outputs):
             check_outputs(self.outputs)
         if self.source_conn_id is not None and (rendered or is_final(self.source_conn_id)):
-            check_conn_id(self.source_conn_id)
+            check_conn_id(self.source_conn_id, "source_conn_id")
+        if rendered or is_final(self.content_type):
+            check_media_type("content_type", self.content_type)
+        for name in ("storage_class", "kms_key", "acl"):
+            if rendered or is_final(getattr(self, name)):
+                check_text(name, getattr(self, name))
         if self.metadata is not None and (rendered or is_final(self.metadata)):
             check_metadata(self.metadata)
         if (rendered or is_final(self.encryption)) and self.encryption not in ENCRYPTIONS:

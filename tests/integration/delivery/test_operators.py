@@ -16,9 +16,7 @@ from airflow.sdk import DAG, Asset
 
 from airflow_video_providers.exceptions import VideoApiNotFoundError, VideoJobError, VideoTransferError
 from airflow_video_providers.hooks.base import get_video_hook
-from airflow_video_providers.transfers.object_storage_to_video import ObjectStorageToVideoOperator
 from airflow_video_providers.transfers.video_to_object_storage import VideoToObjectStorageOperator
-from tests.support.media import mp4
 from tests.support.s3 import S3Server
 from tests.support.simulator import VENDORS, Simulator
 from tests.support.vendors import ONE
@@ -190,27 +188,3 @@ def test_lineage_names_the_job_and_the_objects(simulator: Simulator, tmp_path: P
     assert [(data.namespace, data.name) for data in lineage.inputs] == [(ONE, f"jobs/{job_id}")]
     assert [(data.namespace, data.name) for data in lineage.outputs] == [("file", f"{tmp_path}/{job_id}.mp4")]
     assert lineage.outputs[0].outputFacets["outputStatistics"].size == item["size"]
-
-
-@pytest.mark.s3
-@pytest.mark.parametrize(
-    ("said", "sent"),
-    [
-        ("video/mp4; codecs=avc1", "video/mp4"),
-        ("Video/X-M4V", "video/x-m4v"),
-        ("video/quicktime, variant=(string)iso", "video/mp4"),
-        ("Application/Octet-Stream", "video/mp4"),
-        ("application/x-www-form-urlencoded; charset=utf-8", "video/mp4"),
-        ("text/html", "video/mp4"),
-        ("mp4", "video/mp4"),
-    ],
-)
-def test_source_media_is_sent_with_the_media_type_of_its_bytes(
-    said: str, sent: str, simulator: Simulator, bucket: S3Server
-) -> None:
-    body = mp4(20_000)
-    bucket.client.put_object(Bucket=bucket.bucket, Key="raw/v", Body=body, ContentType=said)
-    arguments: dict[str, Any] = {"source": f"s3://s3_test@{bucket.bucket}/raw/v", "conn_id": "mux_default"}
-    ObjectStorageToVideoOperator(task_id="upload", **arguments).execute({})  # type: ignore[typeddict-item]
-    (upload,) = simulator.uploads()["mux"]
-    assert (upload["mime_type"], upload["md5"]) == (sent, hashlib.md5(body).hexdigest())

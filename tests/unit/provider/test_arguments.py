@@ -26,8 +26,10 @@ GOOD = {
     RenderVideosOperator: {"conn_id": "c", "requests": [{"a": 1}], "destination": "s3://bucket/{id}.{ext}"},
 }
 
+MEDIA_TYPES = ((VideoToObjectStorageOperator, "content_type"), (ObjectStorageToVideoOperator, "media_type"))
+
 WRONG = [
-    *((operator, {"conn_id": value}) for operator in GOOD for value in (None, "", 5)),
+    *((operator, {"conn_id": value}) for operator in GOOD for value in (None, "", 5.0)),
     *(
         (operator, {"job_id": value})
         for operator in (CancelVideoJobOperator, VideoJobSensor, VideoToObjectStorageOperator)
@@ -53,8 +55,12 @@ WRONG = [
     *((VideoToObjectStorageOperator, {"outputs": value}) for value in (None, (), "movie", {"movie"}, ["video", "x"])),
     *((VideoToObjectStorageOperator, {"streams": value}) for value in (0, "4", None)),
     *((VideoToObjectStorageOperator, {"max_bytes": value}) for value in (0, -1, "many")),
-    *((VideoToObjectStorageOperator, {"metadata": value}) for value in (["a"], {"a b": "1"}, {"a": 1})),
+    *((VideoToObjectStorageOperator, {"metadata": value}) for value in (["a"], {"a b": "1"}, {"a": 1.5})),
     (VideoToObjectStorageOperator, {"encryption": "foo"}),
+    *((VideoToObjectStorageOperator, {name: 1.5}) for name in ("source_conn_id", "storage_class", "kms_key", "acl")),
+    *((operator, {name: value}) for operator, name in MEDIA_TYPES for value in ("mp4", 5, "a/b;\r\nX: y", ["a/b"])),
+    (ObjectStorageToVideoOperator, {"name": 1.5}),
+    *((RenderVideosOperator, {name: ["s3://b/{id}"]}) for name in ("destination", "manifest")),
     (VideoToObjectStorageOperator, {"if_exists": "replace"}),
     (RenderVideosOperator, {"if_exists": "replace"}),
     (RenderVideosOperator, {"checks": "none"}),

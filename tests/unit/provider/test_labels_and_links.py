@@ -20,9 +20,9 @@ from airflow_video_providers.transfers.video_to_object_storage import VideoToObj
 JOB = VideoJob(vendor="example", job_id="7", state=JobState.RUNNING, vendor_status="busy", name="Ada")
 
 
-def mapped(kind, partial, expanded, *, index=0, template=None):
+def mapped(kind, partial, expanded, *, index=0, template=None, **dag):
     """Render one mapped task instance as Airflow does; returns its context."""
-    with DAG("d", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)):
+    with DAG("d", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), **dag):
         task = kind.partial(task_id="t", map_index_template=template, **partial).expand(**expanded)
     context = {
         "ti": SimpleNamespace(map_index=index, task=task, run_id="r", is_mapped=True),
@@ -52,6 +52,15 @@ def submit(context):
 def test_the_label_is_the_name_in_the_request_and_the_vendor():
     context = mapped(SubmitVideoJobOperator, {"conn_id": "c"}, {"request": [{"name": "Ada"}, {"name": "Bob"}]}, index=1)
     assert submit(context) == "Bob · example"
+
+
+@pytest.mark.parametrize("name", ["7 # seven", "7", 'it\'s "a" \\ day'])
+def test_native_rendering_leaves_the_label_a_text(name):
+    requests = {"request": [{"name": "Ada"}]}
+    context = mapped(SubmitVideoJobOperator, {"conn_id": "c"}, requests, render_template_as_native_obj=True)
+    assert submit(context) == "Ada · example"
+    context["task"].label_with(JOB.model_copy(update={"name": name}))
+    assert label(context) == f"{name} · example"
 
 
 def test_without_a_name_it_is_the_index_until_the_vendor_has_named_the_job():
