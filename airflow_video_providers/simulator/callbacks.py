@@ -9,6 +9,7 @@ import logging
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -81,7 +82,7 @@ class Messenger:
             self.world.count(vendor, "callback_attempts")
             try:
                 await loop.run_in_executor(self._senders, _send, notice, effect, settings.callback_timeout_seconds)
-            except (OSError, ValueError):
+            except (OSError, ValueError, HTTPException):
                 continue
             self.world.count(vendor, "callbacks")
             return

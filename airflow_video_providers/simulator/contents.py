@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
+from xml.sax.saxutils import escape
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
@@ -302,5 +303,6 @@ def answer(request: Request, content: Content) -> Response:
 
 def store_error(status: int, code: str, message: str) -> Response:
     """Return an error as object stores word it."""
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
+    error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n{error}'
     return Response(body, status, media_type="application/xml")

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from airflow_video_providers.simulator.callbacks import RECEIVERS, is_receiver
-from airflow_video_providers.simulator.contents import Contents, TooSmallError
+from airflow_video_providers.simulator.contents import Contents
 from airflow_video_providers.simulator.faults import CALLBACK, Fault
 from airflow_video_providers.simulator.jobs import Job, job_as_json
 from airflow_video_providers.simulator.same_origin import check_same_origin
@@ -33,22 +35,52 @@ SHARED = frozenset({"delay", "malformed"})
 CALLBACK_EFFECTS = SHARED | {"lost", "duplicates", "wrong_signature", "signed_ago"}
 
 
-class FaultRequest(BaseModel):
-    """A fault as a user asks for it."""
+_OF_A_HEADER = re.compile(r"[ -~]*")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Body(BaseModel):
+    """The body of a request: nothing in it breaks a response that shows it later."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def check_values(cls, value: Any) -> Any:
+        """Refuse what no JSON document in UTF-8 holds."""
+        if isinstance(value, dict):  # else it is no body at all: a request without the header that says JSON
+            check_values(value)
+        return value
+
+
+def check_values(value: Any) -> None:
+    """
+    Refuse what no JSON document in UTF-8 holds.
+
+    :raises ValueError: says what that is.
+    """
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("A text holds half of a character (a lone surrogate)") from None
+    except ValueError:
+        raise ValueError("A number is not a finite number") from None
+
+
+class FaultRequest(Body):
+    """A fault as a user asks for it."""
 
     vendor: Literal[_VENDORS] = "*"  # type: ignore[valid-type]  # they are found at run time
     operation: str = "*"
     times: int | None = Field(1, ge=1)
     after: int = Field(0, ge=0)
 
-    status: int | None = Field(None, ge=100, le=599)
+    status: int | None = Field(None, ge=200, le=599)
     retry_after: float | int | str | None = None
     message: str | None = None
     delay: float | None = Field(None, ge=0)
     lose_answer: bool | None = None
-    answer_status_after_effect: int | None = Field(None, ge=100, le=599)
+    answer_status_after_effect: int | None = Field(None, ge=200, le=599)
     cut_after: int | None = Field(None, ge=0)
     expired_link: bool | None = None
     html: bool | None = None
@@ -58,22 +90,34 @@ class FaultRequest(BaseModel):
     lost: bool | None = None
     duplicates: int | None = Field(None, ge=1, le=100)
     wrong_signature: bool | None = None
-    signed_ago: float | None = None
+    signed_ago: float | None = Field(None, ge=-1e9, le=1e9)
+
+    @field_validator("retry_after")
+    @classmethod
+    def check_header(cls, value: float | str | None) -> float | str | None:
+        """Refuse what no header holds."""
+        if isinstance(value, str) and not _OF_A_HEADER.fullmatch(value):
+            raise ValueError("A header holds printable ASCII only")
+        return value
+
+    @field_validator("message")
+    @classmethod
+    def check_message(cls, value: str | None) -> str | None:
+        """Refuse what the XML of an object store cannot hold."""
+        if value is not None and _CONTROL.search(value):
+            raise ValueError("A message holds no control characters but tabs and line feeds")
+        return value
 
 
-class WebhookRequest(BaseModel):
+class WebhookRequest(Body):
     """An address for the webhooks of an account."""
-
-    model_config = ConfigDict(extra="forbid")
 
     vendor: Literal[VENDORS]  # type: ignore[valid-type]  # they are found at run time
     url: str
 
 
-class JobMove(BaseModel):
+class JobMove(Body):
     """How a job is moved by hand."""
-
-    model_config = ConfigDict(extra="forbid")
 
     status: str | None = None
     error: Any = None
@@ -208,11 +252,12 @@ def create_app(world: World, contents: Contents, vendors: Mapping[str, Vendor]) 
             for size in sizes:
                 # One that is beyond all limits is refused as a setting.
                 await contents.check_size(size if isinstance(size, int) and size < 1 << 63 else None)
+            check_values(changes)
             world.settings.patch(changes)
         except ValidationError as error:
             reasons = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
             raise HTTPException(422, "; ".join(reasons)) from None
-        except TooSmallError as error:
+        except ValueError as error:  # also TooSmallError
             raise HTTPException(422, str(error)) from None
         world.save_settings()
         return json_answer(world.settings.as_json())

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_video_providers.simulator.world import World
 
 HTML_PAGE = b"<!DOCTYPE html><html><head><title>Please wait</title></head><body>Checking your browser</body></html>"
+_WITHOUT_BODY = (204, 304)
 LONGEST_BODY, LONGEST_UPLOAD = 8 << 20, 8 << 30
 COUNTED_AS = {
     "status": "polls",
@@ -251,8 +252,11 @@ class _Answer:
         await self.send(message)
 
     async def whole(self, status: int, media_type: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """Send a complete answer."""
-        all_headers = {"content-type": media_type, "content-length": str(len(body)), **(headers or {})}
+        """Send a complete answer; a status that has no body goes without."""
+        framing = {"content-type": media_type, "content-length": str(len(body))}
+        if status in _WITHOUT_BODY:
+            framing, body = {}, b""
+        all_headers = {**framing, **(headers or {})}
         raw = [(name.encode(), value.encode()) for name, value in all_headers.items()]
         await self({"type": "http.response.start", "status": status, "headers": raw})
         await self({"type": "http.response.body", "body": body})

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from xml.etree import ElementTree
 
 import pytest
 import requests
@@ -106,6 +107,60 @@ def test_a_fault_without_effect_or_of_an_unknown_kind_is_refused(simulator):
     for body in ({"vendor": VENDOR}, {"vendor": "nobody", "status": 500}, {"vendor": VENDOR, "explode": True}):
         answer = requests.post(f"{simulator.url}/_simulator/faults", json=body, timeout=20)
         assert answer.status_code == 422
+
+
+HALF = "\\ud83d"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "reason"),
+    [
+        ("faults", '{"status": 503, "retry_after": "1\\r\\nX-Evil: 1"}', "printable ASCII"),
+        ("faults", '{"status": 503, "retry_after": "\\u00fc"}', "printable ASCII"),
+        ("faults", f'{{"status": 503, "retry_after": "{HALF}"}}', "half of a character"),
+        ("faults", f'{{"status": 503, "message": "{HALF}"}}', "half of a character"),
+        ("faults", '{"status": 503, "message": "a\\u0000b"}', "no control characters"),
+        ("faults", f'{{"status": 503, "operation": "{HALF}"}}', "half of a character"),
+        ("faults", '{"status": 101}', "greater than or equal to 200"),
+        ("faults", '{"answer_status_after_effect": 100}', "greater than or equal to 200"),
+        ("faults", '{"operation": "callback", "signed_ago": 1e300}', "less than or equal"),
+        ("jobs/JOB", '{"progress": NaN}', "finite number"),
+        ("jobs/JOB", '{"progress": 1e400}', "finite number"),
+        ("jobs/JOB", f'{{"error": {{"{HALF}": 1}}}}', "half of a character"),
+        ("jobs/JOB", f'{{"fail": "{HALF}"}}', "half of a character"),
+        ("webhooks", f'{{"vendor": "{VENDOR}", "url": "http://127.0.0.1/{HALF}"}}', "half of a character"),
+        ("settings", f'{{"fail_titles_containing": "{HALF}"}}', "half of a character"),
+    ],
+)
+def test_what_no_response_can_hold_is_refused_in_words(any_client, simulator, path, body, reason):
+    client = any_client
+    job_id, control = client.create(), f"{simulator.url}/_simulator/"
+    method = "PATCH" if path == "settings" else "POST"
+    headers = {"content-type": "application/json"}
+    before = requests.get(control + "settings", timeout=20).json()
+    answer = requests.request(method, control + path.replace("JOB", job_id), data=body, headers=headers, timeout=20)
+    assert (answer.status_code, requests.get(control + "faults", timeout=20).json()) == (422, [])
+    assert reason in answer.json()["detail"]
+    assert requests.get(control + "settings", timeout=20).json() == before
+    assert client.get(client.status_path.format(job_id))
+
+
+def test_the_message_of_a_store_is_escaped(any_client, simulator):
+    client, job_id = any_client, any_client.create()
+    simulator.move(job_id, finish=True)
+    simulator.fault(client.vendor, "download", status=403, message="<a> & b")
+    answer = requests.get(client.video_url(job_id), timeout=20)
+    assert (answer.status_code, ElementTree.fromstring(answer.text).findtext("Message")) == (403, "<a> & b")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_without_a_body_leaves_the_connection_usable(any_client, simulator, status):
+    client, path = any_client, any_client.status_path.format(any_client.create())
+    simulator.fault(client.vendor, "status", status=status)
+    with requests.Session() as session:
+        empty = session.get(client.base + path, headers=client.headers, timeout=20)
+        after = session.get(client.base + path, headers=client.headers, timeout=20)
+    assert (empty.status_code, empty.content, after.status_code) == (status, b"", 200)
 
 
 def test_unknown_and_impossible_settings_are_refused(simulator):
