@@ -275,10 +275,11 @@ class XvidHook(XvidEndpoints):
         :raises DestinationError: Xvid did not take the file, or still works on it after ``wait_seconds``. One that was
             taken, but whose status never moved, is a warning: the name of the last status is not documented.
         """
-        from airflow_video_providers.hooks.xvid.upload import upload_file
+        from airflow_video_providers.hooks.xvid.upload import as_wait, upload_file
 
-        if not pipeline_id:
-            raise VideoConfigurationError("Xvid stores source media for one pipeline: give its pipeline_id.")
+        if not pipeline_id or not isinstance(pipeline_id, (str, int)):  # an id of digits may come as a number
+            raise VideoConfigurationError("Xvid stores source media for one pipeline: give its pipeline_id, a text.")
+        wait = as_wait(wait_seconds)
         refuse_options(self.hook_name, options)
         return upload_file(
             self,
@@ -289,7 +290,7 @@ class XvidHook(XvidEndpoints):
             media_type=media_type,
             pipeline_id=pipeline_id,
             expires_at=expires_at,
-            wait_seconds=wait_seconds,
+            wait_seconds=wait,
             done_status=done_status,
         )
 

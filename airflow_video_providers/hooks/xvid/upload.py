@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_video_providers.api.errors import LONGEST_MESSAGE
-from airflow_video_providers.exceptions import DestinationError
+from airflow_video_providers.exceptions import DestinationError, VideoConfigurationError
 from airflow_video_providers.hooks.uploads import post_form
 from airflow_video_providers.text.redaction import clean_reason
 
@@ -25,6 +26,21 @@ PENDING = frozenset({UPLOADING, "COMPLETING", "QUEUED", "PROCESSING"})
 FAILED = frozenset({"FAILURE", "FAILED", "ERROR", "CANCELLED", "CANCELED", "ABORTED", "EXPIRED"})
 _FORM_ENDPOINT = "POST form_post_url"
 _POLL_SECONDS = (0.5, 5.0)
+
+
+def as_wait(seconds: Any) -> float:
+    """
+    Return the option ``wait_seconds``, which a rendered template gives as a number or as its text.
+
+    :raises VideoConfigurationError: it is no number of seconds, 0 or more.
+    """
+    try:
+        wait = float(seconds)
+    except (TypeError, ValueError, OverflowError):
+        wait = math.nan
+    if not 0 <= wait < math.inf:
+        raise VideoConfigurationError(f"wait_seconds must be a number of seconds, 0 or more, not {seconds!r}")
+    return wait
 
 
 def upload_file(

@@ -136,9 +136,24 @@ class TestUploading:
         with pytest.raises(DestinationError, match=r"still COMPLETING after 0\.05 s"):
             self.send(hook, wait_seconds=0.05)
 
-    @pytest.mark.parametrize("options", [{"pipeline_id": None}, {"image": 1}, {"size": -1}])
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"pipeline_id": None},
+            {"pipeline_id": 1e5},
+            {"image": 1},
+            {"size": -1},
+            *({"wait_seconds": value} for value in ("soon", "nan", -1, None, [1], 10**400)),
+        ],
+    )
     def test_wrong_options(self, api: ScriptedApi, hook: XvidHook, options: dict[str, Any]) -> None:
         Upload(api, "READY")
         with pytest.raises(VideoConfigurationError):
             self.send(hook, **options)
         assert not api.calls("POST", "/store/")
+
+    def test_options_as_templates_render_them(self, api: ScriptedApi, hook: XvidHook) -> None:
+        Upload(api, "COMPLETING", "READY")
+        self.send(hook, wait_seconds="600", pipeline_id=547)
+        (opened,) = api.calls("POST", "/v1/files/uploads/")
+        assert opened.query["pipeline_id"] == "547"
