@@ -105,7 +105,8 @@ class VideoApiClient(Exchange):
         if response.status_code == HTTPStatus.NO_CONTENT or not response.content:
             return None
         try:
-            return clean_document(self.decoder(response.content), () if with_secrets else self.hidden)
+            content, hidden = response.content, () if with_secrets else self.hidden
+            return clean_document(self.decoder(content), hidden, written=content)
         except ValueError as error:
             raise self.unreadable(response, error, method, endpoint) from None
 

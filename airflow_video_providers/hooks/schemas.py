@@ -14,11 +14,11 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    ModelWrapValidatorHandler,
     ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    field_validator,
+    model_validator,
 )
+from typing_extensions import Self
 
 from airflow_video_providers.text.redaction import redact
 
@@ -77,20 +77,29 @@ class VendorModel(BaseModel):
         for name, value in super().__repr_args__():
             yield name, _Shown(value)
 
-    @field_validator("*", mode="wrap")
     @classmethod
-    def _tolerate_optional(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    def prepare(cls, data: Any) -> Any:
+        """Return a payload in the form that the fields have, for a model whose vendor writes it in another one."""
+        return data
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tolerate_optional(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        # One for the model, not one for each field: a shared poll reads lists of thousands of items.
+        data = cls.prepare(data)
         try:
-            return handler(value)
+            return handler(data)
         except ValidationError as error:
-            name = info.field_name
-            assert name is not None  # a field validator always has one
-            field = cls.model_fields[name]
             found = error.errors(include_url=False, include_input=False, include_context=False)
-            if field.is_required() or any(item["type"] == "missing" for item in found):
+            odd = {str(item["loc"][0]) if item["loc"] else "" for item in found}
+            optional = {name: field for name, field in cls.model_fields.items() if not field.is_required()}
+            lacks = any(item["type"] == "missing" for item in found)
+            if lacks or not isinstance(data, dict) or not odd <= optional.keys():
                 raise
-            _warn_once(cls.__name__, name, type(value).__name__)
-            return field.get_default(call_default_factory=True, validated_data={})
+            defaults = {name: optional[name].get_default(call_default_factory=True, validated_data={}) for name in odd}
+            for name in sorted(odd):
+                _warn_once(cls.__name__, name, type(data[name]).__name__)
+            return handler({**data, **defaults})  # such a field counts as given
 
 
 class _Shown:

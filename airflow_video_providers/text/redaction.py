@@ -103,18 +103,19 @@ def _hidden(text: str, secrets: list[str]) -> str:
     return _without_link_secrets(_without_any_case(_without_secrets(text, secrets), secrets))
 
 
-def clean_document(value: Any, secrets: Iterable[str] = ()) -> Any:
+def clean_document(value: Any, secrets: Iterable[str] = (), *, written: bytes = b"") -> Any:
     """
     Return a decoded document without lone surrogates and, in texts that are no links, without secrets.
 
     Line breaks stay, since a text may be subtitles; the query of a link stays whole, since it is to be followed.
 
+    :param written: the JSON that it was decoded from, to be searched instead of the document where it is plain.
     :raises ValueError: it is nested deeper than 100 levels, or holds a list of more than 100,000 items: what is wrong
         in each of them would cost a kilobyte to tell.
     """
     _check_shape(value)
     secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_IN_DOCUMENT]
-    return value if _is_clean_document(value, secrets) else _clean(value, secrets)
+    return value if _is_clean_document(value, secrets, written) else _clean(value, secrets)
 
 
 def _check_shape(value: Any) -> None:
@@ -128,17 +129,20 @@ def _check_shape(value: Any) -> None:
         raise ValueError(f"it is nested deeper than {DEEPEST} levels")
 
 
-def _is_clean_document(value: Any, secrets: list[str]) -> bool:
+def _is_clean_document(value: Any, secrets: list[str], written: bytes) -> bool:
     """Tell at the speed of a search in one text whether nothing of a document, mostly a long list, must be changed."""
-    try:
-        text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):  # of a decoder that makes more of it than JSON holds
-        return False
+    if written[:1] in (b"{", b"[") and written.isascii() and b"\\" not in written and b"\0" not in written:
+        text = written.decode("ascii")
+    else:
+        try:
+            text = json.dumps(value, ensure_ascii=False)
+        except (TypeError, ValueError):  # of a decoder that makes more of it than JSON holds
+            return False
     spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
     # A secret with a quotation mark or a backslash stands in the text as JSON writes it.
-    written = (json.dumps(spelling, ensure_ascii=False)[1:-1] for spelling in spellings)
+    as_written = (json.dumps(spelling, ensure_ascii=False)[1:-1] for spelling in spellings)
     has_surrogates = not text.isascii() and _SURROGATES.search(text)
-    return not has_surrogates and not any(spelling in text for spelling in written)
+    return not has_surrogates and not any(spelling in text for spelling in as_written)
 
 
 def _clean(value: Any, secrets: list[str]) -> Any:

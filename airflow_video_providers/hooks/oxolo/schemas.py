@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from airflow_video_providers.hooks.schemas import Timestamp, VendorModel
 
@@ -81,7 +81,7 @@ class OxoloWebhook(VendorModel):
     createdAt: WebhookTime | None = None
     system: dict[str, Any] | None = None
 
-    @model_validator(mode="before")
     @classmethod
-    def _without_key(cls, data: Any) -> Any:
+    def prepare(cls, data: Any) -> Any:
+        """Leave out the API key."""
         return {name: value for name, value in data.items() if name != "apiKey"} if isinstance(data, dict) else data

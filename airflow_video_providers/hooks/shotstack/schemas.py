@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import model_validator
-
 from airflow_video_providers.hooks.schemas import Timestamp, VendorModel
 
 
@@ -41,11 +39,11 @@ class ShotstackRender(VendorModel):
 class _WithAttributes(VendorModel):
     """A document of the Serve and Ingest APIs, which hold most of their fields in ``attributes``."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _lift(cls, value: Any) -> Any:
-        attributes = value.get("attributes") if isinstance(value, Mapping) else None
-        return {**value, **attributes} if isinstance(attributes, Mapping) else value
+    def prepare(cls, data: Any) -> Any:
+        """Lift the attributes to the other fields."""
+        attributes = data.get("attributes") if isinstance(data, Mapping) else None
+        return {**data, **attributes} if isinstance(attributes, Mapping) else data
 
 
 class ShotstackAsset(_WithAttributes):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf
 
 from airflow_video_providers.hooks.common import readable
 from airflow_video_providers.hooks.schemas import VendorModel
@@ -243,12 +243,12 @@ class JobPage(Page):
     ``unreadable``: what stands in the list in a form that the manual does not show, as it came; it hides no other job.
     """
 
-    jobs: Items[Job]
+    jobs: Items[InstanceOf[Job]]
     unreadable: list[Any] = Field(default_factory=list, repr=False)
 
-    @model_validator(mode="before")
     @classmethod
-    def _set_aside(cls, data: Any) -> Any:
+    def prepare(cls, data: Any) -> Any:
+        """Set the items aside that cannot be read, and those whose key is no text."""
         if not isinstance(data, dict) or not isinstance(data.get("jobs"), list):
             return data
         # A job is known by its user_data: in an odd form it must not pass for a job without any.

@@ -132,6 +132,11 @@ class TestJson:
         content = b'{"a": 1e999, "b": -1e999, "c": NaN, "d": Infinity, "e": 1.5, "f": 7, "g": %s}' % (b"9" * 5000)
         assert decode_json(content) == {"a": None, "b": None, "c": None, "d": None, "e": 1.5, "f": 7, "g": None}
 
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-32"])
+    def test_a_number_has_40_digits_at_most(self, encoding: str) -> None:
+        for digits, number in ((40, int("9" * 40)), (41, None)):
+            assert decode_json(f"[{'9' * digits}, -1]".encode(encoding)) == [number, -1]
+
     @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe\x00", b'{"a": ', b"<html>"])
     def test_what_is_no_json_is_one_error(self, content: bytes) -> None:
         with pytest.raises(ContentError):

@@ -470,6 +470,12 @@ class Payload(VendorModel):
     parts: list[Part] = Field(default_factory=list)
 
 
+class Lifted(Payload):
+    @classmethod
+    def prepare(cls, data: Any) -> Any:
+        return data["inner"]
+
+
 class TestPayloads:
     def test_undocumented_fields_are_kept(self) -> None:
         assert Payload.model_validate({"id": "1", "new": [1]}).model_dump()["new"] == [1]
@@ -487,6 +493,21 @@ class TestPayloads:
         assert len(caplog.records) == 1
         assert "Payload.size" in caplog.text
         assert "feed" not in caplog.text
+
+    def test_what_is_ignored_counts_as_given_and_hides_nothing_else(self) -> None:
+        """Whether a vendor sent a key in an odd form, or none, decides whether a render is paid once more."""
+        body = {"id": "1", "size": [1], "at": "2024-05-01T12:00:00Z", "parts": [{"id": "2"}, 7], "new": 1}
+        payload = Payload.model_validate(body)
+        assert (payload.size, payload.parts, payload.model_dump()["new"]) == (None, [], 1)
+        assert payload.at is not None
+        assert payload.model_fields_set == set(body)
+        assert "size" not in Payload.model_validate({"id": "1"}).model_fields_set
+
+    def test_a_payload_in_another_form_is_prepared_first(self) -> None:
+        lifted = Lifted.model_validate({"inner": {"id": "1", "size": "large"}})
+        assert (lifted.id, lifted.size) == ("1", None)
+        with pytest.raises(ValueError, match="validation error"):
+            Lifted.model_validate({"inner": {"size": 1}})
 
     @pytest.mark.parametrize("body", [{}, {"id": None}, {"id": "1", "parts": [{}]}, None, [], "text"])
     def test_a_required_field_is_required_at_any_depth(self, body: Any) -> None:

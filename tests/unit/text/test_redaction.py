@@ -7,6 +7,7 @@ import html
 import json
 import logging
 from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -189,6 +190,27 @@ class TestDocument:
     def test_a_secret_goes_whatever_letters_it_has(self, secret: str) -> None:
         assert clean_document([{"status": f"wrong: {secret}"}], [secret]) == [{"status": "wrong: ***"}]
         assert clean_document({secret: [1]}, [secret]) == {"***": [1]}
+
+    @pytest.mark.parametrize(
+        "write",
+        [
+            lambda document: json.dumps(document).encode(),
+            lambda document: json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"),
+            lambda document: json.dumps(document).encode("utf-16"),
+            lambda document: json.dumps(document).encode("utf-16-le"),
+            lambda document: json.dumps(document).replace("s3cr3t", r"\u0073\u0033cr3t").encode(),
+            lambda document: b"\n" + json.dumps(document).encode(),
+        ],
+    )
+    @pytest.mark.parametrize("secret", ["s3cr3t-key", 'quote"d-pass', "back\\slash-pass", "ünïcode-pass"])
+    def test_a_secret_goes_however_the_json_is_written(self, write: Callable[[Any], bytes], secret: str) -> None:
+        written = write([{"status": f"wrong: {secret}", "other": "plain"}])
+        cleaned = clean_document(json.loads(written), [secret], written=written)
+        assert cleaned == [{"status": "wrong: ***", "other": "plain"}]
+
+    def test_surrogates_go_however_the_json_is_written(self) -> None:
+        for written in (rb'["a\ud83d"]', b'["a\xed\xa0\xbd"]'):
+            assert clean_document(json.loads(written), written=written) == ["a\ufffd"]
 
     def test_what_json_cannot_hold_stays(self) -> None:
         tree = object()
