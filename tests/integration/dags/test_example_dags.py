@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import av
 import pytest
 
-from tests.support.airflow import run_airflow
+from tests.support.airflow_process import AirflowProcess
 from tests.support.simulator import VENDORS
 from tests.support.vendors import HOOKS
 
@@ -43,13 +44,21 @@ def place(tmp_path, monkeypatch, simulator):
     return tmp_path / "videos"
 
 
+@pytest.fixture(scope="module")
+def airflow(airflow_db, tmp_path_factory):
+    """Run all DAGs in one process of Airflow."""
+    process = AirflowProcess(tmp_path_factory.mktemp("airflow") / "output.log")
+    yield process
+    process.close()
+
+
 def test_every_vendor_has_a_dag_of_its_own():
     assert {dag_id.partition("_")[0] for dag_id in DAGS} >= set(VENDORS)
 
 
 @pytest.mark.timeout(900)  # `dags test` runs mapped tasks one after the other
 @pytest.mark.parametrize("dag_id", DAGS)
-def test_the_dag_delivers_whole_videos(dag_id, place, simulator, video_connections, airflow_db, request, monkeypatch):
+def test_the_dag_delivers_whole_videos(dag_id, place, simulator, video_connections, airflow, request, monkeypatch):
     if dag_id == CALLED_BACK:
         simulator.settings(render_seconds=8)  # the wait is deferred by then
         url = request.getfixturevalue("callback_server")
@@ -58,15 +67,15 @@ def test_the_dag_delivers_whole_videos(dag_id, place, simulator, video_connectio
             extra = {"callback_secret": "a secret of 24 characters", "callback_base_url": url}
             fields["extra"] = {**fields.get("extra", {}), **extra}
             monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}_DEFAULT", json.dumps(fields))
-    done = run_airflow("dags", "test", dag_id)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    code, printed = airflow.run("dags", "test", dag_id, env=os.environ)
+    assert code == 0, printed[-10_000:]
     jobs = simulator.jobs()
     vendor = dag_id.partition("_")[0]
     expected = {vendor} if vendor in VENDORS else CALLERS if dag_id == CALLED_BACK else set(VENDORS)
     assert {job["vendor"] for job in jobs} == expected
     if dag_id == CALLED_BACK:
         for job in jobs:
-            assert f"{job['job_id']} · called back" in done.stdout, job
+            assert f"{job['job_id']} · called back" in printed, job
     videos = sorted(place.rglob("*.mp4"))
     for job in jobs:
         own = job["job_id"].rpartition("|")[2]  # an id of two parts is escaped in a path; its last part is not
