@@ -16,21 +16,14 @@ from typing import Any, BinaryIO, ClassVar
 from airflow_video_providers.exceptions import VideoApiInvalidRequestError, VideoApiNotFoundError
 from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
-from airflow_video_providers.hooks.common import (
-    CLOCK_MARGIN,
-    each_readable,
-    first_words,
-    missing_link,
-    oldest_usable,
-    pages,
-    state_of,
-)
+from airflow_video_providers.hooks.common import first_words, missing_link, state_of
 from airflow_video_providers.hooks.fal.endpoints import LIST
 from airflow_video_providers.hooks.fal.files import find_outputs
 from airflow_video_providers.hooks.fal.names import make_job_id, parse_job_id, split_request
 from airflow_video_providers.hooks.fal.requests import FalModelRequest
 from airflow_video_providers.hooks.fal.schemas import FalRequest
 from airflow_video_providers.hooks.fal.webhooks import FalWebhooks
+from airflow_video_providers.hooks.lists import CLOCK_MARGIN, each_readable, oldest_usable, pages
 from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.uploads import put_stream, refuse_options
 from airflow_video_providers.jobs import JobCost, JobError, JobState, VideoJob, VideoOutput

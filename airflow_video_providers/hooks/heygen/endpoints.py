@@ -10,7 +10,6 @@ from typing import Any
 from airflow_video_providers.api.errors import VendorError, parse_error
 from airflow_video_providers.exceptions import VideoApiUnavailableError
 from airflow_video_providers.hooks.base import VideoHook
-from airflow_video_providers.hooks.common import readable
 from airflow_video_providers.hooks.heygen.schemas import (
     HeyGenBatch,
     HeyGenCreated,
@@ -20,6 +19,7 @@ from airflow_video_providers.hooks.heygen.schemas import (
     HeyGenVideoStatus,
     HeyGenWebhook,
 )
+from airflow_video_providers.hooks.lists import readable
 
 
 class HeyGenEndpoints(VideoHook, abstract=True):

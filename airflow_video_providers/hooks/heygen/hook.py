@@ -19,22 +19,18 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport
-from airflow_video_providers.hooks.common import (
-    CLOCK_MARGIN,
-    HeaderAuth,
-    each_readable,
-    fill_key,
-    linked_outputs,
-    oldest_usable,
-    pages,
-    recent_jobs,
-    require_link,
-    search_list,
-    state_of,
-)
+from airflow_video_providers.hooks.common import HeaderAuth, fill_key, linked_outputs, require_link, state_of
 from airflow_video_providers.hooks.heygen.endpoints import HeyGenEndpoints
 from airflow_video_providers.hooks.heygen.requests import HeyGenAgentRequest, HeyGenTemplateRequest, HeyGenVideoRequest
 from airflow_video_providers.hooks.heygen.schemas import HeyGenVideo, HeyGenVideoStatus
+from airflow_video_providers.hooks.lists import (
+    CLOCK_MARGIN,
+    each_readable,
+    oldest_usable,
+    pages,
+    recent_jobs,
+    search_list,
+)
 from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.uploads import put_stream, refuse_options
 from airflow_video_providers.jobs import CallbackHint, JobError, JobState, VideoJob, VideoOutput

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from airflow_video_providers.api.settings import ClientSettings, HeaderText
 from airflow_video_providers.exceptions import SubmissionKeyConflictError, VideoSearchInconclusiveError
-from airflow_video_providers.hooks import callbacks, common
+from airflow_video_providers.hooks import callbacks, common, lists
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.hooks.hourone import schemas
 from airflow_video_providers.hooks.hourone.requests import HourOneVideoRequest
@@ -116,8 +116,8 @@ class HourOneHook(VideoHook):
 
     def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
         """List the videos in one request. The vendor gives no time of creation, so ``since`` leaves none out."""
-        videos, _ = common.readable(schemas.HourOneVideo, self._list_videos(), vendor=self.vendor, endpoint=_LIST)
-        return common.read_jobs(videos, self._to_job)
+        videos, _ = lists.readable(schemas.HourOneVideo, self._list_videos(), vendor=self.vendor, endpoint=_LIST)
+        return lists.read_jobs(videos, self._to_job)
 
     def find_job(self, key: str, *, request: Mapping[str, Any], since: datetime) -> VideoJob | None:
         """
@@ -132,11 +132,11 @@ class HourOneHook(VideoHook):
         carried = _carried(key)
         listed = self._list_videos()
         ours = [item for item in listed if _may_carry(item, carried)]
-        videos, unread = common.readable(schemas.HourOneVideo, ours, vendor=self.vendor, endpoint=_LIST)
+        videos, unread = lists.readable(schemas.HourOneVideo, ours, vendor=self.vendor, endpoint=_LIST)
         # One that was read may still have an id of ours in a form that was not.
         odd = [video for video in videos if video.correlation_id is None and "correlation_id" in video.model_fields_set]
         jobs = [self._to_job(video, key=key) for video in videos if video.correlation_id is not None]
-        found = common.oldest_usable(jobs, unread=len(unread) + len(odd), vendor=self.vendor, endpoint=_LIST)
+        found = lists.oldest_usable(jobs, unread=len(unread) + len(odd), vendor=self.vendor, endpoint=_LIST)
         if found is None and len(listed) >= self.settings.list_complete_below:
             raise VideoSearchInconclusiveError(
                 f"no video carries the key, but the list of {len(listed)} may be cut, since its paging is not "
@@ -210,7 +210,7 @@ class HourOneHook(VideoHook):
 
     def get_videos(self) -> list[schemas.HourOneVideo]:
         """``GET /videos``: all videos of the account that can be read; no paging, filter or order is documented."""
-        return common.readable(schemas.HourOneVideo, self._list_videos(), vendor=self.vendor, endpoint=_LIST)[0]
+        return lists.readable(schemas.HourOneVideo, self._list_videos(), vendor=self.vendor, endpoint=_LIST)[0]
 
     def _list_videos(self) -> list[Any]:
         return self.fetch(list[Any], "GET", "/videos")

@@ -20,16 +20,14 @@ from airflow_video_providers.api.settings import header_text
 from airflow_video_providers.exceptions import SubmissionKeyConflictError, VideoConfigurationError, VideoJobError
 from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook, raise_if_unfinished
-from airflow_video_providers.hooks.common import (
-    cancel_by_deleting,
+from airflow_video_providers.hooks.common import cancel_by_deleting, share_of, state_of
+from airflow_video_providers.hooks.lists import (
     each_readable,
     oldest_usable,
     pages,
     poll_by_list,
     recent_jobs,
     search_list,
-    share_of,
-    state_of,
 )
 from airflow_video_providers.hooks.mux.files import MuxFiles
 from airflow_video_providers.hooks.mux.requests import MuxAssetRequest

@@ -19,7 +19,7 @@ from airflow_video_providers.exceptions import (
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
 )
-from airflow_video_providers.hooks import callbacks, common
+from airflow_video_providers.hooks import callbacks, common, lists
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.hooks.oxolo import schemas
 from airflow_video_providers.hooks.oxolo.requests import OxoloVideoRequest
@@ -110,7 +110,7 @@ class OxoloHook(VideoHook):
         for item in listed:
             if item.created is None:
                 log.warning("oxolo: the list does not say readably when video %s was created", item.identifier)
-            elif item.created >= since - common.CLOCK_MARGIN:
+            elif item.created >= since - lists.CLOCK_MARGIN:
                 recent.append((item.created, item.identifier))
         ours_first = [identifier for _, identifier in sorted(recent)]
         unread += ours_first[_MOST_READ:]
@@ -130,7 +130,7 @@ class OxoloHook(VideoHook):
             if seen == wanted and job.state is not JobState.FAILED:
                 return job
         if unread:
-            raise common.not_surely_absent(len(unread), vendor=self.vendor, endpoint=_LIST)
+            raise lists.not_surely_absent(len(unread), vendor=self.vendor, endpoint=_LIST)
         return None
 
     def search_terms(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,7 +241,7 @@ class OxoloHook(VideoHook):
 
     def _listed(self, **params: str | None) -> tuple[list[schemas.OxoloListedVideo], list[Any]]:
         items = self.fetch(list[Any], "GET", "/videos", envelope="results", params=params)
-        return common.readable(schemas.OxoloListedVideo, items, vendor=self.vendor, endpoint=_LIST)
+        return lists.readable(schemas.OxoloListedVideo, items, vendor=self.vendor, endpoint=_LIST)
 
     def delete_video(self, video_id: str) -> str:
         """``DELETE /videos/{id}/del``: remove a video for good; whether it works while one runs is not documented."""

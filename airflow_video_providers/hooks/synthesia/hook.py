@@ -21,19 +21,15 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks import callbacks
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
-from airflow_video_providers.hooks.common import (
-    HeaderAuth,
+from airflow_video_providers.hooks.common import HeaderAuth, fill_key, linked_outputs, require_link, state_of
+from airflow_video_providers.hooks.lists import (
     each_readable,
-    fill_key,
-    linked_outputs,
     next_offset,
     oldest_usable,
     pages,
     poll_by_list,
     recent_jobs,
-    require_link,
     search_list,
-    state_of,
 )
 from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.synthesia.requests import SynthesiaTemplateRequest, SynthesiaVideoRequest

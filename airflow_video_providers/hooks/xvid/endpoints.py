@@ -13,7 +13,7 @@ from typing_extensions import TypedDict, Unpack
 from airflow_video_providers.api.paths import query_of
 from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoApiUnreadableAnswerError
 from airflow_video_providers.hooks.base import VideoHook
-from airflow_video_providers.hooks.common import pages
+from airflow_video_providers.hooks.lists import pages
 from airflow_video_providers.hooks.requests import VendorRequest
 from airflow_video_providers.hooks.schemas import VendorModel
 from airflow_video_providers.hooks.xvid import schemas as schema

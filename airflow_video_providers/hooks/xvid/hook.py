@@ -21,7 +21,7 @@ from airflow_video_providers.exceptions import (
     VideoApiUnreadableAnswerError,
     VideoConfigurationError,
 )
-from airflow_video_providers.hooks import callbacks, common
+from airflow_video_providers.hooks import callbacks, common, lists
 from airflow_video_providers.hooks.base import KeySupport, raise_if_unfinished
 from airflow_video_providers.hooks.uploads import refuse_options
 from airflow_video_providers.hooks.xvid.auth import XvidTokenAuth
@@ -160,7 +160,7 @@ class XvidHook(XvidEndpoints):
     def get_recent_jobs(self, *, since: datetime) -> list[VideoJob]:
         """Ask for the 500 jobs that were created last, in one request, and return those since then."""
         jobs = self.list_jobs(limit=_MOST_RECENT, sort="created_at", direction=-1).jobs
-        return common.recent_jobs(
+        return lists.recent_jobs(
             jobs, created=lambda job: job.created_at, to_job=self._to_job, since=since, most=_MOST_RECENT
         )
 
@@ -179,7 +179,7 @@ class XvidHook(XvidEndpoints):
         listed = list(self._listed_jobs(user_data=user_data))
         jobs = [self._to_job(job) for job in listed if isinstance(job, Job) and _key_of(job.user_data) == key]
         unread = sum(not isinstance(item, Job) and _may_carry(item, key) for item in listed)
-        return common.oldest_usable(jobs, unread=unread, vendor=self.vendor, endpoint="GET /jobs/")
+        return lists.oldest_usable(jobs, unread=unread, vendor=self.vendor, endpoint="GET /jobs/")
 
     def search_terms(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return the user's own ``user_data``: the filter of the search is made of it and the key."""

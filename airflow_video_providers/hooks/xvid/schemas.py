@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field, InstanceOf
 
-from airflow_video_providers.hooks.common import readable
+from airflow_video_providers.hooks.lists import readable
 from airflow_video_providers.hooks.schemas import VendorModel
 
 

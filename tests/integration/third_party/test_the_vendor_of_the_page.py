@@ -131,7 +131,7 @@ def test_its_provider_info_passes_airflows_schema(installed: Path, monkeypatch: 
 BROKEN = """
 from airflow_acme.hook import LIST, AcmeHook
 from airflow_acme.schemas import Film
-from airflow_video_providers.hooks import common
+from airflow_video_providers.hooks import lists
 from airflow_video_providers.jobs import VideoOutput
 from test_acme import TestAcmeHook as Suite
 
@@ -154,7 +154,7 @@ class TakesTheDead(AcmeHook):
 class IgnoresTheUnreadable(AcmeHook):
     def find_job(self, key, *, request, since):
         ours = [self._job(film) for film in self._list()[0] if film.note == key]
-        return common.oldest_usable(ours, vendor=self.vendor, endpoint=LIST)
+        return lists.oldest_usable(ours, vendor=self.vendor, endpoint=LIST)
 
 
 class DeletesUnseen(AcmeHook):

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_video_providers import __version__, testing
 from airflow_video_providers.get_provider_info import get_provider_info
-from airflow_video_providers.hooks import common
+from airflow_video_providers.hooks import common, lists
 from airflow_video_providers.hooks.base import VideoHook
 from scripts import vendor_index
 from tests.support.vendors import HOOKS
@@ -94,7 +94,7 @@ def test_the_page_of_hooks_names_all_that_a_hook_of_ones_own_may_use():
     bases = [kind for kind in VideoHook.__mro__ if kind.__module__.startswith("airflow_video_providers")]
     names = {name for kind in bases for name in (*vars(kind), *vars(kind).get("__annotations__", {}))}
     names = {name for name in names if not name.startswith("_")} - of_airflow
-    names |= {*common.__all__, *testing.__all__}
+    names |= {*common.__all__, *lists.__all__, *testing.__all__}
     assert {name for name in names if not re.search(rf"\b{name}\b", page)} == set()
 
 
