@@ -21,7 +21,6 @@ _SHORTEST_SECRET = 16
 _TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # requests' own; one that is not there is an error
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-_STORES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # Python's own; one that is not there is ignored, as Python does
 
 
 def header_text(value: Any, *, what: str) -> str:
@@ -123,8 +122,8 @@ class ClientSettings(BaseModel):
     :param retry_deadline: seconds over which a repeatable call is tried again in all (default 120).
     :param proxy: URL of a proxy for http and https; None: the environment's.
     :param verify: whether TLS certificates are verified (default true).
-    :param ca_bundle: path of a CA bundle; None: ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE`` or
-        ``SSL_CERT_DIR`` of the environment, else certifi's.
+    :param ca_bundle: path of a CA bundle, a file or a folder; None: ``REQUESTS_CA_BUNDLE`` or ``CURL_CA_BUNDLE`` of the
+        environment, else ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` as Python honours them, else certifi's.
     :param allow_private_links: whether a link of the vendor may lead into a private network (default false).
     :param callback_secret: what proves the callbacks of this connection; None: none is believed.
     :param callback_base_url: the public address of Airflow's API server, which callbacks are sent to.
@@ -171,8 +170,7 @@ class ClientSettings(BaseModel):
                         f"'ca_bundle', or {', '.join(_BUNDLES)} in the environment (it comes from {name})."
                     )
                 return path
-        stores = (os.environ.get(name) for name in _STORES)
-        return next((path for path in stores if path and os.path.exists(path)), True)
+        return True
 
 
 def _find_proxies(url: str) -> dict[str, str]:

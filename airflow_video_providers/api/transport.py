@@ -26,12 +26,12 @@ from functools import lru_cache
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
+from airflow_video_providers.api.certificates import DefaultCertificatesAdapter
 from airflow_video_providers.api.header_lines import read_left_lines
 from airflow_video_providers.api.links import LinkPolicy
 from airflow_video_providers.text.redaction import HIDDEN, cut_queries
@@ -60,7 +60,7 @@ class _Call:
 _call: ContextVar[_Call | None] = ContextVar("call", default=None)
 
 
-class BoundedAdapter(HTTPAdapter):
+class BoundedAdapter(DefaultCertificatesAdapter):
     """
     A transport adapter whose connections are bounded.
 

@@ -414,62 +414,6 @@ def test_connections_are_pooled(client: VideoApiClient, local_api: LocalApi) -> 
     assert (local_api.count(), local_api.connections) == (5, 1)
 
 
-class TestTls:
-    @pytest.fixture(autouse=True)
-    def no_bundle(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
-            monkeypatch.delenv(name, raising=False)
-
-    def test_an_unknown_certificate_is_refused_before_anything_is_sent(
-        self, tls_api: LocalApi, naps: list[float]
-    ) -> None:
-        client = make_client(tls_api.url, retry_deadline=0.01)
-        with pytest.raises(VideoApiUnavailableError, match=r"could not connect.*certificate") as caught:
-            client.call_json("POST", "/jobs", endpoint="POST /jobs", json={})
-        assert not caught.value.outcome_unknown
-        assert tls_api.received == []
-
-    def test_a_bundle_of_the_connection_makes_it_known(self, tls_api: LocalApi, tmp_path: Path) -> None:
-        tls_api.on("GET", "/v1/jobs", Answer(json=[]))
-        assert make_client(tls_api.url, ca_bundle=str(tmp_path / "cert.pem")).get_json("/jobs", endpoint="GET") == []
-
-    @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
-    def test_verification_can_be_turned_off(self, tls_api: LocalApi) -> None:
-        tls_api.on("GET", "/v1/jobs", Answer(json=[]))
-        assert make_client(tls_api.url, verify=False).get_json("/jobs", endpoint="GET") == []
-
-    @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
-    def test_so_does_a_bundle_of_the_environment(
-        self, tls_api: LocalApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-    ) -> None:
-        monkeypatch.setenv(name, str(tmp_path / "cert.pem"))
-        tls_api.on("GET", "/v1/jobs", Answer(json=[]))
-        assert make_client(tls_api.url).get_json("/jobs", endpoint="GET") == []
-
-    def test_the_first_of_them_counts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        names = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"]
-        chosen = []
-        for name in reversed(names):
-            (tmp_path / name).write_text("")
-            monkeypatch.setenv(name, str(tmp_path / name))
-            chosen.append(ClientSettings().for_request("https://api.example")["verify"])
-        assert chosen == [str(tmp_path / name) for name in reversed(names)]
-        own = ClientSettings(ca_bundle=str(tmp_path))
-        assert own.for_request("https://api.example")["verify"] == str(tmp_path)
-        assert ClientSettings(verify=False).for_request("https://api.example")["verify"] is False
-
-    @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-    def test_one_that_is_not_there_is_named(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-        monkeypatch.setenv(name, "/not/there.pem")
-        with pytest.raises(VideoConfigurationError, match=rf"/not/there\.pem.*comes from {name}"):
-            ClientSettings().for_request("https://api.example")
-        assert ClientSettings().for_request("http://api.example")["verify"] is True
-
-    def test_pythons_own_is_ignored_where_it_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("SSL_CERT_FILE", "/not/there.pem")
-        assert ClientSettings().for_request("https://api.example")["verify"] is True
-
-
 def test_the_proxies_of_the_environment_are_read_once_for_each_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "near.example")

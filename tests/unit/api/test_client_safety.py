@@ -339,18 +339,6 @@ class TestLogOfTheLibrary:
         assert "pool is full" not in caplog.text
 
 
-def test_a_file_is_fetched_with_the_bundle_of_the_environment(
-    tls_api: LocalApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "cert.pem"))
-    tls_api.on("GET", "/file", Answer(body=b"video"))
-    source = HttpSource(ClientSettings())
-    answer = source.get(f"{tls_api.url}/file")
-    assert answer.size == 5
-    answer.close()
-    source.close()
-
-
 class TestRetryAfter:
     @pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e999", "Infinity"])
     def test_what_is_no_number_of_seconds_is_nothing(self, value: str) -> None:
