@@ -24,6 +24,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.utils import select_proxy
@@ -87,9 +88,10 @@ class BoundedAdapter(DefaultCertificatesAdapter):
         if links is not None and select_proxy(url, proxies):
             links.check_name(url)
             links = None
-        target = super().request_url(request, proxies)
-        if target.startswith("/"):
-            target = request.path_url  # requests would shorten a path that begins with two slashes
+        # requests would shorten a path that begins with two slashes, and for a proxy leave an empty query out.
+        target, absolute = request.path_url, super().request_url(request, proxies)
+        if not absolute.startswith("/"):  # for a proxy
+            target = f"{urlsplit(absolute).scheme}://{urlsplit(absolute).netloc}{target}"
         token = _call.set(_Call(target, self._whole, links))
         try:
             return super().send(request, *args, **kwargs)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urljoin
 
+from airflow_video_providers.api.redirects import BLANKS, redirect_target
 from airflow_video_providers.exceptions import SourceError, SourceLinkRefusedError
 from airflow_video_providers.text.redaction import clean_text
 
-_BLANKS = "".join(map(chr, range(33)))
 _URL = re.compile(r"([a-z][a-z0-9+.-]*):(?://([^/?#\\]*))?([^#]*)", re.IGNORECASE | re.DOTALL)
 _UNSENDABLE = re.compile(rb"[^\x21-\x7e]")
 
@@ -38,7 +37,7 @@ def parse_link(link: str) -> FileUrl:
 
     :raises SourceLinkRefusedError: it is no http or https link. The link itself is not in the text.
     """
-    match = _URL.fullmatch(link.strip(_BLANKS).partition("#")[0])
+    match = _URL.fullmatch(link.strip(BLANKS).partition("#")[0])
     scheme = match[1].lower() if match else "relative"
     if match is None or scheme not in ("http", "https"):
         raise SourceLinkRefusedError(f"the link of the file is no http or https link but {_shown(scheme)}")
@@ -55,13 +54,7 @@ def follow(url: FileUrl, location: str) -> FileUrl:
     :raises SourceLinkRefusedError: it leads to something else than http or https, or from https to http.
     """
     try:
-        text = location.encode("latin-1").decode("utf-8", "surrogateescape").strip(_BLANKS)
-        if text.startswith("//"):
-            text = f"{url.scheme}:{text}"
-        elif text.startswith("/"):
-            text = f"{url.scheme}://{url.authority}{text}"
-        elif not _URL.match(text):
-            text = urljoin(str(url), text)
+        text = redirect_target(str(url), location)
     except ValueError:
         raise SourceError("the source redirects to a malformed link") from None
     match = _URL.match(text)

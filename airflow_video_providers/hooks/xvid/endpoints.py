@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeVar
-from urllib.parse import urljoin
 
 from typing_extensions import TypedDict, Unpack
 
 from airflow_video_providers.api.paths import query_of
+from airflow_video_providers.api.redirects import redirect_target
 from airflow_video_providers.exceptions import VideoApiUnavailableError, VideoApiUnreadableAnswerError
 from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.hooks.lists import pages
@@ -246,7 +246,7 @@ class XvidEndpoints(VideoHook, abstract=True):
         )
         if response.is_redirect:
             try:
-                return [urljoin(response.url, response.headers["Location"])]
+                return [redirect_target(response.url, response.headers["Location"])]
             except ValueError:
                 raise self._unreadable("its redirect leads to no address", endpoint) from None
         try:

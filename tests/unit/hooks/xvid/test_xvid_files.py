@@ -80,6 +80,19 @@ class TestOutputs:
         assert api.calls("GET", "/v1/files/downloads/")[0].query == {"file_id": "f1", "redirect": "true"}
         assert not api.calls("GET", "/store/f1")
 
+    @pytest.mark.parametrize("target", ["{api}/a//b;?", "//127.0.0.1/a//b?", "../store//f1?", "/f\u00c3\u00a9?sig=%2f"])
+    def test_a_link_is_the_very_text_of_a_redirect(self, api: ScriptedApi, hook: XvidHook, target: str) -> None:
+        target = target.replace("{api}", api.url)
+        api.on("GET", "/v1/files/downloads/", Answer(status=302, headers={"Location": target}))
+        (link,) = hook.get_download_links("f1")
+        wanted = {"//": f"http:{target}", "..": f"{api.url}/v1/files/store//f1?", "/f": f"{api.url}/f\u00e9?sig=%2f"}
+        assert link == wanted.get(target[:2], target)
+
+    def test_a_redirect_to_no_address(self, api: ScriptedApi, hook: XvidHook) -> None:
+        api.on("GET", "/v1/files/downloads/", Answer(status=302, headers={"Location": "http://[x/f1"}))
+        with pytest.raises(VideoApiUnreadableAnswerError, match="leads to no address"):
+            hook.get_download_links("f1")
+
     @pytest.mark.parametrize(
         "body",
         [
