@@ -30,7 +30,9 @@ class Resource:
     ``statuses``: answered first, one a request. ``token_uses``: how often a link with this ``?token=`` works (others:
     never).
     ``before``: called with the resource before each answer. ``most``: bytes that one answer to a Range holds at most.
-    ``connections``: answers that are sent at once; others get 429. ``headers``: sent in place of the usual ones.
+    ``connections``: answers that are sent at once; others get ``crowded``. ``headers``: sent in place of usual ones.
+    ``later_ranges``: the status, and its headers, for each Range that begins behind the first byte of the file.
+    ``if_range``: whether the header of that name is heeded. ``past_the_end``: the Content-Range of a 416; None: none.
     """
 
     body: bytes
@@ -52,6 +54,10 @@ class Resource:
     bytes_per_second: int | None = None
     most: int | None = None
     connections: int | None = None
+    crowded: int = 429
+    later_ranges: tuple[int, dict[str, str]] | None = None
+    if_range: bool = True
+    past_the_end: str | None = "bytes */{total}"
     headers: dict[str, str] = field(default_factory=dict)
     hits: int = 0
     active: int = 0
@@ -131,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
             resource.active += 1
             crowded = resource.connections is not None and resource.active > resource.connections
         try:
-            return self._status(429) if crowded else self._file(resource)
+            return self._status(resource.crowded) if crowded else self._file(resource)
         finally:
             with resource.lock:
                 resource.active -= 1
@@ -147,13 +153,18 @@ class _Handler(BaseHTTPRequestHandler):
         body = _packed(resource.body) if resource.packed else resource.body
         first, last, status = 0, len(body) - 1, 200
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if_range = self.headers.get("If-Range")
+        if_range = self.headers.get("If-Range") if resource.if_range else None
+        if asked and int(asked[1]) and resource.later_ranges is not None:
+            status, headers = resource.later_ranges
+            self._status(status, **headers)
+            return
         if asked and resource.ranges and if_range in (None, resource.etag, resource.modified):
             first, status = int(asked[1]), 206
             last = min(last, int(asked[2])) if asked[2] else last
             last = min(last, first + resource.most - 1) if resource.most else last
             if first >= len(body):
-                self._status(416, Content_Range=f"bytes */{len(body)}")
+                said = resource.past_the_end
+                self._status(416, **({} if said is None else {"Content_Range": said.format(total=len(body))}))
                 return
         data = memoryview(body)[first : last + 1]
         self.send_response(status)

@@ -105,8 +105,6 @@ class Download:
         self._validator = response.validator
         self._packed = response.packed
         self.media_type = response.media_type
-        if response.start != 0:
-            raise SourceError("the source sent another part of the file than was asked for")
         if response.size is not None and self._vendor_size is not None and response.size != self._vendor_size:
             raise ContentCheckError(f"the source offers {response.size} bytes, the vendor says {self._vendor_size}")
         self.size = self._vendor_size if response.size is None else response.size
@@ -168,15 +166,16 @@ class Download:
 
     def _fill(self, start: int, view: memoryview) -> int:
         """Fill the view with the bytes from ``start`` on; fewer only at the end of the file."""
-        filled = 0
-        broke = False
+        filled = least = 0
+        broke = cut = False
         while True:
             try:
                 if self._response is None:
-                    filled = self._reopen(start, filled)
+                    filled = self._reopen(start, filled, cut=cut)
                 before = filled
                 response = self._response
                 assert response is not None  # _reopen sets it
+                least = max(least, response.end or 0)
                 for now in response.pieces(view[before:], careful=broke):
                     self._on_bytes(before + now - filled)
                     filled = before + now
@@ -184,41 +183,42 @@ class Download:
                 if filled == len(view) or self._has_ended(response, start + filled):
                     return filled
                 self._drop_response()  # to ask for what is left
+                cut = False
                 self._patience.check_rate(start + filled)
             except BrokenError as error:
                 self._drop_response()
                 self.resumes += 1
-                broke = True
+                broke = cut = True
                 self._patience.wait(error, f"at byte {start + filled}")
             except PastTheEndError as error:
                 end = start + filled
-                if error.size not in (None, end) or self.size not in (None, end):
+                if error.size not in (None, end) or self.size not in (None, end) or end < least:
                     raise SourceError(f"the source shrank while it was read: {error}") from None
                 self.complete = True
                 return filled
 
-    def _reopen(self, start: int, filled: int) -> int:
-        """Ask for the rest; return how much of the current part stays valid."""
+    def _reopen(self, start: int, filled: int, *, cut: bool) -> int:
+        """
+        Ask for the rest; return how much of the current part stays valid.
+
+        :param cut: the last response broke off, so that the file does not end there.
+        """
         # A range of a packed body cannot be unpacked; one of a file without a version could be another file's.
         position = 0 if self._packed or self._validator == NO_VERSION else start + filled
-        self._response = response = self._ask(self._patience, first=position)
+        may_be_end = not cut if self.size is None else position == self.size
+        self._response = response = self._ask(self._patience, first=position, may_be_end=may_be_end)
         if response.size is not None and self.size is not None and response.size != self.size:
             raise SourceError(f"the source changed while it was read: {self.size} bytes before, {response.size} now")
         self.size = self.size if self.size is not None else response.size
-        if response.start != (position if response.partial else 0) or response.packed != self._packed:
-            raise SourceError("the source changed while it was read: it sent another range than was asked for")
-        if response.partial and position:
-            same = self._validator.same(response.validator)
-            if same:
+        if response.start:
+            if not response.packed and self._validator.same(response.validator):
                 return filled
-            if same is not None:
-                raise SourceError("the source changed while it was read: it sent another version")
-            self._drop_response()
+            # Servers behind one name can differ in ETag or coding, not in the file: its bytes have to prove it.
             self._validator = NO_VERSION
-            return self._reopen(start, filled)
+            raise BrokenError("the source does not show that it still sends the same version of the file")
         # From the start, or a new version: what was handed out must be its beginning; the current part is read anew.
         self._skip_prefix(response, start)
-        self._validator = response.validator
+        self._validator, self._packed = response.validator, response.packed
         self._on_bytes(-filled)
         return 0
 
@@ -229,6 +229,8 @@ class Download:
         while left:
             count = response.read_into(scratch[:left])
             if not count:
+                if response.end not in (None, response.size):
+                    raise _unproven(response.end)
                 raise SourceError(f"the source changed while it was read: it now ends before byte {length}")
             digest.update(scratch[:count])
             left -= count
@@ -252,10 +254,7 @@ class Download:
             self.complete = response.framed and (not response.partial or response.packed)
             return True
         if response.partial and not response.packed:
-            raise SourceError(
-                f"the source sends at most {position - response.start} bytes at once and names no version of the file "
-                "(a strong ETag or Last-Modified): nothing proves that what it sends next is of the same file"
-            )
+            raise _unproven(position - response.start)
         raise BrokenError(f"the source ended at byte {position} of {self.size}")
 
     # ------------------------------------------------------------------ ranges at once
@@ -281,8 +280,7 @@ class Download:
         except RangesEndedError as error:
             log.warning("%s; on in one stream from byte %d", error, ranges.handed_out)
             if error.other_version:
-                # Servers behind one name can differ in their ETags, not in the file: its bytes have to prove it.
-                self._validator = NO_VERSION
+                self._validator = NO_VERSION  # as for one stream: the bytes have to prove that it is the same file
             self._patience = Patience(self.settings, self._stopped)
         finally:
             self.resumes += ranges.resumes
@@ -303,11 +301,14 @@ class Download:
             empty = "the source has a file of 0 bytes"
             self._patience.wait(BrokenError(empty), "so far", instead=ContentCheckError(empty))
 
-    def _ask(self, patience: Patience, first: int = 0, last: int | None = None) -> FileResponse:
+    def _ask(
+        self, patience: Patience, first: int = 0, last: int | None = None, *, may_be_end: bool = False
+    ) -> FileResponse:
         """Send a request until a good response comes, with fresh links where the link is dead."""
 
         def get(link: str) -> FileResponse:
-            return self._source.get(link, first=first, last=last, if_range=self._validator.if_range)
+            if_range = self._validator.if_range
+            return self._source.get(link, first=first, last=last, if_range=if_range, may_be_end=may_be_end)
 
         dead: DeadLinkError | None = None
         while True:
@@ -326,3 +327,10 @@ class Download:
         if self._response is not None:
             self._response.close()
             self._response = None
+
+
+def _unproven(most: int) -> SourceError:
+    return SourceError(
+        f"the source sends at most {most} bytes at once and names no version of the file (a strong ETag or "
+        "Last-Modified) that stays: nothing proves that what it sends next is of the same file"
+    )

@@ -63,12 +63,23 @@ class HttpSource:
         self._session = requests.Session()
         prepare_session(self._session, hosts=connections, connections=connections, links=links)
 
-    def get(self, link: str, *, first: int = 0, last: int | None = None, if_range: str | None = None) -> FileResponse:
+    def get(
+        self,
+        link: str,
+        *,
+        first: int = 0,
+        last: int | None = None,
+        if_range: str | None = None,
+        may_be_end: bool = False,
+    ) -> FileResponse:
         """
         Ask for the bytes from ``first`` to ``last`` (both counted from 0, ``last`` included; None: to the end).
 
-        :raises BrokenError: try again. :raises DeadLinkError: try a fresh link. :raises PastTheEndError: 416.
-        :raises SourceError: no further try can help.
+        :param may_be_end: the file may end right before ``first``, so that a response of 416 that says no size means
+            that; else the host refuses the range.
+        :return: a body that begins at ``first``, or the whole file.
+        :raises BrokenError: try again. :raises DeadLinkError: try a fresh link.
+        :raises PastTheEndError: the file has no byte ``first``. :raises SourceError: no further try can help.
         """
         headers = {
             "Accept": "*/*",
@@ -80,29 +91,31 @@ class HttpSource:
             headers["If-Range"] = if_range
         if self._takes_ranges:
             try:
-                return self._follow(link, headers)
+                return self._follow(link, headers, first)
             except UnusableRangeError as error:
                 log.info("%s; asking for the whole file", error)
             except PastTheEndError as error:
-                if first or error.size == 0:
+                if error.size == 0 or (first and (may_be_end if error.size is None else error.size <= first)):
                     raise
-                log.info("%s; asking for the whole file", error)
+                log.info("the source responds with 416 to a range of the file; asking for the whole file")
             self._takes_ranges = False
         try:
-            return self._follow(link, {name: value for name, value in headers.items() if "Range" not in name})
+            return self._follow(link, {name: value for name, value in headers.items() if "Range" not in name}, 0)
         except UnusableRangeError as error:
             raise SourceError(str(error)) from None
+        except PastTheEndError:  # not even the first byte is there
+            raise PastTheEndError(0) from None
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def _follow(self, link: str, headers: dict[str, str]) -> FileResponse:
+    def _follow(self, link: str, headers: dict[str, str], first: int) -> FileResponse:
         url = parse_link(link)
         for _ in range(_MOST_REDIRECTS + 1):
             response = self._send(url, headers)
             if not response.is_redirect:
-                return _judge(response, link, timeout=self.settings.read_timeout)
+                return _judge(response, link, first=first, timeout=self.settings.read_timeout)
             url = follow(url, response.headers["Location"])
             response.close()
         raise SourceError(f"the source redirects more than {_MOST_REDIRECTS} times")
@@ -132,11 +145,11 @@ class _FileRequest(requests.PreparedRequest):
         return self._target
 
 
-def _judge(response: requests.Response, link: str, *, timeout: float) -> FileResponse:
+def _judge(response: requests.Response, link: str, *, first: int, timeout: float) -> FileResponse:
     """Return the body that a response holds, or raise what it means instead."""
     status = response.status_code
     if status in _GOOD:
-        return _body(response, timeout)
+        return _body(response, first, timeout)
     headers = response.headers
     said_expired = status in (*_LINK_IS_DEAD, HTTPStatus.BAD_REQUEST) and b"expired" in _error_text(response)
     response.close()
@@ -154,9 +167,9 @@ def _judge(response: requests.Response, link: str, *, timeout: float) -> FileRes
     raise SourceError(f"the source responds with {status}")
 
 
-def _body(response: requests.Response, timeout: float) -> FileResponse:
+def _body(response: requests.Response, first: int, timeout: float) -> FileResponse:
     try:
-        return FileResponse(response, timeout=timeout)
+        return FileResponse(response, first=first, timeout=timeout)
     except BaseException:
         response.close()
         raise

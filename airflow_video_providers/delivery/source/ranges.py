@@ -154,9 +154,7 @@ class Ranges:
             or not self._validator.same(response.validator)
         ):
             response.close()
-            raise RangesEndedError(
-                "the source sent another version or another range than was asked for", other_version=True
-            )
+            raise RangesEndedError("the source sent another version, or the whole file for a range", other_version=True)
         return response
 
     def _report(self, count: int) -> bool:

@@ -33,6 +33,7 @@ class FileResponse:
     """
     A response whose body is still to be read.
 
+    :param first: the byte of the file that was asked for; a range that begins elsewhere is none that can be used.
     :param timeout: seconds over which a packed body must yield a least rate of the file (a plain one: the transport).
     :ivar start: where its first byte is in the file.
     :ivar end: where its last byte is, plus one; None where the server does not say.
@@ -41,7 +42,7 @@ class FileResponse:
     :ivar packed: the body is a gzip, whose bytes are counted unpacked.
     """
 
-    def __init__(self, response: requests.Response, *, timeout: float) -> None:
+    def __init__(self, response: requests.Response, *, first: int, timeout: float) -> None:
         headers = response.headers
         self._response = response
         self.partial = response.status_code == HTTPStatus.PARTIAL_CONTENT
@@ -59,6 +60,8 @@ class FileResponse:
             found = content_range(headers)
             if found is None:
                 raise UnusableRangeError("the source responded with 206, but without saying which bytes it sends")
+            if found.first != first:
+                raise UnusableRangeError("the source responded with 206, but with another range than was asked for")
             self.start, self.end, self.size = found.first, found.end, found.size
             self.framed = True
         elif is_chunked(headers):

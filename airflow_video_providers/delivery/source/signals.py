@@ -35,10 +35,10 @@ class DeadLinkError(Exception):
 
 
 class PastTheEndError(Exception):
-    """The server answers 416; ``size`` is the file's length, where it says so."""
+    """The server responds 416: the file has no byte there; ``size`` is the file's length, where the server says so."""
 
     def __init__(self, size: int | None) -> None:
-        super().__init__(f"the range begins after the end of the file ({size} bytes)")
+        super().__init__(f"it ends at byte {size}" if size is not None else "it has no more bytes")
         self.size = size
 
 
