@@ -5,7 +5,8 @@ A file behind a link that may break, stall, expire or change: its bytes in order
 - Broken connections, stalls, 429, 5xx, and files that are not there yet (202, 204, 409, 423, 425, 0 bytes): again from
   where it stopped, with Range and If-Range. Tries in a row without progress are limited, tries with progress are not.
 - 401, 403, 404, 410, and 400 where it says "expired" (S3 and GCS): a fresh link from the vendor, then on from the same
-  byte. A fresh link that is dead too is tried again with the same patience, since the file may not be there yet.
+  byte. A fresh link that is dead too is tried again with the same patience, since the file may not be there yet. So is
+  the link that there is, and the vendor asked again, where the vendor gives none but an error that may pass.
 - A server without Range, one whose ETag changed, or one that tells no version (strong ETag, Last-Modified): read again
   from the start, and go on only if the bytes that were already handed out prove to be the same (their SHA-256); else
   the file changed, which is an error.
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 from airflow_video_providers.delivery.buffers import BufferPool, Part
 from airflow_video_providers.delivery.source.headers import NO_VERSION
 from airflow_video_providers.delivery.source.http import HttpSource
-from airflow_video_providers.delivery.source.links import Links
+from airflow_video_providers.delivery.source.links import PASSING_VENDOR_ERRORS, Links
 from airflow_video_providers.delivery.source.patience import DownloadSettings, Patience
 from airflow_video_providers.delivery.source.ranges import Ranges
 from airflow_video_providers.delivery.source.response import FileResponse
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BEFORE_A_BYTE = "before the first byte of a response"
+_NO_LINK = "the vendor gives no link now"
 
 
 class Download:
@@ -278,7 +280,7 @@ class Download:
             yield from ranges.parts(pool, part_size)
             self.complete = True
         except RangesEndedError as error:
-            log.warning("%s; on in one stream from byte %d", error, ranges.handed_out)
+            log.warning("ranges have ended, on in one stream from byte %d: %s", ranges.handed_out, error)
             if error.other_version:
                 self._validator = NO_VERSION  # as for one stream: the bytes have to prove that it is the same file
             self._patience = Patience(self.settings, self._stopped)
@@ -321,7 +323,11 @@ class Download:
                 else:
                     log.info("%s: asking the vendor for a fresh one", error)
             except BrokenError as error:
+                dead = None
                 patience.wait(error, _BEFORE_A_BYTE)
+            except PASSING_VENDOR_ERRORS as error:
+                dead = None  # no fresh one in its place: it may work again, where a host allows only one connection
+                patience.wait(BrokenError(_NO_LINK, error.retry_after), f"({error})", instead=error)
 
     def _drop_response(self) -> None:
         if self._response is not None:

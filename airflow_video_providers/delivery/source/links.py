@@ -16,6 +16,9 @@ from airflow_video_providers.exceptions import (
     SourceLinkExpiredError,
     SourceLinkRefusedError,
     VideoApiNotFoundError,
+    VideoApiQuotaError,
+    VideoApiUnavailableError,
+    VideoApiUnreadableAnswerError,
     VideoOutputNotReadyError,
 )
 
@@ -23,6 +26,14 @@ if TYPE_CHECKING:
     from airflow_video_providers.jobs import VideoOutput
 
 T = TypeVar("T")
+
+PASSING_VENDOR_ERRORS = (
+    VideoApiNotFoundError,  # some vendors say so for seconds
+    VideoApiQuotaError,
+    VideoApiUnavailableError,
+    VideoApiUnreadableAnswerError,
+)
+"""What a vendor that is asked for a fresh link may respond although it has one to give a little later."""
 
 _REFUSED = (401, 403)
 _TRIES_WHEN_ABSENT = 4
@@ -53,6 +64,7 @@ class Links:
 
         :param instead_of: a link that is dead; where another reader has replaced it already, its link is used.
         :raises BrokenError: the vendor gives no link yet. :raises SourceError: the link must not be followed.
+        :raises VideoProviderError: what the vendor's hook raises; the link is not replaced then.
         """
         with self._lock:
             link = self._output.url

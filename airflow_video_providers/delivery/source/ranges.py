@@ -20,7 +20,7 @@ from airflow_video_providers.delivery.buffers import BufferPool, Part
 from airflow_video_providers.delivery.source.patience import DownloadSettings, Patience
 from airflow_video_providers.delivery.source.response import FileResponse
 from airflow_video_providers.delivery.source.signals import BrokenError, PastTheEndError, RangesEndedError
-from airflow_video_providers.exceptions import SourceError
+from airflow_video_providers.exceptions import SourceError, VideoProviderError
 
 _ATTEMPTS = 3  # fewer than for one stream, which tries again what a range could not get
 
@@ -103,7 +103,7 @@ class Ranges:
     def _fetch(self, part: Part) -> None:
         try:
             self._read(part)
-        except SourceError as error:
+        except VideoProviderError as error:  # of the source, or of the vendor that was asked for a fresh link
             self._failed.set()
             raise RangesEndedError(str(error)) from None
         except RangesEndedError:
