@@ -228,7 +228,7 @@ class Submitter:
         elif record.state == "intended":
             self._resolve(number, record, None)
         else:
-            job = self._resolver(number, record).poll(record, shown_by=datetime.now(timezone.utc))
+            job = self._resolver(number, record).poll(record)
             if job is None:
                 entry.state = ItemState.PENDING
             elif job.state is JobState.SUCCEEDED:
@@ -274,9 +274,10 @@ class Submitter:
             assert kept is not None
             return kept
 
-        age = (datetime.now(timezone.utc) - record.intended_at).total_seconds()
-        find_wait = max(0.0, self.hook.find_wait - age)
-        return Resolver(self.hook, EntryStore(self.ledger, number), find_wait=find_wait, keep=keep)
+        find_wait = self.hook.find_wait
+        search_wait = max(0.0, (record.shown_by(find_wait) - datetime.now(timezone.utc)).total_seconds())
+        store = EntryStore(self.ledger, number)
+        return Resolver(self.hook, store, find_wait=find_wait, search_wait=search_wait, keep=keep)
 
     # ------------------------------------------------------------------ records
 

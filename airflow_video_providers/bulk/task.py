@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_video_providers.bulk.files import ItemFiles
@@ -246,7 +245,7 @@ class BulkTask:
             if job_id is None:
                 log.warning("The outdated render of item %s was not found; it may still run.", item_id)
             else:
-                shown_by = record.intended_at + timedelta(seconds=self.hook.find_wait)
+                shown_by = record.shown_by(self.hook.find_wait)
                 cancel_video_job(
                     self.hook, job_id, reason=Cause.SUPERSEDED.value, shown_by=shown_by, seconds=_CANCEL_SECONDS
                 )

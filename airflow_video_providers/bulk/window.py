@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 from airflow_video_providers.bulk.items import Item
@@ -374,7 +373,7 @@ class Window:
 
     def _cancel(self, number: int, cause: Cause) -> Cancellation:
         """Cancel a render with one poll: others wait meanwhile."""
-        entry = self.ledger.entries[number]
-        shown_at = (entry.submitted_at or time.time()) + self.hook.find_wait
-        shown_by = datetime.fromtimestamp(shown_at, timezone.utc)
-        return cancel_video_job(self.hook, str(entry.job_id), reason=cause.value, shown_by=shown_by, seconds=0)
+        record = self.ledger.entries[number].record
+        assert record is not None
+        shown_by = record.shown_by(self.hook.find_wait)
+        return cancel_video_job(self.hook, str(record.job_id), reason=cause.value, shown_by=shown_by, seconds=0)

@@ -313,13 +313,13 @@ class Custody:
 
     def _cancel(self, job_id: str, cause: Cause) -> Cancellation:
         hook, record = self._get_hook(), self._store.record
-        submitted_at = datetime.now(timezone.utc) if record is None else record.intended_at
         find_wait = hook.find_wait if self._find_wait is None else self._find_wait
+        lately = datetime.now(timezone.utc) + timedelta(seconds=find_wait)
         return cancel_video_job(
             hook,
             job_id,
             reason=cause.value,
-            shown_by=submitted_at + timedelta(seconds=find_wait),
+            shown_by=lately if record is None else record.shown_by(find_wait),
             seconds=_KILL_POLLS if cause is Cause.KILLED else None,
         )
 

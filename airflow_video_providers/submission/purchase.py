@@ -95,8 +95,9 @@ class Purchase:
 
         :raises SubmissionSupersededError: Airflow has replaced this try by another one.
         """
-        at = self.record.intended_at if self.in_doubt else datetime.now(timezone.utc)
-        self._write(self.record.updated(state="intended", intended_at=at))
+        now = datetime.now(timezone.utc)
+        at = (self.record.intended_at, now) if self.in_doubt else (now, None)
+        self._write(self.record.updated(state="intended", intended_at=at[0], sent_at=at[1]))
 
     def before_send(self, request: PreparedRequest) -> None:
         """Record that a request is about to be sent; raise as :meth:`record_intent` does."""

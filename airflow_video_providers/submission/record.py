@@ -48,6 +48,7 @@ class SubmissionRecord:
         nothing, or it was too long.
     :param intended_at: when the request was about to be sent (aware, UTC); of several sends whose outcome is unknown,
         the first.
+    :param sent_at: when the last of several sends was about to be made (aware, UTC); None: there was one.
     :param bought: a callback has told that the vendor made a job; it did not say which.
     :param last_try: the last try that saw the record, with ``max_tries`` as it saw it.
     """
@@ -65,6 +66,11 @@ class SubmissionRecord:
     search: dict[str, Any] | None = None
     job_id: str | None = None
     bought: bool = False
+    sent_at: datetime | None = None
+
+    def shown_by(self, find_wait: float) -> datetime:
+        """Return until when the vendor may not show the job: for ``find_wait`` seconds after the last send."""
+        return (self.sent_at or self.intended_at) + timedelta(seconds=find_wait)
 
     def updated(self, **changes: Any) -> SubmissionRecord:
         """Return a copy with some fields changed."""

@@ -64,7 +64,8 @@ class Resolver:
 
     :param hook: of the vendor's connection.
     :param store: where the record is kept.
-    :param find_wait: seconds to search for a job before it is surely absent.
+    :param find_wait: seconds after a send in which the vendor may not show its job.
+    :param search_wait: seconds to search for a job before it is surely absent; default: ``find_wait``.
     :param keep: records the job of a record, and returns the record with it.
     """
 
@@ -75,10 +76,12 @@ class Resolver:
         *,
         find_wait: float,
         keep: Callable[[SubmissionRecord, VideoJob], SubmissionRecord],
+        search_wait: float | None = None,
     ) -> None:
         self._hook = hook
         self._store = store
         self._find_wait = find_wait
+        self._search_wait = find_wait if search_wait is None else search_wait
         self._keep = keep
 
     def resolve(self, record: SubmissionRecord, request: Mapping[str, Any]) -> Outcome:
@@ -94,7 +97,7 @@ class Resolver:
         job = None
         try:
             if self._hook.key_support is not KeySupport.NONE:
-                job = find_submitted(self._hook, record, request, wait=self._find_wait)
+                job = find_submitted(self._hook, record, request, wait=self._search_wait)
         except VideoSearchInconclusiveError as error:
             log.warning("%s", error)
             return self._ask_callbacks(record)
@@ -167,7 +170,7 @@ class Resolver:
 
         :raises VideoApiError: the vendor refused, or the outcome is still unknown; the record says which.
         """
-        left = self._find_wait
+        left = self._search_wait
         for pause in _pauses():
             purchase = Purchase(self._hook, self._store, record, in_doubt=True)
             try:
@@ -189,17 +192,16 @@ class Resolver:
             left -= pause
         record = self._keep(purchase.record, job)
         # What comes back is the job as it was created; a job that was created just now may not be shown yet.
-        shown_by = datetime.now(timezone.utc) + timedelta(seconds=self._find_wait)
-        return Outcome(record, self.poll(record, shown_by=shown_by))
+        return Outcome(record, self.poll(record))
 
-    def poll(self, record: SubmissionRecord, *, shown_by: datetime) -> VideoJob | None:
+    def poll(self, record: SubmissionRecord) -> VideoJob | None:
         """
-        Return the job that the record names, if it is worth adopting; until ``shown_by`` it may not be shown yet.
+        Return the job that the record names, if it is worth adopting; a new one is waited for until it must be shown.
 
         A job that failed for a reason which the same request would meet again is adopted, with its failure.
         """
         assert record.job_id is not None
-        left = (shown_by - datetime.now(timezone.utc)).total_seconds()
+        left = (record.shown_by(self._find_wait) - datetime.now(timezone.utc)).total_seconds()
         for pause in _pauses():
             try:
                 job = self._hook.get_job(record.job_id)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any, Literal
 
 from airflow_video_providers.callbacks.doubts import read_doubt
@@ -183,7 +183,7 @@ class JobSubmission:
         earlier_try = record.last_try
         record = record.updated(last_try=self.task_try.try_number)
         if record.state == "submitted":
-            job = self._resolver.poll(record, shown_by=record.intended_at + timedelta(seconds=self.find_wait))
+            job = self._resolver.poll(record)
         elif record.state == "intended":
             log.warning(
                 "Try %s was about to submit at %s and its outcome is unknown: finding out.",
@@ -230,7 +230,7 @@ class JobSubmission:
             own = record.conn_id == self.hook.conn_id
             hook = self.hook if own else get_video_hook(record.conn_id)
             job_id = record.job_id or read_decision(record.key) or self._called_back(record)
-            shown_by = record.intended_at + timedelta(seconds=self.find_wait if own else hook.find_wait)
+            shown_by = record.shown_by(self.find_wait if own else hook.find_wait)
             if job_id is None and hook.key_support is KeySupport.EXACT:
                 wait = (shown_by - datetime.now(timezone.utc)).total_seconds()
                 job = find_submitted(hook, record, record.search or {}, wait=wait)

@@ -11,6 +11,7 @@ import contextlib
 import json
 import threading
 from collections import Counter
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -293,3 +294,38 @@ def test_a_window_of_intents_is_one_write(tmp_path: Path) -> None:
     )
     assert sum(paid(world).values()) == 90
     assert len(writes) < 60, "a single submission writes twice: these would be 180"
+
+
+class LateWorld(BulkWorld):
+    """A worker dies before its request leaves, and the vendor does not show a new job at the first polls."""
+
+    dies, unseen = True, 2
+
+    def step(self, name: str) -> None:
+        if name == "before the POST" and self.dies:
+            raise Crash(name)
+        super().step(name)
+
+    def respond(self, method: str, path: str, query: dict[str, str], body: Any, key: str | None) -> tuple[int, Any]:
+        if method == "GET" and path != "/jobs" and self.unseen > 0:
+            self.unseen -= 1
+            return 404, {"message": "no such job"}
+        return super().respond(method, path, query, body, key)
+
+
+def test_a_job_that_a_late_replay_made_is_not_gone_before_it_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = LateWorld()
+    monkeypatch.setattr("airflow_video_providers.submission.resolve.time.sleep", world.sleep)
+    with contextlib.suppress(Crash):
+        run(task_of(world, new_hook(world, KeySupport.NONE, True), tmp_path, 1, requests=requests_(1)))
+    assert not world.jobs
+    world.dies = False
+    (record,) = (entry["record"] for value in world.stored.values() for entry in value.get("entries", ()))
+    at = datetime.fromisoformat(record["intended_at"].replace("Z", "+00:00"))
+    record["intended_at"] = (at - timedelta(minutes=10)).isoformat()
+    hook = new_hook(world, KeySupport.NONE, True)
+    hook.find_wait = 60.0  # type: ignore[misc]
+    summary = run(task_of(world, hook, tmp_path, 2, requests=requests_(1)))
+    assert (summary["succeeded"], paid(world)) == (1, {"i0": 1})

@@ -64,6 +64,32 @@ BOTH = pytest.mark.parametrize("support", [KeySupport.NONE, KeySupport.EXACT])
 # ---------------------------------------------------------------- one render
 
 
+def test_a_job_that_a_late_replay_made_is_waited_for_by_the_try_after_a_crash(world):
+    crash(world, BEFORE_POST)
+    world.age_the_record(minutes=10)
+    crash(world, "before a poll", 2)
+    assert list(world.jobs) == ["job-1"]
+    world.hidden.add("job-1")
+
+    def sleep(seconds):
+        world.sleep(seconds)
+        world.hidden.clear()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.sleep", sleep)
+        assert submit(world, 3).job.job_id == "job-1"
+    assert list(world.jobs) == ["job-1"], "one render is paid once"
+
+
+def test_the_time_of_the_last_send_is_kept_beside_that_of_the_first(world):
+    crash(world, BEFORE_POST)
+    world.age_the_record(minutes=10)
+    submit(world, 2)
+    record = SubmissionStore(world).read()
+    assert timedelta(minutes=10) <= record.sent_at - record.intended_at < timedelta(minutes=11)
+    assert record.shown_by(60.0) == record.sent_at + timedelta(minutes=1)
+
+
 @BOTH
 @pytest.mark.parametrize("step", [BEFORE_PERSIST, "after the vendor accepted", BEFORE_POST, "after writing intended"])
 def test_a_crash_before_the_id_is_recorded(world, support, step):
