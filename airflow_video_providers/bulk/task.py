@@ -7,10 +7,11 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_video_providers.bulk.cancels import cancel_in_rounds
 from airflow_video_providers.bulk.files import ItemFiles
 from airflow_video_providers.bulk.items import Render, read_items
 from airflow_video_providers.bulk.ledger import Entry, ItemState, Ledger
@@ -26,7 +27,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.hooks.base import KeySupport, VideoHook
 from airflow_video_providers.submission.callback import CallbackPlan
-from airflow_video_providers.submission.cancel import CancelPolicy, Cause, cancel_video_job
+from airflow_video_providers.submission.cancel import Cancellation, CancelOutcome, CancelPolicy, Cause, cancel_video_job
 from airflow_video_providers.submission.record import SubmissionRecord
 from airflow_video_providers.submission.resolve import find_submitted
 from airflow_video_providers.submission.task_state import is_ended, read_state
@@ -42,7 +43,6 @@ log = logging.getLogger(__name__)
 KILL_SECONDS = 4.0
 """Seconds that a killed worker gives to cancelling: Airflow kills its process 5 seconds after the signal."""
 _CANCEL_SECONDS = 60.0
-_CANCELS = 16
 _LOG_EVERY = 60.0
 
 
@@ -225,32 +225,28 @@ class BulkTask:
         """End what outdated renders still cost, all at the same time; the new ones wait for a minute at the most."""
         if not self.settings.policy.applies(Cause.SUPERSEDED):
             return
-        threads = ThreadPoolExecutor(_CANCELS, thread_name_prefix="cancel")
         calls = {
-            threads.submit(self._cancel_one_outdated, entry.record, entry.item_id): entry.item_id
-            for entry in outdated
+            (number, entry.item_id): partial(self._cancel_one_outdated, entry.record)
+            for number, entry in enumerate(outdated)  # an item can have two
             if entry.record is not None and entry.record.state != "refused" and not entry.state.is_final
         }
-        _, late = wait(calls, _CANCEL_SECONDS)
-        threads.shutdown(wait=False, cancel_futures=True)
-        for call in late:
-            log.error("The outdated render of item %s may still run: no time was left to cancel it.", calls[call])
+        for (_, item_id), ended in cancel_in_rounds(calls, seconds=_CANCEL_SECONDS):
+            if ended is None or ended.outcome in (CancelOutcome.LEFT, CancelOutcome.NOT_SHOWN):
+                text = "no time was left to cancel it" if ended is None else ended.text
+                log.error("The outdated render of item %s may still run: %s", item_id, text)
 
-    def _cancel_one_outdated(self, record: SubmissionRecord, item_id: str) -> None:
+    def _cancel_one_outdated(self, record: SubmissionRecord) -> Cancellation:
         try:
             job_id = record.job_id
             if job_id is None and self.hook.key_support is KeySupport.EXACT:
                 job = find_submitted(self.hook, record, record.search or {})
                 job_id = None if job is None else job.job_id
             if job_id is None:
-                log.warning("The outdated render of item %s was not found; it may still run.", item_id)
-            else:
-                shown_by = record.shown_by(self.hook.find_wait)
-                cancel_video_job(
-                    self.hook, job_id, reason=Cause.SUPERSEDED.value, shown_by=shown_by, seconds=_CANCEL_SECONDS
-                )
+                return Cancellation(CancelOutcome.LEFT, "it was not found")
+            shown_by = record.shown_by(self.hook.find_wait)
+            return cancel_video_job(self.hook, job_id, reason=Cause.SUPERSEDED.value, shown_by=shown_by, seconds=0)
         except Exception as error:  # whatever goes wrong here must not stop the new renders
-            log.warning("The outdated render of item %s may still run: %s", item_id, error)
+            return Cancellation(CancelOutcome.LEFT, str(error) or type(error).__name__)
 
     def _settle(self, submitter: Submitter) -> None:
         """Find out what became of the items that an earlier try left."""

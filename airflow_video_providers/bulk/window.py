@@ -23,8 +23,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from airflow_video_providers.bulk.cancels import cancel_in_rounds
 from airflow_video_providers.bulk.items import Item
 from airflow_video_providers.bulk.ledger import ItemState, Ledger
 from airflow_video_providers.bulk.polls import Polls
@@ -37,14 +39,7 @@ from airflow_video_providers.hooks.base import VideoHook
 from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.metrics import count_adopted, count_ended
 from airflow_video_providers.retry_policy import is_hopeless
-from airflow_video_providers.submission.cancel import (
-    LOOK_AGAIN,
-    Cancellation,
-    CancelOutcome,
-    CancelPolicy,
-    Cause,
-    cancel_video_job,
-)
+from airflow_video_providers.submission.cancel import Cancellation, CancelOutcome, CancelPolicy, Cause, cancel_video_job
 from airflow_video_providers.waiting.outcome import describe_failure
 
 log = logging.getLogger(__name__)
@@ -58,7 +53,6 @@ SHORT_RENDER = 60.0
 """Seconds below which a render is short: the worker waits for it where another one would hardly be there sooner."""
 HAND_OVER_SECONDS = 30.0
 """How long it takes until another worker goes on: the deferral, of at least 10 seconds, and the start of a process."""
-_CANCELS = 16
 CHECKPOINT_SECONDS = 10.0
 """
 How often the ledger is written where no submission asks for it. What a crash loses of it costs a poll and a look at the
@@ -347,28 +341,17 @@ class Window:
 
         :param seconds: after which no more is waited for.
         """
-        threads = ThreadPoolExecutor(_CANCELS, thread_name_prefix="cancel")
-        until = time.monotonic() + seconds
         left: list[str] = []
-        numbers: Sequence[int] = self.active
-        while numbers:
-            calls = {threads.submit(self._cancel, number, cause): number for number in numbers}
-            done, late = wait(calls, max(0.0, until - time.monotonic()))
-            left += [f"{self.hook.vendor} job {self._job_id(calls[call])}: no time was left" for call in late]
-            cancelled = [(calls[call], call.result()) for call in done]
-            # A job that is not shown yet is polled again as long as there is time, after all others.
-            again = time.monotonic() + LOOK_AGAIN < until
-            numbers = [number for number, ended in cancelled if again and ended.outcome is CancelOutcome.NOT_SHOWN]
-            for number, ended in cancelled:
-                if ended.outcome in (CancelOutcome.CANCELLED, CancelOutcome.GONE):
-                    self._finish(number, ItemState.CANCELLED, ended.text)
-                elif ended.outcome is CancelOutcome.FINISHED and ended.job is not None:
-                    self._ended(number, ended.job)
-                elif number not in numbers:
-                    left.append(ended.text)
-            if numbers:
-                time.sleep(LOOK_AGAIN)
-        threads.shutdown(wait=False, cancel_futures=True)
+        calls = {number: partial(self._cancel, number, cause) for number in self.active}
+        for number, ended in cancel_in_rounds(calls, seconds=seconds):
+            if ended is None:
+                left.append(f"{self.hook.vendor} job {self._job_id(number)}: no time was left")
+            elif ended.outcome in (CancelOutcome.CANCELLED, CancelOutcome.GONE):
+                self._finish(number, ItemState.CANCELLED, ended.text)
+            elif ended.outcome is CancelOutcome.FINISHED and ended.job is not None:
+                self._ended(number, ended.job)
+            else:
+                left.append(ended.text)
         return left
 
     def _cancel(self, number: int, cause: Cause) -> Cancellation:

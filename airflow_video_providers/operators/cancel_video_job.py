@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
@@ -13,7 +12,7 @@ from airflow_video_providers.links import VideoJobLink
 from airflow_video_providers.operators.arguments import TextFields, check_conn_id, is_final, job_id_of
 from airflow_video_providers.operators.errors import fail_briefly
 from airflow_video_providers.operators.labels import LabelledTask, label_of_job
-from airflow_video_providers.submission.cancel import cancel_video_job
+from airflow_video_providers.submission.cancel import cancel_video_job, must_be_shown_by
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperatorLink, Context
@@ -71,7 +70,7 @@ class CancelVideoJobOperator(LabelledTask, TextFields, BaseOperator):
             vendor_status="not polled yet",
             created_at=self.job_id.get("created_at") if isinstance(self.job_id, Mapping) else None,
         )
-        shown_by = told.created_at and told.created_at + timedelta(seconds=hook.find_wait)
+        shown_by = must_be_shown_by(told.created_at, hook.find_wait)
         cancellation = cancel_video_job(hook, job_id, reason=reason, shown_by=shown_by)
         if cancellation.job is not None:
             self.job_page_url = cancellation.job.page_url

@@ -21,14 +21,13 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from airflow_video_providers.exceptions import VideoApiNotFoundError, VideoConfigurationError, VideoProviderError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from airflow_video_providers.hooks.base import VideoHook
     from airflow_video_providers.jobs import VideoJob
 
@@ -95,6 +94,16 @@ class Cancellation:
     job: VideoJob | None = None
 
 
+def must_be_shown_by(created_at: datetime | None, find_wait: float) -> datetime:
+    """
+    Return until when a vendor may not show a job, by the time that the vendor says it was created.
+
+    A time that is not known, or yet to come by our clock, counts as now.
+    """
+    now = datetime.now(timezone.utc)
+    return min(created_at or now, now) + timedelta(seconds=find_wait)
+
+
 def cancel_video_job(
     hook: VideoHook, job_id: str, *, reason: str, shown_by: datetime | None = None, seconds: float | None = None
 ) -> Cancellation:
@@ -105,7 +114,8 @@ def cancel_video_job(
     is gone. Where there is no time for that, it is not shown yet, which is an error.
 
     :param shown_by: until when the vendor may not show the job (aware); None: for its ``find_wait`` from now on.
-    :param seconds: after which no poll follows another; None: as long as it takes.
+    :param seconds: after which no poll follows another; None: as long as it takes. 0: one poll, and the caller, who
+        may poll again, names what is not shown.
     """
     name = f"{hook.vendor} job {job_id}"
     unsure = hook.find_wait if shown_by is None else shown_by.timestamp() - time.time()
@@ -129,7 +139,7 @@ def cancel_video_job(
             "the vendor does not find the job, and may show a new one late", vendor=hook.vendor, endpoint="jobs"
         )
         text = f"{name} was not cancelled ({reason}), it may go on and be charged: {unproven}"
-        log.error("%s", text)
+        log.log(logging.DEBUG if seconds == 0 else logging.ERROR, "%s", text)
         return Cancellation(CancelOutcome.NOT_SHOWN, text, unproven)
     if seen is None:
         outcome, text = CancelOutcome.GONE, f"{name} is not known to the vendor any more; nothing to cancel."

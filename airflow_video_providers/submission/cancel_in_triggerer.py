@@ -20,15 +20,22 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from airflow_video_providers.hooks.base import VideoHook, aget_video_hook
 from airflow_video_providers.jobs import VideoJob
-from airflow_video_providers.submission.cancel import Cause, cancel_video_job, how_to_cancel
+from airflow_video_providers.submission.cancel import (
+    LOOK_AGAIN,
+    Cancellation,
+    CancelOutcome,
+    Cause,
+    cancel_video_job,
+    how_to_cancel,
+    must_be_shown_by,
+)
 from airflow_video_providers.submission.task_state import is_ended, state_among
 
 log = logging.getLogger(__name__)
@@ -163,13 +170,24 @@ class _Canceller:
             hook = await self._hook
             # In the context of the killed trigger: its log tells what became of the job.
             run = contextvars.copy_context().run
-            shown_by = job.created_at and job.created_at + timedelta(seconds=hook.find_wait)
-            cancel = partial(cancel_video_job, hook, job.job_id, reason=Cause.KILLED.value, shown_by=shown_by)
-            await self._key[0].run_in_executor(self._threads, lambda: run(cancel))
+            shown_by = must_be_shown_by(job.created_at, hook.find_wait)
+            cancel = partial(
+                cancel_video_job, hook, job.job_id, reason=Cause.KILLED.value, shown_by=shown_by, seconds=0
+            )
+            # One that is not shown yet holds no thread meanwhile: others run.
+            while (ended := await self._call(partial(run, cancel))).outcome is CancelOutcome.NOT_SHOWN:
+                try:
+                    await asyncio.sleep(LOOK_AGAIN)
+                except asyncio.CancelledError:  # the triggerer ends
+                    log.error("%s", ended.text)
+                    raise
         finally:
             self._waiting -= 1
             if not self._waiting:
                 self._end()
+
+    async def _call(self, cancel: Callable[[], Cancellation]) -> Cancellation:
+        return await self._key[0].run_in_executor(self._threads, cancel)
 
     async def _open_hook(self) -> VideoHook:
         try:

@@ -16,7 +16,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -46,6 +45,7 @@ from airflow_video_providers.submission.cancel import (
     Cause,
     cancel_video_job,
     how_to_cancel,
+    must_be_shown_by,
 )
 from airflow_video_providers.submission.decisions import describe_prospect
 from airflow_video_providers.submission.record import SubmissionStore
@@ -314,12 +314,11 @@ class Custody:
     def _cancel(self, job_id: str, cause: Cause) -> Cancellation:
         hook, record = self._get_hook(), self._store.record
         find_wait = hook.find_wait if self._find_wait is None else self._find_wait
-        lately = datetime.now(timezone.utc) + timedelta(seconds=find_wait)
         return cancel_video_job(
             hook,
             job_id,
             reason=cause.value,
-            shown_by=lately if record is None else record.shown_by(find_wait),
+            shown_by=must_be_shown_by(None, find_wait) if record is None else record.shown_by(find_wait),
             seconds=_KILL_POLLS if cause is Cause.KILLED else None,
         )
 

@@ -202,7 +202,9 @@ class VideoJobTrigger(BaseTrigger):
 
         Airflow also calls this when another triggerer takes the trigger over: the render then goes on.
         """
-        await handle_kill(self.conn_id, VideoJob.from_xcom(self.job), self.task_instance, cancel=self.cancel_on_kill)
+        # By our own clock: many vendors do not say when a job was created.
+        job = VideoJob.from_xcom({**self.job, "created_at": self.pace["since"]})
+        await handle_kill(self.conn_id, job, self.task_instance, cancel=self.cancel_on_kill)
 
 
 def _place_of(ti: Any) -> dict[str, Any]:

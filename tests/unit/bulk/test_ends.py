@@ -25,11 +25,11 @@ class SlowWorld(BulkWorld):
         return super(BulkWorld, self).respond(method, path, query, body, key)
 
 
-def deferred(world: BulkWorld, folder: Path, **changes: Any) -> BulkTask:
+def deferred(world: BulkWorld, folder: Path, *, window: int = WINDOW, **changes: Any) -> BulkTask:
     """Return a task that has filled its window and may leave."""
     task = task_of(world, new_hook(world, KeySupport.EXACT, False), folder, 1, **changes)
     assert not task.run(None, may_leave=True)
-    assert sum(paid(world).values()) == WINDOW
+    assert sum(paid(world).values()) == window
     return task
 
 

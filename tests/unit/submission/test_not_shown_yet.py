@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from airflow_video_providers.exceptions import VideoApiNotFoundError, VideoJobCancelledError
 from airflow_video_providers.hooks.base import KeySupport
@@ -18,10 +19,12 @@ from airflow_video_providers.jobs import JobState, VideoJob
 from airflow_video_providers.operators.video_job import CancelVideoJobOperator, SubmitVideoJobOperator
 from airflow_video_providers.submission import cancel as cancelling
 from airflow_video_providers.submission import cancel_in_triggerer, task_state
-from airflow_video_providers.submission.cancel import CancelOutcome, Cause, cancel_video_job
+from airflow_video_providers.submission.cancel import CancelOutcome, Cause, cancel_video_job, must_be_shown_by
+from airflow_video_providers.triggers.video_job import VideoJobTrigger
 from airflow_video_providers.triggers.video_jobs import placeholders
-from tests.support.submission import FakeHook, World, context_of
-from tests.unit.bulk.test_crashes import WINDOW, manifest
+from airflow_video_providers.waiting.schedule import Pace
+from tests.support.submission import FakeHook, FakeTaskInstance, World, context_of
+from tests.unit.bulk.test_crashes import WINDOW, manifest, new_hook, requests_, task_of
 from tests.unit.bulk.test_ends import SlowWorld, deferred, say_state
 
 LONG_AGO = datetime.now(timezone.utc) - timedelta(days=1)
@@ -66,7 +69,21 @@ def test_a_job_that_is_never_shown_is_gone_once_it_must_be_shown(world, hook):
     assert world.slept == hook.find_wait
 
 
-@pytest.mark.parametrize("seconds", [0, 3])
+def test_one_poll_leaves_it_to_the_caller_to_name_the_doubt(world, hook, caplog):
+    hook.shown_at = 10**6
+    ended = cancel_video_job(hook, "job-1", reason="test", seconds=0)
+    assert ended.outcome is CancelOutcome.NOT_SHOWN
+    assert (caplog.text, world.slept) == ("", 0), "a caller that polls it again and again says so once"
+
+
+@pytest.mark.parametrize("created_at", [None, datetime.now(timezone.utc) + timedelta(hours=8)])
+def test_a_job_of_unknown_age_or_of_a_vendor_ahead_of_our_clock_is_new(created_at):
+    left = must_be_shown_by(created_at, 60.0) - datetime.now(timezone.utc)
+    assert timedelta(seconds=50) < left <= timedelta(seconds=60)
+    assert must_be_shown_by(LONG_AGO, 60.0) == LONG_AGO + timedelta(seconds=60)
+
+
+@pytest.mark.parametrize("seconds", [3])
 def test_without_the_time_to_see_it_the_doubt_is_named(world, hook, seconds, caplog):
     hook.shown_at = 10**6
     ended = cancel_video_job(hook, "job-1", reason="test", seconds=seconds)
@@ -133,7 +150,7 @@ def test_the_operators_find_wait_counts_for_its_cancellations(world):
 def test_a_bulk_task_that_is_killed_polls_the_late_ones_again_after_all_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_video_providers.bulk.window.LOOK_AGAIN", 0.01)
+    monkeypatch.setattr("airflow_video_providers.bulk.cancels.LOOK_AGAIN", 0.01)
     world = SlowWorld()
     task = deferred(world, tmp_path)
     task.hook.find_wait = 60.0  # type: ignore[misc]
@@ -175,12 +192,110 @@ def test_a_killed_trigger_cancels_a_job_that_is_shown_late(world, hook, monkeypa
         return hook
 
     monkeypatch.setattr(cancel_in_triggerer, "aget_video_hook", look_up)
+    monkeypatch.setattr(cancel_in_triggerer, "LOOK_AGAIN", 0.01)
 
     async def kill(job):
         await cancel_in_triggerer._canceller("fake_default").cancel(job)
 
     asyncio.run(kill(hook.get_job("job-1")))
     assert world.cancelled == ["job-1"]
+
+
+def test_killed_triggers_whose_jobs_are_not_shown_hold_up_no_job_that_runs(world, hook, monkeypatch):
+    """The late ones, as many as there are threads, are shown only after the one behind them was cancelled."""
+    late = [f"job-{number}" for number in range(1, cancel_in_triggerer.MOST_CANCELS_IN_FLIGHT + 1)]
+    for _ in late:
+        hook.submit_job({})
+    running = f"job-{len(late) + 1}"
+    hook.shown_at = 0
+    cancel = hook.cancel_job
+    monkeypatch.setattr(
+        hook, "cancel_job", lambda job_id: cancel(job_id) if job_id == running or running in world.cancelled else None
+    )
+
+    async def look_up(conn_id):
+        return hook
+
+    monkeypatch.setattr(cancel_in_triggerer, "aget_video_hook", look_up)
+    monkeypatch.setattr(cancel_in_triggerer, "LOOK_AGAIN", 0.01)
+
+    async def kill_all():
+        canceller = cancel_in_triggerer._canceller("fake_default")
+        await asyncio.gather(*(canceller.cancel(hook.get_job(job_id)) for job_id in (*late, running)))
+
+    asyncio.run(kill_all())
+    assert sorted(world.cancelled) == sorted((*late, running))
+
+
+def test_a_triggerer_that_ends_names_the_job_that_is_not_shown(world, hook, monkeypatch, caplog):
+    async def look_up(conn_id):
+        return hook
+
+    monkeypatch.setattr(cancel_in_triggerer, "aget_video_hook", look_up)
+    hook.shown_at = 10**6
+
+    async def end():
+        task = asyncio.create_task(cancel_in_triggerer._canceller("fake_default").cancel(hook.get_job("job-1")))
+        while not world.__dict__.get("cancel_polls"):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.wait({task})
+
+    asyncio.run(end())
+    assert "fake job job-1 was not cancelled (the task was killed), it may go on and be charged" in caplog.text
+
+
+def test_a_trigger_knows_by_its_own_clock_how_old_its_job_is(world, hook, monkeypatch):
+    """The vendor does not say when the job was created; somebody has deleted it there."""
+
+    async def look_up(conn_id):
+        return hook
+
+    polls = []
+    monkeypatch.setattr(hook, "cancel_job", polls.append)
+    monkeypatch.setattr(cancel_in_triggerer, "aget_video_hook", look_up)
+    monkeypatch.setattr(cancel_in_triggerer, "LOOK_AGAIN", 0.01)
+    job = hook.get_job("job-1").model_copy(update={"created_at": None})
+    pace = Pace.begin(job, LONG_AGO.timestamp()).to_json()
+    trigger = VideoJobTrigger(
+        conn_id="fake_default", job=job.to_xcom(), poll_interval=60, cancel_on_kill=True, pace=pace
+    )
+    trigger.task_instance = FakeTaskInstance(world)
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **_: {"r": {"t": "failed"}})
+    asyncio.run(asyncio.wait_for(trigger.on_kill(), 30))
+    assert polls == ["job-1"]
+
+
+def test_outdated_renders_that_are_not_shown_hold_up_none_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The late ones, as many as there are threads, are shown only after those behind them were cancelled."""
+    monkeypatch.setattr("airflow_video_providers.bulk.cancels.LOOK_AGAIN", 0.01)
+    count = 16 + 4
+    world = SlowWorld()
+    first = deferred(world, tmp_path, requests=requests_(count), max_active=count, window=count)
+    first.close()
+    late = {job_id for job_id, job in world.jobs.items() if int(str(job.name).removeprefix("i")) < 16}
+    running = set(world.jobs) - late
+    again = task_of(
+        world,
+        new_hook(world, KeySupport.EXACT, False),
+        tmp_path,
+        2,
+        max_tries=7,
+        requests=requests_(count),
+        max_active=count,
+    )
+    again.hook.find_wait = 60.0  # type: ignore[misc]
+    cancel = again.hook.cancel_job
+    monkeypatch.setattr(
+        again.hook,
+        "cancel_job",
+        lambda job_id: cancel(job_id) if job_id in running or running <= set(world.cancelled) else None,
+    )
+    monkeypatch.setattr(cancelling.time, "sleep", world.sleep)
+    again.open()
+    again._take_over()
+    assert set(world.cancelled) == late | running
 
 
 def test_a_trigger_of_many_knows_when_each_was_submitted():
