@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextvars import ContextVar
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Annotated, Any
@@ -58,6 +59,12 @@ A day alone and a time before 2000 are refused, so that a number of another mean
 """
 
 
+# What the validation under way has mended, by model and payload: a model with an odd field is validated twice, and what
+# it holds would be twice again at each level. The payload is kept, so that its id is not given to another.
+_Mended = dict[tuple[type, int], tuple[Any, Any]]
+_mended: ContextVar[_Mended | None] = ContextVar("mended", default=None)
+
+
 class VendorModel(BaseModel):
     """
     A payload as a vendor documents it.
@@ -86,20 +93,35 @@ class VendorModel(BaseModel):
     @classmethod
     def _tolerate_optional(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         # One for the model, not one for each field: a shared poll reads lists of thousands of items.
-        data = cls.prepare(data)
+        mended = _mended.get()
+        if mended is None:
+            token = _mended.set(mended := {})
+            try:
+                return cls._validate_tolerantly(data, handler, mended)
+            finally:
+                _mended.reset(token)
+        known = mended.get((cls, id(data)))
+        return cls._validate_tolerantly(data, handler, mended) if known is None else known[1]
+
+    @classmethod
+    def _validate_tolerantly(cls, came: Any, handler: ModelWrapValidatorHandler[Self], mended: _Mended) -> Self:
+        data = cls.prepare(came)
         try:
             return handler(data)
         except ValidationError as error:
+            if not isinstance(data, dict):
+                raise
             found = error.errors(include_url=False, include_input=False, include_context=False)
             odd = {str(item["loc"][0]) if item["loc"] else "" for item in found}
             optional = {name: field for name, field in cls.model_fields.items() if not field.is_required()}
-            lacks = any(item["type"] == "missing" for item in found)
-            if lacks or not isinstance(data, dict) or not odd <= optional.keys():
+            if any(item["type"] == "missing" for item in found) or not odd <= optional.keys():
                 raise
             defaults = {name: optional[name].get_default(call_default_factory=True, validated_data={}) for name in odd}
             for name in sorted(odd):
                 _warn_once(cls.__name__, name, type(data[name]).__name__)
-            return handler({**data, **defaults})  # such a field counts as given
+            model = handler({**data, **defaults})  # such a field counts as given
+            mended[cls, id(came)] = came, model
+            return model
 
 
 class _Shown:

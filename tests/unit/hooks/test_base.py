@@ -476,6 +476,20 @@ class Lifted(Payload):
         return data["inner"]
 
 
+class Nested(VendorModel):
+    """A payload in a payload, which counts how often it is read."""
+
+    reads: ClassVar[int] = 0
+
+    size: int | None = None
+    inner: Nested | None = None
+
+    @classmethod
+    def prepare(cls, data: Any) -> Any:
+        Nested.reads += 1
+        return data
+
+
 class TestPayloads:
     def test_undocumented_fields_are_kept(self) -> None:
         assert Payload.model_validate({"id": "1", "new": [1]}).model_dump()["new"] == [1]
@@ -508,6 +522,19 @@ class TestPayloads:
         assert (lifted.id, lifted.size) == ("1", None)
         with pytest.raises(ValueError, match="validation error"):
             Lifted.model_validate({"inner": {"size": 1}})
+
+    def test_odd_fields_at_every_level_cost_no_more_than_one_reading_of_each(self) -> None:
+        body: dict[str, Any] | None = None
+        depth = 8
+        for _ in range(depth):
+            body = {"size": "large", "inner": body}
+        Nested.reads = 0
+        payload: Nested | None = Nested.model_validate(body)
+        assert Nested.reads == depth
+        while payload is not None:
+            assert payload.size is None
+            depth, payload = depth - 1, payload.inner
+        assert depth == 0
 
     @pytest.mark.parametrize("body", [{}, {"id": None}, {"id": "1", "parts": [{}]}, None, [], "text"])
     def test_a_required_field_is_required_at_any_depth(self, body: Any) -> None:
