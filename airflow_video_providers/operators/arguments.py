@@ -30,6 +30,8 @@ else:
 
 _METADATA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _PRINTABLE_ASCII = re.compile(r"[ -~]*")
+_OWN_METADATA = ("videovendor", "videojobid", "videooutput", "videomd5", "videosha256", "videochecks")
+"""Names by which a later run knows a stored file. Some stores tell no capital letters apart."""
 _MOST_BITS = 3000  # of a number that is a text: about 900 digits
 
 _LONGEST_FIND_WAIT = 86400
@@ -201,6 +203,8 @@ def check_metadata(value: Any) -> None:
             "metadata must map names of ASCII letters and digits, which begin with a letter, to texts of printable "
             f"ASCII, not {_shown(value)}"
         )
+    if own := sorted(key for key in value if key.lower() in _OWN_METADATA):
+        raise VideoConfigurationError(f"metadata: {', '.join(own)} is a name by which the provider knows its files")
     for key, text in value.items():
         if not isinstance(text, str) or not _PRINTABLE_ASCII.fullmatch(text):
             raise VideoConfigurationError(

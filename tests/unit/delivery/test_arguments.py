@@ -46,6 +46,8 @@ def no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
         {"metadata": {"team": None}},
         {"metadata": {"the-team": "x"}},
         {"metadata": {"1a": "x"}},
+        {"metadata": {"videochecks": "length"}},
+        {"metadata": {"VideoJobId": "7"}},
         {"metadata": {"équipe": "x"}},
         {"metadata": {"": "x"}},
         {"metadata": {"team": "日本"}},
