@@ -7,6 +7,7 @@ The credentials go to the origin (scheme, host, port) of the API alone. No redir
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -48,6 +49,7 @@ from airflow_video_providers.exceptions import (
 )
 from airflow_video_providers.text.redaction import redact
 
+_PLAIN_URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 _SHORTEST_SECRET = 3
 _SENT = 8  # where each request has credentials of its own, such as a signature
 _HOSTS = 4
@@ -232,6 +234,8 @@ class Exchange:
         headers = {**(self.headers if at_home else {}), **(headers or {})}
         auth = self.auth if at_home else None
         request = self.session.prepare_request(requests.Request(method, url, headers=headers, auth=auth, **kwargs))
+        if not at_home and not kwargs.get("params") and _PLAIN_URL.fullmatch(url):
+            request.url = url  # requests would encode it anew, but the signature of a link may cover its very text
         if auth is not None:
             self._hide_credentials(request)
         for value in request.headers.values():

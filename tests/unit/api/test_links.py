@@ -17,6 +17,7 @@ from airflow_video_providers.api.session import prepare_session
 from airflow_video_providers.api.settings import ClientSettings
 from airflow_video_providers.exceptions import SourceError, SourceLinkRefusedError
 from tests.support.local_api import Answer, LocalApi
+from tests.support.raw_server import RawServer, http_response
 
 PUBLIC_API = "https://1.1.1.1/v1"
 PRIVATE_API = "http://10.1.2.3/v1"
@@ -56,6 +57,7 @@ LINK_LOCAL = [
     "192.0.0.192",
     "168.63.129.16",
 ]
+SIGNED = "/up/%7Ea%2fb//c;v=1?sig=a%7E%2B|[x]{y}&%63=1"
 PUBLIC = ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
 
 
@@ -270,3 +272,15 @@ class TestClient:
 )
 def test_a_host_is_local_by_its_name(url: str, local: bool) -> None:
     assert is_local(url) is local
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "GET"])
+def test_a_signed_link_is_called_byte_for_byte(raw_server: RawServer, method: str) -> None:
+    """The signature of an upload's link may cover its very text; a URL of the API itself is encoded as ever."""
+    raw_server.respond = lambda connection, request: connection.send(http_response(b"{}")) or True
+    port = raw_server.url.rpartition(":")[2]
+    client = VideoApiClient(vendor="acme", base_url=f"http://localhost:{port}")
+    client.call(method, f"{raw_server.url}{SIGNED}", endpoint="upload", data=b"")
+    client.call(method, f"{client.base_url}/%7Ea", endpoint="own")
+    lines = [request.split(b"\r\n")[0].decode() for request in raw_server.requests]
+    assert lines == [f"{method} {SIGNED} HTTP/1.1", f"{method} /~a HTTP/1.1"]
