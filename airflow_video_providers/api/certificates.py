@@ -26,7 +26,7 @@ class DefaultCertificatesAdapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Set what a server's certificate is checked against."""
-        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]  # its stub is
+        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]  # types-requests leaves the types out
         if verify is True and _names_certificates():
             conn.ca_certs = None
 

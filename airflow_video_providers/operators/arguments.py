@@ -13,20 +13,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_video_providers.delivery.formats import plain_media_type
 from airflow_video_providers.exceptions import VideoConfigurationError
+from airflow_video_providers.operators.rendering import RenderedTask
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator, Context
-    from jinja2 import Environment
-
-    _Task = BaseOperator
-else:
-    _Task = object
+    from airflow.sdk import Context
 
 _METADATA_KEY = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _PRINTABLE_ASCII = re.compile(r"[ -~]*")
@@ -44,7 +40,7 @@ AS_TEXT = "Where render_template_as_native_obj is set, quotes keep a rendered te
 TOO_DEEP = f"an argument is nested deeper than {DEEPEST} levels, or holds itself"
 
 
-class TextFields(_Task):
+class TextFields(RenderedTask):
     """
     Gives the fields of a task that are texts the text of what they were rendered to.
 
@@ -64,17 +60,10 @@ class TextFields(_Task):
             else:
                 setattr(self, name, as_text(value))
 
-    def _do_render_template_fields(
-        self,
-        parent: Any,
-        template_fields: Iterable[str],
-        context: Context,
-        jinja_env: Environment,
-        seen_oids: set[int],
-    ) -> None:
-        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
-        if parent is self:
-            self.take_texts()
+    def after_rendering(self, context: Context) -> None:
+        """Take the texts of what was rendered."""
+        super().after_rendering(context)
+        self.take_texts()
 
 
 def as_text(value: Any) -> Any:

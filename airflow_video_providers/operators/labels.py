@@ -3,20 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_video_providers.operators.rendering import RenderedTask
 from airflow_video_providers.text.redaction import clean_label
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
-    from jinja2 import Environment
 
     from airflow_video_providers.jobs import VideoJob
-
-    _Task = BaseOperator
-else:
-    _Task = object
 
 TEMPLATE = "{{ task.map_label }}"
 """The ``map_index_template`` of a task that has none of its own."""
@@ -27,7 +23,7 @@ _MOST_UPSTREAM = 3
 _NAMES = ("title", "name", "promptText", "prompt")
 
 
-class LabelledTask(_Task):
+class LabelledTask(RenderedTask):
     """
     Gives a mapped task the label ``Ada · example`` unless it has a ``map_index_template`` of its own.
 
@@ -40,18 +36,11 @@ class LabelledTask(_Task):
     _map_index: int | None = None
     _shown_label: str | None = None
 
-    def _do_render_template_fields(
-        self,
-        parent: Any,
-        template_fields: Iterable[str],
-        context: Context,
-        jinja_env: Environment,
-        seen_oids: set[int],
-    ) -> None:
-        """Render as every operator does; Airflow renders the label right afterwards, and again when the task ends."""
-        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
+    def after_rendering(self, context: Context) -> None:
+        """Set the label, which Airflow renders right afterwards, and again when the task ends."""
+        super().after_rendering(context)
         index = getattr(context.get("ti"), "map_index", None)
-        if parent is self and index is not None and index >= 0 and context.get("map_index_template") is None:
+        if index is not None and index >= 0 and context.get("map_index_template") is None:
             self._map_index = index
             self.label_parts = self._first_label()
             context["map_index_template"] = NATIVE_TEMPLATE if self.dag.render_template_as_native_obj else TEMPLATE

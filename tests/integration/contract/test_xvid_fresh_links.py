@@ -68,11 +68,13 @@ def read(hook: XvidHook, link: str, settings: DownloadSettings) -> str:
     return digest.hexdigest()
 
 
+EACH_WIDTH = pytest.mark.parametrize("settings", [ONE_STREAM, RANGES], ids=["1 stream", "4 ranges"])
+EACH_PASSING = pytest.mark.parametrize(("answer", "raised"), PASSING, ids=["404", "429", "503", "unreadable"])
 WHOLE = hashlib.sha256(BODY).hexdigest()
 
 
-@pytest.mark.parametrize("settings", [ONE_STREAM, RANGES], ids=["1 stream", "4 ranges"])
-@pytest.mark.parametrize(("answer", "raised"), PASSING, ids=["404", "429", "503", "unreadable"])
+@EACH_WIDTH
+@EACH_PASSING
 def test_an_error_of_the_vendor_that_passes_is_waited_for(
     hook: XvidHook,
     scripted_api: ScriptedApi,
@@ -88,8 +90,8 @@ def test_an_error_of_the_vendor_that_passes_is_waited_for(
     assert len(scripted_api.calls("GET", LINKS)) == 2
 
 
-@pytest.mark.parametrize("settings", [ONE_STREAM, RANGES], ids=["1 stream", "4 ranges"])
-@pytest.mark.parametrize(("answer", "raised"), PASSING, ids=["404", "429", "503", "unreadable"])
+@EACH_WIDTH
+@EACH_PASSING
 def test_one_that_does_not_pass_stays_the_error_of_the_vendor(
     hook: XvidHook,
     scripted_api: ScriptedApi,
@@ -105,7 +107,7 @@ def test_one_that_does_not_pass_stays_the_error_of_the_vendor(
     assert len(scripted_api.calls("GET", LINKS)) >= 3
 
 
-@pytest.mark.parametrize("settings", [ONE_STREAM, RANGES], ids=["1 stream", "4 ranges"])
+@EACH_WIDTH
 def test_a_final_error_of_the_vendor_is_not_waited_for(
     hook: XvidHook, scripted_api: ScriptedApi, faulty_server: FaultyServer, settings: DownloadSettings
 ) -> None:
@@ -128,7 +130,7 @@ def test_the_first_link_is_waited_for_too(
 
 
 @pytest.mark.parametrize("status", [403, 404])
-@pytest.mark.parametrize(("answer", "raised"), PASSING, ids=["404", "429", "503", "unreadable"])
+@EACH_PASSING
 def test_a_host_of_one_connection_and_a_vendor_without_another_link(
     hook: XvidHook,
     scripted_api: ScriptedApi,
